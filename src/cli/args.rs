@@ -1,0 +1,103 @@
+//! The command line as clap sees it. Knows nothing of what the commands do.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::commands;
+
+/// Executes a deployment plan inside a maintenance window; the window ends with a working system: the new one, or the old one.
+#[derive(Debug, Parser)]
+#[command(name = "runbook", version, propagate_version = true, max_term_width = 100, subcommand_required = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// One JSON document, or one JSON object per line for exec, attach and logs
+    #[arg(long, global = true, env = "RUNBOOK_JSON")]
+    pub json: bool,
+    /// Never ask here; questions are answered from another terminal, or by their flags
+    #[arg(long, global = true, env = "RUNBOOK_NO_INPUT")]
+    pub no_input: bool,
+    /// When to colour
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, env = "RUNBOOK_COLOR")]
+    pub color: Color,
+    /// ASCII only: no block glyphs in bars
+    #[arg(long, global = true, env = "RUNBOOK_ASCII")]
+    pub ascii: bool,
+    /// Less talk
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// More talk; twice for ssh detail
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// As if started in this folder
+    #[arg(short = 'C', value_name = "DIR", global = true)]
+    pub chdir: Option<PathBuf>,
+    /// Where runs live [default: $XDG_STATE_HOME/runbook]
+    #[arg(long, value_name = "DIR", global = true, env = "RUNBOOK_STORE")]
+    pub store: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a plan from an example
+    New(commands::new::Args),
+    /// Find mistakes; no network, no changes
+    Check(commands::check::Args),
+    /// Timeline, rollback plan and warnings: the page for the go/no-go call
+    Plan(commands::plan::Args),
+    /// The dependencies as text, dot or mermaid
+    Graph(commands::graph::Args),
+    /// Arm, wait for the window, run, roll back if needed
+    Exec(commands::exec::Args),
+    /// Watch a run
+    Attach(commands::attach::Args),
+    /// One screen: now
+    Status(commands::status::Args),
+    /// Output of a step or host
+    Logs(commands::logs::Args),
+    /// Answer a gate with yes
+    Approve(commands::decide::Approve),
+    /// Answer a gate with no: rolls back
+    Reject(commands::decide::Reject),
+    /// Start nothing new; running steps finish; the clock goes on
+    Pause(commands::decide::Pause),
+    /// Go on after a pause or a hold
+    Continue(commands::decide::Continue),
+    /// Run a failed step again
+    Retry(commands::decide::Retry),
+    /// Count a step as done
+    Skip(commands::decide::Skip),
+    /// Undo everything done so far
+    Rollback(commands::decide::Rollback),
+    /// Write a line into the timeline
+    Note(commands::decide::Note),
+    /// All runs
+    Runs(commands::runs::Args),
+    /// What a code such as E021 means
+    Explain(commands::explain::Args),
+    /// JSON Schema of plans
+    Schema(commands::schema::Args),
+    /// Completion script for a shell
+    Completions(commands::completions::Args),
+    /// The manual page, as roff
+    Man(commands::man::Args),
+    /// What runbook sees of this machine and where its settings come from
+    Doctor(commands::doctor::Args),
+    /// The engine process of a run; started by `exec`
+    #[command(hide = true)]
+    Engine(commands::engine::Args),
+}

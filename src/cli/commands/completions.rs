@@ -1,0 +1,12 @@
+//! `runbook completions`.
+
+use crate::cli::context::Context;
+use crate::cli::error::CommandError;
+use crate::cli::exit::Exit;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+pub fn run(_args: Args, _cx: &Context) -> Result<Exit, CommandError> {
+    Err(CommandError::unexpected("`completions` is not written yet"))
+}

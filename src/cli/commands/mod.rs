@@ -1,0 +1,18 @@
+//! One file per command.
+
+pub mod attach;
+pub mod check;
+pub mod completions;
+pub mod decide;
+pub mod doctor;
+pub mod engine;
+pub mod exec;
+pub mod explain;
+pub mod graph;
+pub mod logs;
+pub mod man;
+pub mod new;
+pub mod plan;
+pub mod runs;
+pub mod schema;
+pub mod status;

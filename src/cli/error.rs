@@ -1,0 +1,62 @@
+//! What went wrong, for people: kind, sentence, hints. The only place that turns errors into exit codes.
+
+use super::exit::Exit;
+
+/// An error that ends a command. Printed by `cli::main` as `error: ...` with one `help:` line per hint.
+#[derive(Debug)]
+pub struct CommandError {
+    pub kind: Kind,
+    pub message: String,
+    pub hints: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Wrong usage, or a plan with errors.
+    Usage,
+    /// Nothing was changed, on purpose.
+    Refused,
+    /// The world or this program misbehaved.
+    Unexpected,
+}
+
+impl CommandError {
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Usage, message: message.into(), hints: Vec::new() }
+    }
+
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Refused, message: message.into(), hints: Vec::new() }
+    }
+
+    pub fn unexpected(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Unexpected, message: message.into(), hints: Vec::new() }
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    #[must_use]
+    pub const fn exit(&self) -> Exit {
+        match self.kind {
+            Kind::Usage => Exit::Usage,
+            Kind::Refused => Exit::Refused,
+            Kind::Unexpected => Exit::Error,
+        }
+    }
+}
+
+impl From<std::io::Error> for CommandError {
+    fn from(e: std::io::Error) -> Self {
+        Self::unexpected(e.to_string())
+    }
+}
+
+impl From<crate::journal::JournalError> for CommandError {
+    fn from(e: crate::journal::JournalError) -> Self {
+        Self::unexpected(e.to_string())
+    }
+}

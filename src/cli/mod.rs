@@ -1,0 +1,78 @@
+//! The command line: dispatch, and the only place that prints errors. Nothing imports it.
+
+pub mod args;
+pub mod commands;
+pub mod context;
+pub mod error;
+pub mod exit;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use context::Context;
+use error::CommandError;
+use exit::Exit;
+
+/// Parses the command line, executes, prints what went wrong, and says how it ended.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let exit = if e.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = e.print();
+            return ExitCode::from(exit.code());
+        }
+    };
+    let cx = match Context::new(cli.global) {
+        Ok(cx) => cx,
+        Err(e) => return report(&e),
+    };
+    match dispatch(cli.command, &cx) {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(e) => report(&e),
+    }
+}
+
+fn dispatch(command: Command, cx: &Context) -> Result<Exit, CommandError> {
+    use commands as c;
+    match command {
+        Command::New(a) => c::new::run(a, cx),
+        Command::Check(a) => c::check::run(a, cx),
+        Command::Plan(a) => c::plan::run(a, cx),
+        Command::Graph(a) => c::graph::run(a, cx),
+        Command::Exec(a) => c::exec::run(a, cx),
+        Command::Attach(a) => c::attach::run(a, cx),
+        Command::Status(a) => c::status::run(a, cx),
+        Command::Logs(a) => c::logs::run(a, cx),
+        Command::Approve(a) => c::decide::approve(a, cx),
+        Command::Reject(a) => c::decide::reject(a, cx),
+        Command::Pause(a) => c::decide::pause(a, cx),
+        Command::Continue(a) => c::decide::go_on(a, cx),
+        Command::Retry(a) => c::decide::retry(a, cx),
+        Command::Skip(a) => c::decide::skip(a, cx),
+        Command::Rollback(a) => c::decide::rollback(a, cx),
+        Command::Note(a) => c::decide::note(a, cx),
+        Command::Runs(a) => c::runs::run(a, cx),
+        Command::Explain(a) => c::explain::run(a, cx),
+        Command::Schema(a) => c::schema::run(a, cx),
+        Command::Completions(a) => c::completions::run(a, cx),
+        Command::Man(a) => c::man::run(a, cx),
+        Command::Doctor(a) => c::doctor::run(a, cx),
+        Command::Engine(a) => c::engine::run(a, cx),
+    }
+}
+
+fn report(e: &CommandError) -> ExitCode {
+    use std::io::Write as _;
+    let mut err = anstream::stderr();
+    let word = if e.kind == error::Kind::Refused { "refused" } else { "error" };
+    let red = anstyle::AnsiColor::Red.on_default().bold();
+    let _ = writeln!(err, "{red}{word}{red:#}: {}", e.message);
+    for hint in &e.hints {
+        let _ = writeln!(err, "  {hint}");
+    }
+    ExitCode::from(e.exit().code())
+}

@@ -1,0 +1,377 @@
+//! What is recorded and true ever after. Knows nothing of how it is stored.
+//!
+//! Facts are the journal, the event stream and the only way to change [`super::state::State`]. A variant's fields may
+//! grow (`#[serde(default)]`), never change meaning; readers of newer journals meet [`Fact::Unknown`].
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::graph::ids::{ActionId, AttemptId};
+use crate::graph::outcome::{Evidence, Outcome};
+use crate::plan::model::OnDeadline;
+
+/// Version of the facts' format, written in the first fact of each run.
+pub const FORMAT: u32 = 1;
+
+/// A fact with its place in the run. `seq` starts at 1 and has no gaps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FactRecord {
+    pub seq: u64,
+    pub at: Timestamp,
+    #[serde(flatten)]
+    pub fact: Fact,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Fact {
+    /// Always the first.
+    RunStarted(RunStarted),
+    WindowOpened,
+    /// Counts as done.
+    ActionSkipped {
+        action: ActionId,
+        why: SkipReason,
+    },
+    /// Durable before anything is sent to the host.
+    AttemptArmed {
+        attempt: AttemptId,
+    },
+    /// The host confirmed the claim.
+    AttemptLaunched {
+        attempt: AttemptId,
+    },
+    /// The connection is gone; the attempt itself is untouched.
+    LinkLost {
+        attempt: AttemptId,
+        why: String,
+    },
+    LinkRestored {
+        attempt: AttemptId,
+    },
+    AttemptEnded {
+        attempt: AttemptId,
+        outcome: Outcome,
+        #[serde(flatten)]
+        evidence: Evidence,
+    },
+    /// We asked the host to end the attempt's process tree.
+    KillRequested {
+        attempt: AttemptId,
+        why: KillReason,
+    },
+    /// The next attempt of this action starts at `at`, unless a stop comes first.
+    RetryScheduled {
+        attempt: AttemptId,
+        at: Timestamp,
+    },
+    /// A pure wait (`wait: {for}` or `{at}`, or the soak of a test) runs until then.
+    WaitStarted {
+        action: ActionId,
+        until: Timestamp,
+    },
+    WaitEnded {
+        action: ActionId,
+    },
+    /// Passed its worst estimate.
+    ActionLate {
+        action: ActionId,
+    },
+    GateOpened {
+        action: ActionId,
+        answer_by: Option<Timestamp>,
+    },
+    GateAnswered {
+        action: ActionId,
+        answer: GateAnswer,
+        by: Actor,
+        defects: Vec<String>,
+        note: Option<String>,
+    },
+    /// The action may not start any more: it, or the rollback after it, would end too late.
+    AdmissionRefused {
+        action: ActionId,
+        numbers: Admission,
+    },
+    /// Nothing new starts; a person is asked until `limit`, then `default` applies.
+    HoldOpened {
+        reason: HoldReason,
+        limit: Option<Timestamp>,
+        default: HoldAnswer,
+    },
+    HoldAnswered {
+        answer: HoldAnswer,
+        by: Actor,
+        note: Option<String>,
+    },
+    /// *Roll back by* stands at this instant from here on. Recorded when the displayed minute changes.
+    RollBackByMoved {
+        at: Option<Timestamp>,
+        rollback_now: SignedDuration,
+    },
+    RoomWarning {
+        room: SignedDuration,
+    },
+    /// From here only forward: failures hold, the deadline is off.
+    ReversibleEnded {
+        why: String,
+    },
+    /// The stop decision. Never taken back.
+    RollbackDecided {
+        cause: RollbackCause,
+    },
+    /// This undo needs a person; what does not depend on it goes on.
+    UndoParked {
+        action: ActionId,
+        why: String,
+    },
+    /// A person says what is true of an action (`mark`).
+    ActionMarked {
+        action: ActionId,
+        mark: Mark,
+        by: Actor,
+        reason: Option<String>,
+    },
+    /// A person changed the window's end.
+    WindowExtended {
+        closes: Timestamp,
+        by: Actor,
+        granted_by: Option<String>,
+        reason: Option<String>,
+    },
+    Noted {
+        text: String,
+        by: Actor,
+    },
+    /// Another controller owns the run from here on.
+    Resumed {
+        by: Actor,
+        epoch: u64,
+    },
+    /// The wall clock and the time since boot disagree.
+    ClockJumped {
+        by: SignedDuration,
+    },
+    /// Always the last, except for notes and a rollback by hand.
+    RunEnded {
+        end: RunEnd,
+    },
+    /// A fact of a newer version, kept but not understood.
+    #[serde(other)]
+    Unknown,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunStarted {
+    pub format: u32,
+    pub run: String,
+    /// The plan's stem and title.
+    pub plan: String,
+    pub title: String,
+    pub digest: String,
+    pub by: Actor,
+    /// Name of the controller machine.
+    pub controller: String,
+    pub timezone: Option<String>,
+    pub window: Option<WindowInstants>,
+    pub options: RunOptions,
+    /// Seeds the jitter of back-offs.
+    pub seed: u64,
+    pub actions: u32,
+    pub steps: u32,
+}
+
+/// The window as this run uses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowInstants {
+    pub opens: Timestamp,
+    pub closes: Timestamp,
+    pub reserve: SignedDuration,
+    pub max_extension: Option<SignedDuration>,
+    pub on_deadline: OnDeadline,
+}
+
+/// How people asked for this run to be executed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RunOptions {
+    /// Nobody can be asked at the engine's terminal: `ask` means `rollback`.
+    #[serde(default)]
+    pub no_input: bool,
+    /// Gates approve themselves (the lab without a terminal); recorded as such.
+    #[serde(default)]
+    pub approve_gates: bool,
+    /// How long a person may hold before an automatic rollback starts.
+    #[serde(default)]
+    pub rollback_grace: SignedDuration,
+    /// Started outside the window, and why.
+    #[serde(default)]
+    pub outside_window: Option<String>,
+    /// Steps that this run does not execute because it was narrowed.
+    #[serde(default)]
+    pub narrowed: Vec<String>,
+    /// Hosts that this run leaves out because it was narrowed.
+    #[serde(default)]
+    pub hosts_left_out: Vec<String>,
+    /// Pure waiting is divided by this; 0 and 1 mean real time.
+    #[serde(default)]
+    pub speed: u32,
+}
+
+/// Who did it, and through what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    pub name: String,
+    pub channel: Channel,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    Cli,
+    Web,
+    Link,
+    /// The engine itself, by a rule of the plan.
+    Engine,
+}
+
+impl Actor {
+    /// The engine's own decisions.
+    #[must_use]
+    pub fn engine() -> Self {
+        Self { name: "runbook".into(), channel: Channel::Engine }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// Its `when` is false.
+    When { expression: String },
+    /// Left out by `--only`, `--from` or `--hosts`.
+    Narrowed,
+    /// A person skipped it.
+    Person { by: Actor, reason: Option<String> },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KillReason {
+    /// `on_stop: kill`, or *roll back by* passed with the step still running.
+    Stop,
+    /// The controller enforces a limit that the host could not.
+    Timeout,
+    /// Proving that a forward attempt is dead before its undo.
+    BeforeUndo,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateAnswer {
+    Approved,
+    ApprovedWithDefects,
+    Rejected,
+    /// Nobody answered; the actor is the engine.
+    TimedOut,
+}
+
+/// The numbers behind an admission that was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// When the action would end at worst.
+    pub ends: Timestamp,
+    /// The rollback of everything that would then have run.
+    pub rollback: SignedDuration,
+    /// The last instant at which that rollback may start.
+    pub roll_back_by: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldReason {
+    /// These actions failed and their policy is `ask`.
+    Failed { actions: Vec<ActionId> },
+    /// A rollback begins at the limit unless a person holds it.
+    RollbackGrace { cause: RollbackCause },
+    /// Suspiciously quick.
+    Quick { action: ActionId },
+    /// Admission refused and the deadline policy is `ask`, or it is ten minutes before *roll back by*.
+    Deadline,
+    /// A person paused.
+    Paused { by: Actor },
+    /// A failure after the reversible part.
+    ForwardOnly { actions: Vec<ActionId> },
+    /// A person must undo this by hand, then say so.
+    ManualUndo { action: ActionId, text: String },
+    /// Clocks disagree by more than a minute.
+    Clock,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldAnswer {
+    /// Run what failed again.
+    Retry,
+    /// Count what failed as done.
+    Skip,
+    Rollback,
+    /// Go on as if nothing had been asked.
+    Continue,
+    /// Stay held until a person decides.
+    Stay,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RollbackCause {
+    /// This action failed and its policy is `rollback` (or nobody could be asked).
+    Failed {
+        action: ActionId,
+    },
+    Rejected {
+        action: ActionId,
+        by: Actor,
+    },
+    /// *Roll back by* passed.
+    Deadline,
+    /// Nothing could be admitted any more.
+    Admission {
+        action: ActionId,
+    },
+    /// A person decided.
+    Person {
+        by: Actor,
+        reason: Option<String>,
+    },
+    /// A hold ended without an answer.
+    Unanswered,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mark {
+    Done,
+    Failed,
+    Undone,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunEnd {
+    Succeeded {
+        late: bool,
+    },
+    /// `verified`: the `after_rollback` test passed (or the plan has none: `None`).
+    RolledBack {
+        verified: Option<bool>,
+        late: bool,
+    },
+    /// A person is needed: these actions are neither done nor undone.
+    Stuck {
+        actions: BTreeMap<ActionId, String>,
+    },
+    /// Nothing was started.
+    Rejected,
+}

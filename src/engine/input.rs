@@ -1,0 +1,115 @@
+//! What the world tells the engine. Knows nothing of where it comes from.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::fact::{Actor, Fact, HoldAnswer, Mark, RunStarted};
+use crate::graph::ids::AttemptId;
+use crate::graph::outcome::{Evidence, Outcome};
+
+/// Inputs may arrive twice, late, or for attempts that have ended: the engine ignores what it knows already.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// The first input of a run.
+    Start(Box<RunStarted>),
+    /// The first input after the facts were replayed by a new controller.
+    Resumed {
+        by: Actor,
+        epoch: u64,
+    },
+    /// The time asked for by [`super::effect::Effect::WakeAt`] has come. Harmless at any other time.
+    Tick,
+    AttemptLaunched {
+        attempt: AttemptId,
+    },
+    AttemptEnded {
+        attempt: AttemptId,
+        outcome: Outcome,
+        evidence: Evidence,
+    },
+    LinkLost {
+        attempt: AttemptId,
+        why: String,
+    },
+    LinkRestored {
+        attempt: AttemptId,
+    },
+    /// A probe or kill could not reach the host.
+    Unreachable {
+        attempt: AttemptId,
+        why: String,
+    },
+    /// A person acted.
+    Operator(Operator),
+    /// The shell noticed that the wall clock jumped.
+    ClockJumped {
+        by: jiff::SignedDuration,
+    },
+}
+
+/// What a person asks for, from whatever terminal. Serialized: it crosses the control socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operator {
+    pub by: Actor,
+    pub ask: Ask,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    /// `gate` is the step's name; may be left out when only one gate is open.
+    Approve {
+        gate: Option<String>,
+        defects: Vec<String>,
+        note: Option<String>,
+    },
+    Reject {
+        gate: Option<String>,
+        note: Option<String>,
+    },
+    /// Answers the open hold.
+    Hold {
+        answer: HoldAnswer,
+        note: Option<String>,
+    },
+    Retry {
+        step: String,
+        hosts: Vec<String>,
+    },
+    Skip {
+        step: String,
+        reason: Option<String>,
+    },
+    Pause,
+    Continue,
+    Rollback {
+        reason: Option<String>,
+    },
+    Extend {
+        closes: Timestamp,
+        granted_by: Option<String>,
+        reason: Option<String>,
+    },
+    Mark {
+        step: String,
+        host: Option<String>,
+        mark: Mark,
+        reason: Option<String>,
+    },
+    Note {
+        text: String,
+    },
+}
+
+/// The engine's answer to a person: what was recorded, or why nothing was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    Accepted {
+        facts: Vec<Fact>,
+    },
+    /// Nothing changed. `why` is a sentence that says what is true instead.
+    Refused {
+        why: String,
+    },
+}

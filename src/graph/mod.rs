@@ -1,0 +1,5 @@
+//! The compiled plan: actions, barriers and edges, and the work of each attempt. Knows nothing of time or of what has run.
+
+pub mod ids;
+pub mod job;
+pub mod outcome;

@@ -1,0 +1,95 @@
+//! The world of hosts: starts attempts, follows them, says what became of them. Decides nothing: no retries, no policies.
+//!
+//! Outcomes come from an attempt record on the host, never from the exit status of ssh. A lost connection changes the
+//! view, not the attempt: the worker reconnects with back-off and follows from the byte where it stopped.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::graph::ids::AttemptId;
+use crate::graph::job::{Job, Site};
+use crate::graph::outcome::{Evidence, Outcome};
+
+/// What a worker reports. The channel is unbounded because the engine must never make a worker wait, and each attempt
+/// sends a handful of reports at most.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    pub attempt: AttemptId,
+    pub what: Event,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The host confirmed the claim.
+    Launched,
+    LinkLost {
+        why: String,
+    },
+    LinkRestored,
+    /// A probe or kill could not reach the host. The worker stops; ask again later.
+    Unreachable {
+        why: String,
+    },
+    /// Final. Sent once per launch, probe or kill that got an answer.
+    Ended {
+        outcome: Outcome,
+        evidence: Evidence,
+    },
+}
+
+pub type Reports = UnboundedSender<Report>;
+
+/// Something that executes attempts. Every call returns at once; what happens is reported.
+pub trait Transport: Send + Sync {
+    /// Starts the attempt and follows it to its end. Launching an attempt that the host knows already follows that one.
+    fn launch(&self, job: Job, reports: Reports);
+
+    /// Asks what became of the attempt by the resolution procedure, and follows it to its end when it still runs.
+    /// An attempt that the host does not know is made impossible (a tombstone) and reported as never started.
+    fn probe(&self, site: Site, attempt: AttemptId, reports: Reports);
+
+    /// Ends the attempt's process tree (TERM, grace, KILL), verifies that it is empty, reports the outcome. An attempt
+    /// that has ended already reports the outcome it had.
+    fn kill(&self, site: Site, attempt: AttemptId, reports: Reports);
+
+    /// Asks the sites for their state without changing anything (`needs` says what the plan will use there).
+    fn survey(&self, sites: Vec<SurveyRequest>) -> tokio::task::JoinHandle<Vec<Survey>>;
+
+    /// Stops following everything and closes connections. Remote attempts are untouched.
+    fn close(&self) -> tokio::task::JoinHandle<()>;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SurveyRequest {
+    pub site: Site,
+    /// `sudo -n true` must work.
+    pub sudo: bool,
+    /// `sudo -n -u USER true` must work for these.
+    pub users: Vec<String>,
+}
+
+/// What one site said of itself before the run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Survey {
+    pub site: Site,
+    pub answer: Result<SiteState, String>,
+    /// How long the answer took.
+    pub took: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct SiteState {
+    /// The host's clock minus ours, in milliseconds.
+    pub clock_offset_ms: i64,
+    /// Free bytes where attempt records are kept.
+    pub free_bytes: u64,
+    /// Users (the empty text for root) that `sudo -n` refuses.
+    pub sudo_refused: Vec<String>,
+    /// The lock of another run on this host: who, since when.
+    pub locked_by: Option<String>,
+    /// A process detached from its session survives the session's end.
+    pub detached_survives: bool,
+    /// Tools that the runner needs and the host lacks.
+    pub missing_tools: Vec<String>,
+}
