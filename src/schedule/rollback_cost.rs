@@ -13,7 +13,7 @@
 //!   "Bounds on multiprocessing timing anomalies", 1969);
 //! - a plan-wide `at_once` of `m` adds at most `work / m` (the same source, theorem 2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 
@@ -23,6 +23,8 @@ use crate::graph::{Graph, StepIx};
 #[derive(Debug, Clone)]
 pub struct RollbackCost {
     steps: Vec<StepCost>,
+    /// Place of each step in topological order.
+    position: Vec<u32>,
     /// The step that was touched last, per resource.
     last_user: BTreeMap<String, StepIx>,
     touched: usize,
@@ -68,9 +70,14 @@ impl RollbackCost {
             }
         });
         let steps: Vec<_> = steps.collect();
+        let mut position = vec![0; steps.len()];
+        for (place, step) in graph.topological().into_iter().enumerate() {
+            position[step.index()] = place as u32;
+        }
         Self {
             lengths: BTreeMap::from([(SignedDuration::ZERO, steps.len() as u32)]),
             steps,
+            position,
             last_user: BTreeMap::new(),
             touched: 0,
             work: SignedDuration::ZERO,
@@ -155,15 +162,16 @@ impl RollbackCost {
     }
 
     fn refresh(&mut self, graph: &Graph, step: StepIx) {
-        let mut changed = vec![step];
-        while let Some(step) = changed.pop() {
+        // Latest in topological order first, so that each step is looked at once: all it waits for is settled.
+        let mut changed = BTreeSet::from([(self.position[step.index()], step)]);
+        while let Some((_, step)) = changed.pop_last() {
             let before = self.steps[step.index()].length;
             let after = self.length(graph, step);
             if before != after {
                 self.steps[step.index()].length = after;
                 self.count_length(before, after);
-                changed.extend(graph.all_needs(step));
-                changed.extend(&self.steps[step.index()].undone_after);
+                let earlier = graph.all_needs(step).chain(self.steps[step.index()].undone_after.iter().copied());
+                changed.extend(earlier.map(|s| (self.position[s.index()], s)));
             }
         }
     }
