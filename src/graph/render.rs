@@ -32,11 +32,14 @@ pub struct Known<'a> {
     pub replaced_by: Vec<AttemptId>,
 }
 
+type Variables = BTreeMap<String, String>;
+type Secrets = BTreeMap<String, SecretRef>;
+
 /// Why an attempt has no work that could be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
     #[error("{what} of `{step}`: {source}")]
-    Template { step: String, what: &'static str, source: TemplateError },
+    Template { step: String, what: &'static str, source: Box<TemplateError> },
     #[error("`{attempt}` has nothing to execute")]
     NoWork { attempt: String },
     #[error("the plan has no action `{0}`")]
@@ -75,7 +78,7 @@ pub fn wanted(graph: &Graph, action: &ActionId, known: &Known<'_>) -> Result<boo
     template::truth(when, &scope(graph, &subject, &attempt, known)).map_err(|source| RenderError::Template {
         step: subject.step.id.clone(),
         what: "when",
-        source,
+        source: Box::new(source),
     })
 }
 
@@ -88,7 +91,11 @@ pub fn say(graph: &Graph, action: &ActionId, known: &Known<'_>) -> Result<Option
     let subject = Subject::find(graph, &attempt)?;
     let Some(say) = &subject.step.say else { return Ok(None) };
     let rendered = template::plain(say, &scope(graph, &subject, &attempt, known));
-    rendered.map(Some).map_err(|source| RenderError::Template { step: subject.step.id.clone(), what: "say", source })
+    rendered.map(Some).map_err(|source| RenderError::Template {
+        step: subject.step.id.clone(),
+        what: "say",
+        source: Box::new(source),
+    })
 }
 
 /// The action an attempt belongs to. `ix` is `None` for `after_rollback`, which is outside of the forward graph.
@@ -260,7 +267,7 @@ impl Rendering<'_> {
         site.ok_or_else(|| self.no_work())
     }
 
-    fn environment(&self) -> Result<(BTreeMap<String, String>, BTreeMap<String, SecretRef>), RenderError> {
+    fn environment(&self) -> Result<(Variables, Secrets), RenderError> {
         let mut env: BTreeMap<String, String> = self
             .scope
             .names()
@@ -302,7 +309,7 @@ impl Rendering<'_> {
     }
 
     fn wrong(&self, what: &'static str, source: TemplateError) -> RenderError {
-        RenderError::Template { step: self.subject.step.id.clone(), what, source }
+        RenderError::Template { step: self.subject.step.id.clone(), what, source: Box::new(source) }
     }
 
     fn no_work(&self) -> RenderError {

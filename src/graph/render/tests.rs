@@ -208,7 +208,7 @@ fn invariant_values_from_every_source_stay_data() {
             match job.work {
                 Work::Put { content: Content::Text(text), .. } => assert_eq!(text, format!("<{value}>")),
                 Work::Shell(text) => {
-                    assert_eq!(execute(&text, &job.env), format!("{value}|{value}|{value}|"), "{source}")
+                    assert_eq!(execute(&text, &job.env), format!("{value}|{value}|{value}|"), "{source}");
                 }
                 other => panic!("{other:?}"),
             }
