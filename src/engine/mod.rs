@@ -1,10 +1,13 @@
 //! The decision core: facts in, decisions out. Knows no clock, disk, network or task.
 
+mod apply;
+mod apply_undo;
 mod deadline;
 mod decide;
 pub mod effect;
 pub mod fact;
 pub mod input;
+pub mod invariants;
 mod operator;
 mod retry;
 mod rollback;
