@@ -27,8 +27,9 @@ pub fn check(dir: &Path) -> Result<(), JournalError> {
         return Err(refuse(dir, "it is not a folder"));
     }
     owned(dir, &meta)?;
-    if meta.mode() & 0o077 != 0 {
-        let why = format!("others can reach into it (mode {:04o})", meta.mode() & 0o7777);
+    // Others may look at names; every file in it is ours alone.
+    if meta.mode() & 0o022 != 0 {
+        let why = format!("others can write into it (mode {:04o})", meta.mode() & 0o7777);
         return Err(refuse_with(dir, &why, format!("chmod 700 {}", dir.display())));
     }
     Ok(())
@@ -123,8 +124,8 @@ mod tests {
         let tmp = tempfile::tempdir().unwrap();
         let dir = tmp.path().join("d");
         prepare(&dir).unwrap();
-        set_permissions(&dir, Permissions::from_mode(0o750)).unwrap();
-        assert!(why(check(&dir)).contains("mode 0750"));
+        set_permissions(&dir, Permissions::from_mode(0o770)).unwrap();
+        assert!(why(check(&dir)).contains("mode 0770"));
     }
 
     #[test]

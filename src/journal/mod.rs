@@ -75,3 +75,6 @@ pub enum JournalError {
     #[error("run {} is held by {} on {} (pid {}) until {}", .0.run, .0.owner, .0.host, .0.pid, .0.expires)]
     Held(Box<Lease>),
 }
+
+#[cfg(test)]
+mod conformance;

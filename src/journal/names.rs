@@ -33,10 +33,10 @@ pub fn resolve(given: &str, names: &[String]) -> Result<String, JournalError> {
     if given == "latest" {
         return names.first().cloned().ok_or_else(|| JournalError::NoSuchRun(given.to_owned()));
     }
-    let mut matches: Vec<String> = names.iter().filter(|n| n.starts_with(given)).cloned().collect();
+    let mut matches: Vec<String> = names.iter().filter(|n| !given.is_empty() && n.starts_with(given)).cloned().collect();
     match matches.len() {
         1 => Ok(matches.remove(0)),
-        _ if matches.is_empty() || given.is_empty() => Err(JournalError::NoSuchRun(given.to_owned())),
+        0 => Err(JournalError::NoSuchRun(given.to_owned())),
         _ => Err(JournalError::Ambiguous { given: given.to_owned(), matches }),
     }
 }
