@@ -63,7 +63,7 @@ fn start_writer(dir: &Path, count: u64, strace: Option<&str>) -> Child {
     let mut command = match strace {
         Some(inject) => {
             let mut c = Command::new("strace");
-            c.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e", inject]).arg(me);
+            c.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync,fsync,pwrite64", "-e", inject]).arg(me);
             c
         }
         None => Command::new(me),
@@ -108,27 +108,33 @@ fn a_writer_killed_after_any_acknowledgement_loses_nothing() {
     }
 }
 
-#[test]
-fn a_writer_killed_at_any_sync_loses_nothing() {
-    if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
-        eprintln!("SKIPPED: strace is not installed, so no writer was killed at its syncs");
-        return;
-    }
-    let mut points = 0;
+/// Kills a writer of 8 facts at each of its calls of `call`, and says how many there were.
+fn kill_at_each(call: &str) -> u64 {
     for when in 1.. {
         let tmp = tempfile::tempdir().unwrap();
         make_run(tmp.path());
-        let mut writer = start_writer(tmp.path(), 8, Some(&format!("inject=fdatasync,fsync:signal=SIGKILL:when={when}")));
+        let inject = format!("inject={call}:signal=SIGKILL:when={when}");
+        let mut writer = start_writer(tmp.path(), 8, Some(&inject));
         let acknowledged = acknowledged(&mut writer, None);
         let killed = !writer.wait().unwrap().success();
         assert_nothing_lost(tmp.path(), acknowledged);
         if !killed {
             assert_eq!(acknowledged, 8);
-            break;
+            return when - 1;
         }
-        points += 1;
     }
-    assert!(points >= 8, "only {points} syncs for 8 facts: something is acknowledged before it is on the disk");
+    unreachable!("every writer ends");
+}
+
+#[test]
+fn a_writer_killed_at_any_write_or_sync_loses_nothing() {
+    if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
+        eprintln!("SKIPPED: strace is not installed, so no writer was killed at its writes and syncs");
+        return;
+    }
+    assert!(kill_at_each("pwrite64") >= 8);
+    let syncs = kill_at_each("fdatasync,fsync");
+    assert!(syncs >= 8, "only {syncs} syncs for 8 facts: something is acknowledged before it is on the disk");
 }
 
 fn raw(dir: &Path) -> rusqlite::Connection {
