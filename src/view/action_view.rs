@@ -70,6 +70,8 @@ pub struct ActionView {
     pub lost_since: Option<Timestamp>,
     /// Passed its worst estimate.
     pub late: bool,
+    /// It failed, and what waits for it goes on all the same.
+    pub tolerated: bool,
     /// End of a wait, or start of the next try.
     pub until: Option<Timestamp>,
     /// Some attempt of it may have left something behind.
@@ -94,6 +96,7 @@ impl ActionView {
             evidence: Evidence::default(),
             lost_since: None,
             late: false,
+            tolerated: false,
             until: None,
             may_have_run: false,
             why: None,

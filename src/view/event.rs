@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::engine::fact::{Actor, Admission, GateAnswer, HoldAnswer, HoldReason, KillReason, RollbackCause, RunEnd};
 use crate::graph::ids::{ActionId, AttemptId};
 use crate::graph::outcome::{Evidence, Outcome};
+use crate::plan::model::OnFailure;
 
 /// Something worth a line. `seq` is that of the fact which caused it; several events may share one.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,6 +63,8 @@ pub enum What {
         tries: u32,
         /// When the next try starts; `None` is the end of trying.
         again: Option<Timestamp>,
+        /// What the end of trying leads to.
+        then: Option<OnFailure>,
     },
     LinkLost {
         action: ActionId,

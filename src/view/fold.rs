@@ -39,6 +39,7 @@ impl RunView {
                 self.tell(What::LinkRestored { action: attempt.action.clone() });
             }
             Fact::AttemptEnded { attempt, outcome, evidence } => self.ended(attempt, outcome, evidence, at),
+            Fact::ActionFailed { action, then } => self.failed(action, *then, at),
             Fact::KillRequested { attempt, why } => self.tell(What::Killing { attempt: attempt.clone(), why: *why }),
             Fact::RetryScheduled { attempt, at: next } => self.retry_scheduled(attempt, *next, at),
             Fact::WaitStarted { action, until } => self.wait_started(action, *until, at),
@@ -253,10 +254,24 @@ impl RunView {
             took: evidence.took.unwrap_or_else(|| at.duration_since(from)),
             tries: self.tries_allowed(row, attempt.direction),
             again: None,
+            then: None,
         });
-        if forward {
-            self.settle(row, at);
+    }
+
+    /// No further try is made.
+    fn failed(&mut self, action: &ActionId, then: OnFailure, at: Timestamp) {
+        let Some(i) = self.index_of(action) else { return };
+        self.actions[i].ended.get_or_insert(at);
+        self.actions[i].tolerated = then == OnFailure::Continue;
+        self.set(i, ActionState::Failed);
+        let last = self.same_turn().find_map(|w| match w {
+            What::TryFailed { attempt, then, .. } if attempt.action == *action => Some(then),
+            _ => None,
+        });
+        if let Some(said) = last {
+            *said = Some(then);
         }
+        self.settle(self.row_of(i), at);
     }
 
     fn tries_allowed(&self, row: usize, direction: Direction) -> u32 {
@@ -305,12 +320,11 @@ impl RunView {
         let done = self.count(row, ActionState::Done) as usize;
         let skipped = self.count(row, ActionState::Skipped) as usize;
         let failed = self.count(row, ActionState::Failed) as usize;
-        let tolerated = match step.on_failure {
-            OnFailure::Continue => total,
-            OnFailure::Rollback | OnFailure::Ask => step.fleet.allow_failed.map_or(0, |s| s.of(total)),
-        };
-        let over = done + skipped + failed == total && failed <= tolerated;
-        if !over || done + failed == 0 || self.spans[row].told_done {
+        if done + skipped + failed < total || done + failed == 0 || self.spans[row].told_done {
+            return;
+        }
+        let members = &self.actions[self.members(row)];
+        if members.iter().any(|a| a.state == ActionState::Failed && !a.tolerated) {
             return;
         }
         let (name, verified) = (step.id.clone(), step.verify.is_some());
