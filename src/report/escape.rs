@@ -1,7 +1,8 @@
 //! Makes text from elsewhere harmless on a terminal: nothing in it is interpreted, everything stays visible.
 //!
 //! Hosts, scripts and plans can print escape sequences that clear the screen, set the title, write to the clipboard
-//! or reorder what is read. Each character with such power is shown as its escape instead.
+//! or reorder what is read. Each character with such power is shown as its escape instead; only sequences that do no
+//! more than colour are left out, because nobody would miss them.
 
 use std::fmt::Write as _;
 
@@ -32,7 +33,13 @@ pub fn escape_bytes(bytes: &[u8]) -> String {
 
 fn escape(text: &str, lines: bool) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        if let Some(after) = after_colour(rest) {
+            rest = after;
+            continue;
+        }
+        rest = &rest[c.len_utf8()..];
         match c {
             '\n' if lines => out.push('\n'),
             '\t' => out.push_str("    "),
@@ -49,6 +56,13 @@ fn escape(text: &str, lines: bool) -> String {
         }
     }
     out
+}
+
+/// What follows a colour sequence (`ESC [ 0;31 m`) at the start of `text`.
+fn after_colour(text: &str) -> Option<&str> {
+    let parameters = text.strip_prefix("\u{1b}[")?;
+    let end = parameters.find(|c: char| !c.is_ascii_digit() && c != ';' && c != ':')?;
+    parameters[end..].strip_prefix('m')
 }
 
 /// Characters that change the order of others, are invisible, or end a line for some terminals.
@@ -146,7 +160,8 @@ mod tests {
             let shown = escape_bytes(bytes);
             let power = |c: char| c.is_control() || is_deceptive(c);
             assert!(!shown.contains(power), "{bytes:?} became {shown:?}");
-            assert!(shown.contains('\\'), "{bytes:?} must stay visible, became {shown:?}");
+            let only_colour = bytes.starts_with(b"\x1b[") && bytes.ends_with(b"m");
+            assert!(only_colour || shown.contains('\\'), "{bytes:?} must stay visible, became {shown:?}");
         }
     }
 
@@ -155,6 +170,12 @@ mod tests {
         for text in ["GET /orders/1 ... 200 in 41ms", "Größe 42 µs", "日本語", "שלום", "a\\b"] {
             assert_eq!(escape_for_terminal(text), text);
         }
+    }
+
+    #[test]
+    fn colours_are_left_out_and_nothing_else() {
+        assert_eq!(escape_for_terminal("\u{1b}[1;31mFAILED\u{1b}[0m"), "FAILED");
+        assert_eq!(escape_for_terminal("\u{1b}[2Km"), "\\e[2Km");
     }
 
     #[test]

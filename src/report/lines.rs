@@ -13,8 +13,9 @@ use super::words;
 use crate::engine::fact::FactRecord;
 use crate::view::{ActionState, Phase, RunView, StepRow};
 
-/// Silence longer than this looks hung.
+/// Silence longer than this looks hung; while only people are waited for, it is what they do.
 const HEARTBEAT: SignedDuration = SignedDuration::from_secs(60);
+const PEOPLE: SignedDuration = SignedDuration::from_mins(5);
 
 /// Writes to a log. Errors in writing are not ours to handle: the run goes on without an onlooker.
 #[expect(missing_debug_implementations, reason = "holds a writer")]
@@ -57,7 +58,8 @@ impl Reporter for Lines {
 
     fn tick(&mut self, view: &RunView, now: Timestamp) {
         let last = *self.last.get_or_insert(now);
-        if self.quiet || now.duration_since(last) < HEARTBEAT {
+        let machines = view.proving() || view.active().iter().any(|r| r.state != ActionState::Asking);
+        if self.quiet || now.duration_since(last) < if machines { HEARTBEAT } else { PEOPLE } {
             return;
         }
         if let Some(line) = heartbeat(view, now) {
@@ -101,6 +103,7 @@ fn running(view: &RunView, now: Timestamp) -> String {
     let rows = view.active();
     let asked = rows.iter().filter(|r| r.state == ActionState::Asking).count();
     let word = match (rows.len(), asked) {
+        (0, _) if view.proving() => return "testing the old version".into(),
         (0, _) => return "nothing running".into(),
         (n, a) if n == a => "asked",
         _ => "running",

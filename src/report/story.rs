@@ -264,7 +264,8 @@ fn output_tail(page: &mut Page<'_>, evidence: &Evidence) {
     if evidence.tail.is_empty() {
         return;
     }
-    page.more(&format!("    output (last {} lines)", evidence.tail.len()));
+    let last = if evidence.tail.len() == 1 { "line".into() } else { format!("{} lines", evidence.tail.len()) };
+    page.more(&format!("    output (last {last})"));
     for line in &evidence.tail {
         page.more(&format!("        {}", esc(line)));
     }

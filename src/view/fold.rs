@@ -337,20 +337,22 @@ impl RunView {
         self.tell(What::StepDone { step: name, hosts, failed, took, mark, verified });
     }
 
-    /// People are never too quick or too slow; machines are, each host for itself.
+    /// People are never too quick or too slow; machines are. An explicit `expect` holds for each host; the estimate's
+    /// third must be undercut by all of them, because hosts differ.
     fn mark(&self, row: usize, step: &Step) -> Option<Mark> {
         if step.gate.is_some() || matches!(step.verb, Verb::Wait(_)) {
             return None;
         }
         let expect = step.expect.unwrap_or_default();
-        let quick = expect.min.or_else(|| step.estimate.map(|e| e.expected / 3));
-        let slow = expect.max.or_else(|| step.estimate.map(|e| e.worst));
         let members = &self.actions[self.members(row)];
         let took: Vec<_> = members.iter().filter_map(|a| Some(a.ended?.duration_since(a.started?))).collect();
-        match (quick, slow) {
-            (_, Some(slow)) if took.iter().any(|t| *t > slow) => Some(Mark::Late),
-            (Some(quick), _) if took.iter().any(|t| *t < quick) => Some(Mark::Fast),
-            _ => None,
+        let (quickest, slowest) = (*took.iter().min()?, *took.iter().max()?);
+        let worst = expect.max.or_else(|| step.estimate.map(|e| e.worst));
+        let third = step.estimate.map(|e| e.expected / 3);
+        let quick = expect.min.map_or(third.is_some_and(|t| slowest < t), |min| quickest < min);
+        match worst {
+            Some(worst) if slowest > worst => Some(Mark::Late),
+            _ => quick.then_some(Mark::Fast),
         }
     }
 

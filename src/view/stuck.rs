@@ -1,5 +1,7 @@
 //! What a person must do by hand when a rollback could not be completed: host, step, state, exact next command.
 
+use std::collections::BTreeSet;
+
 use super::action_view::ActionState;
 use super::run_view::RunView;
 use crate::graph::StepIx;
@@ -58,11 +60,22 @@ impl RunView {
         StuckRow { host, step, state: "old", command: None, why: None }
     }
 
-    /// The undos that must come first.
+    /// The undos that must come first: of the nearest dependants that still need one.
     fn waits_for(&self, ix: StepIx) -> Option<String> {
-        let first = |d: &StepIx| self.members(d.index()).any(|i| self.needs_undo(i));
-        let names: Vec<&str> =
-            self.graph.all_dependants(ix).filter(first).map(|d| self.graph.step(d).id.as_str()).collect();
+        let mut names = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut next: Vec<StepIx> = self.graph.all_dependants(ix).collect();
+        while let Some(step) = next.pop() {
+            if !seen.insert(step) {
+                continue;
+            }
+            if self.members(step.index()).any(|i| self.needs_undo(i)) {
+                names.push(self.graph.step(step).id.as_str());
+            } else {
+                next.extend(self.graph.all_dependants(step));
+            }
+        }
+        names.sort_unstable();
         (!names.is_empty()).then(|| format!("after {}", names.join(", ")))
     }
 
