@@ -1,3 +1,5 @@
 
+
 mod driver;
 mod journal;
+mod screens;
