@@ -54,10 +54,12 @@ fn start(plan: &Plan, parent: &Path) -> Lab {
     lab::start(plan, &plans(), &options).unwrap()
 }
 
-/// `None`, said aloud, where this machine has no sshd.
+/// `None`, said aloud, where this machine has no sshd. An sshd that is there must work.
 fn ssh_config(lab: &Lab) -> Option<PathBuf> {
     if lab.ssh_config.is_none() {
-        eprintln!("SKIPPED: {}", lab.note.as_deref().unwrap_or("no ssh"));
+        let why = lab.note.as_deref().unwrap_or("no reason given");
+        assert!(why.contains("is not installed"), "{why}");
+        eprintln!("SKIPPED: {why}");
     }
     lab.ssh_config.clone()
 }
@@ -387,4 +389,22 @@ fn a_half_done_migration_is_restored_and_a_broken_dump_is_refused() {
     assert!(night.works("db1", "undo", "callcentre-restore \"$PREVIOUS.dump\"").contains("already"));
     night.works("db1", "do", "echo x >>\"$PREVIOUS.dump\"");
     assert!(night.fails("db1", "callcentre-restore \"$PREVIOUS.dump\"").contains("does not have its checksum"));
+}
+
+#[tokio::test]
+async fn the_openssh_crate_multiplexes_sessions_over_the_lab() {
+    let parent = parent();
+    let lab = start(&plan("mux", &[("all", &["a", "b"])]), parent.path());
+    let Some(config) = ssh_config(&lab) else { return };
+    let sockets = tempfile::Builder::new().prefix("rbc").tempdir_in("/tmp").unwrap();
+    for host in ["a", "b"] {
+        let mut builder = openssh::SessionBuilder::default();
+        builder.config_file(&config).known_hosts_check(openssh::KnownHosts::Strict).control_directory(sockets.path());
+        let session = builder.connect_mux(host).await.unwrap();
+        for exit in [0, 3] {
+            let out = session.raw_command(format!("echo $LAB_HOST; exit {exit}")).output().await.unwrap();
+            assert_eq!((text(&out.stdout), out.status.code()), (host.to_owned(), Some(exit)));
+        }
+        session.close().await.unwrap();
+    }
 }

@@ -295,7 +295,7 @@ fn greets(address: &str, port: u16) -> bool {
 
 fn log_in(programs: &Programs, config: &Path, host: &LabHost) -> Result<(), String> {
     let mut command = Command::new(&programs.ssh);
-    command.arg("-F").arg(config).args(["-o", "ProxyJump=none", "-T", &host.name, "printf %s \"$LAB_HOST\""]);
+    command.arg("-F").arg(config).args(["-T", &host.name, "printf %s \"$LAB_HOST\""]);
     let out = command.stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
     if out.status.success() && out.stdout == host.name.as_bytes() {
         return Ok(());
