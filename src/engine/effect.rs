@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 
 use crate::graph::ids::AttemptId;
-use crate::graph::job::Job;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Start this attempt, follow it, report its outcome once. At most one start per attempt, whoever asks.
-    Launch(Box<Job>),
+    /// Start this attempt (`Engine::job` renders it), follow it, report its outcome once. At most one start per
+    /// attempt, whoever asks. What cannot be rendered is reported as never started.
+    Launch(AttemptId),
     /// Ask the host what became of the attempt and follow it to its end (the resolution procedure).
     Probe(AttemptId),
     /// End the attempt's process tree, verify that it is empty, report the outcome.

@@ -1,5 +1,10 @@
 //! The compiled plan: actions, barriers and edges, and the work of each attempt. Knows nothing of time or of what has run.
 
+mod action;
+mod build;
 pub mod ids;
 pub mod job;
 pub mod outcome;
+
+pub use action::{Action, ActionIx, StepIx};
+pub use build::Graph;

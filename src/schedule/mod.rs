@@ -1,1 +1,5 @@
-//! (being written)
+//! Time and capacity of a graph: pure arithmetic without state of a run. Knows no clock.
+
+mod rollback_cost;
+
+pub use rollback_cost::RollbackCost;
