@@ -300,6 +300,7 @@ fn log_in(programs: &Programs, config: &Path, host: &LabHost) -> Result<(), Stri
     if out.status.success() && out.stdout == host.name.as_bytes() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    // A refusing login shell says why on stdout, ssh itself on stderr.
+    let said = [out.stdout, out.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     Err(format!("a login failed: {}", said.lines().last().unwrap_or("no reason given").trim()))
 }
