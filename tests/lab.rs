@@ -17,8 +17,10 @@ fn call_centre() -> Plan {
 }
 
 fn plan(stem: &str, groups: &[(&str, &[&str])]) -> Plan {
-    let groups: IndexMap<String, Vec<String>> =
-        groups.iter().map(|(name, hosts)| ((*name).to_owned(), hosts.iter().map(|h| (*h).to_owned()).collect())).collect();
+    let groups: IndexMap<String, Vec<String>> = groups
+        .iter()
+        .map(|(name, hosts)| ((*name).to_owned(), hosts.iter().map(|h| (*h).to_owned()).collect()))
+        .collect();
     Plan {
         stem: stem.to_owned(),
         name: stem.to_owned(),
@@ -303,7 +305,9 @@ struct Night<'a> {
 
 impl Night<'_> {
     fn on(&self, host: &str, direction: &str, command: &str) -> Output {
-        let env = format!("export VERSION=2.4.0 PREVIOUS=2.3.7 DB_CHANGES=true RUNBOOK_STEP=night RUNBOOK_DIRECTION={direction};");
+        let env = format!(
+            "export VERSION=2.4.0 PREVIOUS=2.3.7 DB_CHANGES=true RUNBOOK_STEP=night RUNBOOK_DIRECTION={direction};"
+        );
         ssh(self.config, host, &format!("{env} {command}"))
     }
 

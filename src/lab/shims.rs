@@ -10,7 +10,18 @@ use super::{LabError, io};
 pub(super) const BIN: &str = "bin";
 
 const RECORDED: [&str; 12] = [
-    "systemctl", "service", "reboot", "shutdown", "poweroff", "halt", "init", "telinit", "mail", "sendmail", "mailx", "wall",
+    "systemctl",
+    "service",
+    "reboot",
+    "shutdown",
+    "poweroff",
+    "halt",
+    "init",
+    "telinit",
+    "mail",
+    "sendmail",
+    "mailx",
+    "wall",
 ];
 
 /// Writes down what it was asked, and does nothing.
