@@ -1,1 +1,4 @@
+//! One test binary: what it tests is listed here.
+
+mod architecture;
 mod lab;
