@@ -1,5 +1,7 @@
+//! One test binary: what it tests is listed here.
 
-
+mod architecture;
 mod driver;
 mod journal;
+mod lab;
 mod screens;
