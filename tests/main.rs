@@ -1,3 +1,8 @@
-//! All integration tests, in one binary.
+//! One test binary: what it tests is listed here.
 
+mod architecture;
+mod driver;
 mod engine;
+mod journal;
+mod lab;
+mod screens;
