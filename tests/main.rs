@@ -5,4 +5,8 @@ mod driver;
 mod engine;
 mod journal;
 mod lab;
+<<<<<<< HEAD
 mod screens;
+=======
+mod licences;
+>>>>>>> lab
