@@ -9,6 +9,7 @@ pub mod fact;
 pub mod input;
 pub mod invariants;
 mod operator;
+mod readiness;
 mod retry;
 mod rollback;
 pub mod state;
