@@ -51,7 +51,10 @@ fn rss_mib() -> f64 {
 }
 
 fn main() {
-    println!("{:>18} {:>10} {:>10} {:>10} {:>12} {:>10} {:>9}", "plan", "build ms", "dry run ms", "run ms", "facts", "us/fact", "RSS MiB");
+    println!(
+        "{:>18} {:>10} {:>10} {:>10} {:>12} {:>10} {:>9}",
+        "plan", "build ms", "dry run ms", "run ms", "facts", "us/fact", "RSS MiB"
+    );
     for (steps, hosts) in [(10, 10), (10, 100), (10, 1_000), (10, 10_000), (1_000, 100)] {
         let plan = Arc::new(wide(steps, hosts));
         let t = Instant::now();
@@ -77,7 +80,8 @@ fn main() {
 
 fn simulate(graph: &Arc<Graph>, opens: Timestamp) -> (f64, u64) {
     let mut script = Quick;
-    let first = started(graph, window_instants(graph.plan(), opens), RunOptions { no_input: true, ..RunOptions::default() });
+    let first =
+        started(graph, window_instants(graph.plan(), opens), RunOptions { no_input: true, ..RunOptions::default() });
     let t = Instant::now();
     let mut sim = Simulation::start(graph.clone(), first, opens, &mut script).without_journal();
     let end = sim.run(10_000_000);

@@ -7,9 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::fact::{Actor, Fact, FactRecord, GateAnswer, HoldAnswer, HoldReason, RunStarted};
 use super::state::{Doing, Hold, IllegalFact, Phase, State, Timer};
+use crate::graph::ActionIx;
 use crate::graph::ids::{ActionId, AttemptId, Direction};
 use crate::graph::outcome::Outcome;
-use crate::graph::ActionIx;
 use crate::plan::model::{OnFailure, Verb};
 
 /// How much longer than its own limit a host may be silent before its attempt is looked at from here.
