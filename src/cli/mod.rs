@@ -3,8 +3,10 @@
 pub mod args;
 pub mod commands;
 pub mod context;
+pub mod diagnostics;
 pub mod error;
 pub mod exit;
+pub mod load;
 
 use std::process::ExitCode;
 
