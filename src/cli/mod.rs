@@ -7,6 +7,8 @@ pub mod diagnostics;
 pub mod error;
 pub mod exit;
 pub mod load;
+pub mod output;
+pub mod variables;
 
 use std::process::ExitCode;
 

@@ -103,6 +103,23 @@ pub fn sort(found: &mut Vec<Diagnostic>) {
     found.dedup();
 }
 
+/// The text with every certain correction applied, and how many there were. Of overlapping ones the first counts.
+#[must_use]
+pub fn fixed(text: &str, found: &[Diagnostic]) -> (String, usize) {
+    let mut fixes: Vec<&Fix> = found.iter().filter_map(|d| d.fix.as_ref()).collect();
+    fixes.sort_by_key(|f| f.span);
+    let (mut out, mut done, mut count) = (String::with_capacity(text.len()), 0, 0);
+    for fix in fixes {
+        let Some(before) = text.get(done..fix.span.start).filter(|_| fix.span.end <= text.len()) else { continue };
+        out.push_str(before);
+        out.push_str(&fix.replacement);
+        done = fix.span.end;
+        count += 1;
+    }
+    out.push_str(&text[done..]);
+    (out, count)
+}
+
 /// Text from a plan, fit for a message: in backticks, hidden characters escaped, cut after 60 characters.
 #[derive(Debug, Clone, Copy)]
 pub struct Quoted<'a>(pub &'a str);

@@ -179,3 +179,24 @@ impl Places {
         self.raw.window.as_ref()?.value.place_of(key)
     }
 }
+
+/// Reads variables from a YAML mapping of names to values, with the rules of a plan's `vars`.
+///
+/// # Errors
+/// The first mistake, with its line.
+pub fn read_vars(bytes: &[u8]) -> Result<Vec<(String, Value)>, String> {
+    let source = Source::from_bytes("", bytes).map_err(|(_, d)| d.message)?;
+    let mut found = Vec::new();
+    let say = |d: &Diagnostic| {
+        let line = d.primary.as_ref().map_or(1, |p| source.line(p.span));
+        format!("line {line}: {}", d.message)
+    };
+    let root = tree::parse(source.text(), &mut found).map_err(|d| say(&d))?;
+    let at = At { name: "", what: "the file", parent: None };
+    let table = root.and_then(|root| super::raw::Table::<super::shapes::Setting>::decode(&root, &at, &mut found));
+    if let Some(d) = found.iter().find(|d| d.is_error()) {
+        return Err(say(d));
+    }
+    let rows = table.map(|t| t.rows).unwrap_or_default();
+    Ok(rows.into_iter().map(|(name, value)| (name.value, value.value.0)).collect())
+}

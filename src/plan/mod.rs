@@ -10,6 +10,7 @@ mod decode;
 pub mod diagnostic;
 pub mod digest;
 pub mod draft;
+mod limits;
 pub mod model;
 pub mod raw;
 mod scalars;
@@ -21,6 +22,8 @@ pub mod tree;
 pub mod units;
 mod words;
 
+pub use diagnostic::fixed;
 pub use digest::{digest, short_digest};
-pub use draft::{Checked, Draft, FileProblem, Outside, Places, Seen, Wanted};
+pub use draft::{Checked, Draft, FileProblem, Outside, Places, Seen, Wanted, read_vars};
+pub use limits::not_executable_yet;
 pub use words::nearest;

@@ -38,10 +38,11 @@ impl Checker<'_> {
         self.raw.steps.iter().flat_map(|s| &s.value.rows).any(|(_, raw)| raw.value.has("needs"))
     }
 
+    /// The first step of the file may leave it out: nothing stands before it, so nothing can be forgotten.
     fn all_or_nothing(&mut self) {
         let rows = || self.raw.steps.iter().flat_map(|s| &s.value.rows);
         let without: Vec<&Spanned<String>> =
-            rows().filter(|(_, raw)| !raw.value.has("needs")).map(|(name, _)| name).collect();
+            rows().skip(1).filter(|(_, raw)| !raw.value.has("needs")).map(|(name, _)| name).collect();
         let Some((first, more)) = without.split_first() else { return };
         let others = match more.len() {
             0 => String::new(),

@@ -455,6 +455,9 @@ impl Checker<'_> {
         if waits.is_some() || (verb == "wait" && raw.wait.as_ref().is_some_and(|w| w.value.at.is_some())) {
             return waits;
         }
+        if let Some(hold) = &raw.hold {
+            return Some(Estimate::exactly(hold.value.0));
+        }
         if self.timed && !raw.has("estimate") {
             let message = format!("step {} has no estimate", Quoted(&name.value));
             let d = Diagnostic::error(codes::ESTIMATE, message).at(name.span, "how long does it take?");
