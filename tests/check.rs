@@ -32,7 +32,7 @@ fn pretend(wanted: Wanted<'_>) -> Result<Seen, FileProblem> {
         "fifo" => Err(FileProblem::NotRegular("a pipe")),
         _ => {
             let kind = if path == "directory" { FileKind::Directory } else { FileKind::File };
-            let facts = FileFacts { kind, size: 10, sha256: "00".repeat(32), lines: 1, executable: true };
+            let facts = FileFacts { kind, size: 10, sha256: "00".repeat(32), lines: 1, executable: true, text: None };
             Ok(Seen { facts, text: Some(String::new()) })
         }
     }

@@ -1,1 +1,10 @@
+//! One test binary: what it tests is listed here.
+
+mod architecture;
 mod check;
+mod driver;
+mod engine;
+mod journal;
+mod lab;
+mod licences;
+mod screens;

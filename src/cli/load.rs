@@ -213,7 +213,10 @@ fn look_at(path: &Path, wanted: Wanted<'_>) -> Result<Seen, FileProblem> {
     let mut content = Content::default();
     content.add(&bytes);
     let text = String::from_utf8(bytes).map_err(|_| FileProblem::NotText)?;
-    Ok(Seen { facts: content.facts(FileKind::File, &meta), text: Some(text) })
+    let mut facts = content.facts(FileKind::File, &meta);
+    // A template is frozen with the plan, so that rendering needs no disk.
+    facts.text = matches!(wanted, Wanted::Template(_)).then(|| text.clone());
+    Ok(Seen { facts, text: Some(text) })
 }
 
 /// What is counted while content passes by.
@@ -241,6 +244,7 @@ impl Content {
             sha256: hex(&self.hasher.finalize()),
             lines: self.line_ends + unfinished,
             executable: meta.mode() & 0o111 != 0,
+            text: None,
         }
     }
 }
@@ -295,5 +299,5 @@ fn directory_facts(root: &Path) -> io::Result<FileFacts> {
     }
     listing.sort_unstable();
     let sha256 = hex(&Sha256::digest(listing.join("\n")));
-    Ok(FileFacts { kind: FileKind::Directory, size, sha256, lines, executable: false })
+    Ok(FileFacts { kind: FileKind::Directory, size, sha256, lines, executable: false, text: None })
 }

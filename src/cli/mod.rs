@@ -2,12 +2,15 @@
 
 pub mod args;
 pub mod commands;
+pub mod confirm;
 pub mod context;
+pub mod control;
 pub mod diagnostics;
 pub mod error;
 pub mod exit;
 pub mod load;
 pub mod output;
+pub mod store;
 pub mod variables;
 
 use std::process::ExitCode;

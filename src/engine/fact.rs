@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::graph::ids::{ActionId, AttemptId};
 use crate::graph::outcome::{Evidence, Outcome};
-use crate::plan::model::OnDeadline;
+use crate::plan::model::{OnDeadline, OnFailure};
 
 /// Version of the facts' format, written in the first fact of each run.
 pub const FORMAT: u32 = 1;
@@ -56,6 +56,11 @@ pub enum Fact {
         outcome: Outcome,
         #[serde(flatten)]
         evidence: Evidence,
+    },
+    /// No further try will be made; this is what the failure leads to.
+    ActionFailed {
+        action: ActionId,
+        then: OnFailure,
     },
     /// We asked the host to end the attempt's process tree.
     KillRequested {

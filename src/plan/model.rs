@@ -61,6 +61,9 @@ pub struct FileFacts {
     /// Number of lines, for the dry run.
     pub lines: u64,
     pub executable: bool,
+    /// The content of a `template` source (UTF-8), frozen here so that rendering needs no disk. `None` for all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,25 +3,33 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Checker;
-use super::texts::{is_template, template_error};
+use super::texts::is_template;
 use crate::plan::codes;
 use crate::plan::diagnostic::{Diagnostic, Quoted, is_hidden};
 use crate::plan::model::{Plan, StepId, Verb};
 use crate::plan::raw::{RawRollback, RawStep};
 use crate::plan::span::{Span, Spanned};
 use crate::plan::words;
+use crate::template::{self, TemplateError};
 
-/// What every command is told by the engine.
-pub const GIVEN: [&str; 8] = [
-    "HOST",
-    "RUNBOOK_RUN",
-    "RUNBOOK_STEP",
-    "RUNBOOK_HOST",
-    "RUNBOOK_ATTEMPT",
-    "RUNBOOK_WAVE",
-    "RUNBOOK_ROLL_BACK_BY",
-    "RUNBOOK_OUTPUT",
-];
+/// What the engine tells every text.
+const GIVEN: [&str; 5] = ["HOST", "RUNBOOK_RUN", "RUNBOOK_STEP", "RUNBOOK_HOST", "RUNBOOK_ATTEMPT"];
+
+/// How a text is read: commands have no template comments (`${#name}` belongs to the shell).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    Command,
+    Plain,
+}
+
+impl Reading {
+    fn names(self, text: &str) -> Result<Vec<String>, TemplateError> {
+        match self {
+            Self::Command => template::command_syntax(text).map(|()| template::undeclared_in_command(text)),
+            Self::Plain => template::syntax(text).map(|()| template::undeclared(text)),
+        }
+    }
+}
 
 /// Known at a place: the plan's variables, what the engine gives, and the outputs that exist by then.
 struct Scope<'p> {
@@ -40,6 +48,9 @@ impl Checker<'_> {
         let mut base: BTreeSet<String> = plan.vars.keys().cloned().collect();
         base.extend(plan.hosts.values().flat_map(|h| h.vars.keys().cloned()));
         base.extend(GIVEN.map(String::from));
+        if plan.window.is_some() {
+            base.insert("RUNBOOK_ROLL_BACK_BY".into());
+        }
         let raw = self.raw;
         let rows = raw.steps.iter().flat_map(|s| &s.value.rows).map(|(name, raw)| (name.value.as_str(), &raw.value));
         let after = raw.after_rollback.iter().map(|raw| ("after_rollback", &*raw.value));
@@ -93,12 +104,13 @@ impl Checker<'_> {
         let drains = drains.flat_map(|d| d.run.iter().chain(&d.until));
         let wait = raw.wait.iter().flat_map(|w| &w.value.until);
         let http = raw.http.iter().flat_map(|h| h.value.0.url.iter().chain(&h.value.0.body));
-        let own = [&raw.run, &raw.test, &raw.verify, &raw.say, &raw.gate, &raw.dir];
-        for text in own.into_iter().flatten().chain(drains).chain(wait).chain(http) {
-            self.template(plan, text, &scope);
+        let commands = raw.run.iter().chain(&raw.test).chain(&raw.verify).chain(drains).chain(wait);
+        for text in commands {
+            self.template(plan, text, Reading::Command, &scope);
         }
-        for (_, value) in raw.env.iter().flat_map(|e| &e.value.rows) {
-            self.template(plan, value, &scope);
+        let env = raw.env.iter().flat_map(|e| &e.value.rows).map(|(_, value)| value);
+        for text in raw.say.iter().chain(&raw.gate).chain(&raw.dir).chain(http).chain(env) {
+            self.template(plan, text, Reading::Plain, &scope);
         }
         for command in raw.run.iter().chain(&raw.test).chain(&raw.verify) {
             self.dollar_names(command, raw, &scope);
@@ -106,29 +118,20 @@ impl Checker<'_> {
         if let Some(undo) = &raw.rollback {
             let RawRollback { run, verify, .. } = &undo.value.0;
             for text in run.iter().chain(verify) {
-                self.template(plan, text, &Scope { undoing: true, ..scope });
+                self.template(plan, text, Reading::Command, &Scope { undoing: true, ..scope });
                 self.dollar_names(text, raw, &Scope { undoing: true, ..scope });
             }
         }
     }
 
-    fn template(&mut self, plan: &Plan, text: &Spanned<String>, scope: &Scope<'_>) {
+    fn template(&mut self, plan: &Plan, text: &Spanned<String>, reading: Reading, scope: &Scope<'_>) {
         if !is_template(&text.value) {
             return;
         }
-        match self.texts.names(&text.value) {
+        match reading.names(&text.value) {
             Ok(names) => self.names_exist(plan, &names, text.span, scope),
             Err(e) => self.broken_template(text, &e),
         }
-    }
-
-    fn broken_template(&mut self, text: &Spanned<String>, e: &minijinja::Error) {
-        let d = Diagnostic::error(codes::TEMPLATE, format!("this template cannot be read: {}", template_error(e)));
-        let d = d.at(
-            text.span,
-            e.line().filter(|l| *l > 1).map_or_else(String::new, |l| format!("in line {l} of this text")),
-        );
-        self.found.push(d.help("`{{ NAME }}` inserts a variable; text that only looks so is written {{ '{{' }}"));
     }
 
     fn expression(&mut self, plan: &Plan, when: &Spanned<String>, scope: &Scope<'_>) {
@@ -140,10 +143,10 @@ impl Checker<'_> {
             self.found.push(d.help(format!("write `when: {inner}`")).fix(when.span, inner));
             return;
         }
-        match self.texts.expression_names(&when.value) {
-            Ok(names) => self.names_exist(plan, &names, when.span, scope),
+        match template::expression_syntax(&when.value) {
+            Ok(()) => self.names_exist(plan, &template::undeclared_in_expression(&when.value), when.span, scope),
             Err(e) => {
-                let d = Diagnostic::error(codes::TEMPLATE, format!("`when` cannot be read: {}", template_error(&e)));
+                let d = Diagnostic::error(codes::TEMPLATE, format!("`when` cannot be read: {}", e));
                 self.found.push(
                     d.at(when.span, "not an expression")
                         .help("write one such as `DB_CHANGES`, `not DB_CHANGES` or `VERSION == \"2.4\"`"),
@@ -152,7 +155,7 @@ impl Checker<'_> {
         }
     }
 
-    fn names_exist(&mut self, plan: &Plan, names: &BTreeSet<String>, span: Span, scope: &Scope<'_>) {
+    fn names_exist(&mut self, plan: &Plan, names: &[String], span: Span, scope: &Scope<'_>) {
         for name in names {
             if scope.base.contains(name) || (scope.undoing && name == "RUNBOOK_OUTCOME") {
                 continue;
@@ -235,7 +238,7 @@ impl Checker<'_> {
             let src = src.unwrap_or_default();
             let mut base = base.clone();
             base.extend(vars.keys().cloned());
-            match self.texts.names(text) {
+            match Reading::Plain.names(text) {
                 Ok(names) => {
                     let before = self.found.len();
                     self.names_exist(
@@ -253,8 +256,8 @@ impl Checker<'_> {
                     }
                 }
                 Err(e) => {
-                    let line = e.line().map_or_else(String::new, |l| format!(" line {l}"));
-                    let message = format!("{}{line} cannot be rendered: {}", file.src, template_error(&e));
+                    let line = e.line.map_or_else(String::new, |l| format!(" line {l}"));
+                    let message = format!("{}{line} cannot be rendered: {}", file.src, e);
                     self.error(codes::TEMPLATE, message, src, "this file");
                 }
             }

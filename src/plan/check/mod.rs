@@ -6,7 +6,9 @@
 mod clock;
 mod commands;
 mod files;
+mod gate;
 mod hosts;
+mod keys;
 mod order;
 mod step;
 mod tables;
@@ -14,6 +16,7 @@ mod texts;
 mod undo;
 mod waves;
 mod window;
+mod work;
 
 use indexmap::IndexMap;
 
@@ -24,12 +27,12 @@ use super::model::{Plan, StepId};
 use super::raw::{RawPlan, RawStep};
 use super::source::Source;
 use super::span::{Span, Spanned};
+use crate::template::Scope;
 
 pub use files::wanted_files;
 
 use clock::Clock;
 use hosts::Machines;
-use texts::Texts;
 
 /// What every check may look at, and where it puts what it finds.
 struct Checker<'p> {
@@ -41,7 +44,8 @@ struct Checker<'p> {
     names: IndexMap<&'p str, usize>,
     machines: Machines,
     clock: Clock,
-    texts: Texts,
+    /// The plan's variables, for texts that are rendered before the night.
+    scope: Scope,
     /// Whether there is a time by which work must be done: then estimates are required.
     timed: bool,
 }
@@ -63,7 +67,7 @@ pub fn check(raw: &RawPlan, source: &Source, outside: &Outside, found: &mut Vec<
         names,
         machines: Machines::default(),
         clock,
-        texts: Texts::default(),
+        scope: Scope::new(),
         timed,
     };
     checker.plan()

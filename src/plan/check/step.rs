@@ -7,12 +7,8 @@ use super::clock::Base;
 use super::{Checker, Row};
 use crate::plan::codes;
 use crate::plan::diagnostic::{Diagnostic, Quoted};
-use crate::plan::model::{
-    CopyFile, Drain, Expect, Fleet, Gate, HttpCheck, Need, OnFailure, Opening, Place, Plan, Retry, Shell, Step, Undo,
-    Value, Verb, Wait,
-};
-use crate::plan::raw::{Many, RawRetry, RawStep, RawWait};
-use crate::plan::shapes::Drainage;
+use crate::plan::model::{Expect, Need, OnFailure, Opening, Place, Plan, Retry, Shell, Step, Undo, Value, Verb};
+use crate::plan::raw::{Many, RawRetry, RawStep};
 use crate::plan::span::{Span, Spanned};
 use crate::plan::units::{Estimate, Short};
 
@@ -20,15 +16,8 @@ pub const VERBS: [&str; 8] = ["run", "script", "copy", "template", "test", "http
 
 /// Time between two tries where the plan says nothing.
 const RETRY_WAIT: SignedDuration = SignedDuration::from_secs(10);
-const UNTIL_EVERY: SignedDuration = SignedDuration::from_secs(10);
 
-/// Keys that only mean something for work that changes a host.
-const WORK_KEYS: [&str; 4] = ["verify", "outputs", "idempotent", "atomic"];
-const FLEET_KEYS: [&str; 7] = ["keep_up", "allow_failed", "order", "canary", "drain", "reboot", "undrain"];
-const SHELL_KEYS: [&str; 5] = ["env", "user", "sudo", "shell", "dir"];
-const GATE_KEYS: [&str; 6] = ["who", "checklist", "call_ahead", "answer_by", "not_author", "quorum"];
-
-fn text(field: &Option<Spanned<String>>) -> Option<String> {
+pub fn text(field: &Option<Spanned<String>>) -> Option<String> {
     field.as_ref().map(|f| f.value.clone())
 }
 
@@ -130,76 +119,6 @@ impl Checker<'_> {
         }
     }
 
-    /// Keys that do not fit the verb. Only what the step itself says; defaults that do not fit are left out silently.
-    fn misplaced(&mut self, name: &Spanned<String>, raw: &RawStep, verb: &str) {
-        let mut report = |keys: &[&str], why: &str| {
-            for key in keys {
-                if let Some(span) = raw.place_of(key) {
-                    let message = format!("`{key}` does not fit step {}", Quoted(&name.value));
-                    self.found.push(
-                        Diagnostic::error(codes::MISPLACED, message)
-                            .at(span, why)
-                            .help("remove it, or write a step of its own"),
-                    );
-                }
-            }
-        };
-        if !raw.has("gate") {
-            report(&GATE_KEYS, "only a gate has it");
-        }
-        match verb {
-            "gate" => {
-                let why = "a gate runs no command";
-                report(&WORK_KEYS, why);
-                report(&FLEET_KEYS, why);
-                report(&SHELL_KEYS, why);
-                report(&["hosts", "retry", "at_once", "hold", "expect"], why);
-            }
-            "wait" if !raw.wait.as_ref().is_some_and(|w| w.value.until.is_some()) => {
-                report(&WORK_KEYS, "waiting runs no command");
-                report(&FLEET_KEYS, "waiting runs no command");
-                report(&SHELL_KEYS, "waiting runs no command");
-            }
-            "test" | "wait" => report(&["drain", "reboot", "undrain", "atomic"], "it changes nothing"),
-            "http" => {
-                report(&WORK_KEYS, "it changes nothing");
-                report(&FLEET_KEYS, "a request runs here, on no host");
-                report(&SHELL_KEYS, "a request runs no command");
-            }
-            _ => {}
-        }
-        if !matches!(verb, "test" | "http") {
-            report(&["hold"], "only a `test` or `http` can stay true for a time");
-        }
-    }
-
-    /// The step with what `defaults` adds to it, where that fits.
-    fn with_defaults(&self, written: &RawStep, verb: &str) -> RawStep {
-        let mut raw = written.clone();
-        let Some(defaults) = self.raw.defaults.as_ref().map(|d| &*d.value) else { return raw };
-        let runs = !matches!(verb, "gate" | "http")
-            && !(verb == "wait" && !written.wait.as_ref().is_some_and(|w| w.value.until.is_some()));
-        let changes = matches!(verb, "run" | "script" | "copy" | "template");
-        macro_rules! adopt {
-            ($($field:ident),+ where $fits:expr) => {
-                if $fits {
-                    $(if !written.has(stringify!($field)) { raw.$field.clone_from(&defaults.$field); })+
-                }
-            };
-        }
-        adopt!(when, uses, estimate, timeout, expect, on_failure, on_stop, say, warn, tags where true);
-        adopt!(hosts, at_once, env, user, sudo, shell, dir where runs);
-        adopt!(keep_up, allow_failed, order, canary, drain, reboot, undrain, verify, outputs, idempotent, atomic where changes);
-        let harmless = !changes
-            || raw.idempotent.as_ref().is_some_and(|b| b.value)
-            || raw.read_only.as_ref().is_some_and(|b| b.value);
-        adopt!(retry where runs && harmless || verb == "http");
-        adopt!(hold where matches!(verb, "test" | "http"));
-        adopt!(read_only where matches!(verb, "run" | "script") && !super::undo::says_how(written));
-        adopt!(who, checklist, call_ahead, answer_by, not_author, quorum where written.has("gate"));
-        raw
-    }
-
     fn verb(&mut self, name: &Spanned<String>, raw: &RawStep, verb: &str, plan: &Plan) -> Option<Verb> {
         Some(match verb {
             "run" => Verb::Run(self.command(&raw.run)?),
@@ -246,173 +165,6 @@ impl Checker<'_> {
             return None;
         }
         Some(field.value.clone())
-    }
-
-    fn copy_file(
-        &mut self,
-        span: Span,
-        src: &Option<Spanned<String>>,
-        dest: &Option<Spanned<String>>,
-        mode: Option<u32>,
-        owner: &Option<Spanned<String>>,
-    ) -> Option<CopyFile> {
-        for (key, field) in [("src", src), ("dest", dest)] {
-            if field.is_none() {
-                let d = Diagnostic::error(codes::MISSING, format!("`{key}` is missing"))
-                    .at(span, "says what, but not from where to where");
-                self.found.push(d.help("write `copy: {src: FILE, dest: /path/on/the/host}`"));
-                return None;
-            }
-        }
-        let (src, dest) = (src.as_ref()?, dest.as_ref()?);
-        self.destination(dest);
-        if let Some(owner) = owner {
-            for part in owner.value.splitn(2, ':') {
-                self.check_user(&Spanned::new(part.to_string(), owner.span));
-            }
-        }
-        Some(CopyFile { src: src.value.clone(), dest: dest.value.clone(), mode, owner: text(owner) })
-    }
-
-    fn destination(&mut self, dest: &Spanned<String>) {
-        let path = dest.value.as_str();
-        if !path.starts_with('/') || path.split('/').any(|part| part == "..") || path.contains('\0') || path == "/" {
-            let message = format!("{} is not a path on the host", Quoted(path));
-            let d = Diagnostic::error(codes::DESTINATION, message).at(dest.span, "must be absolute, without `..`");
-            self.found.push(d.help("write the whole path, such as /etc/app/app.conf"));
-        }
-    }
-
-    fn http(&mut self, raw: &RawStep) -> Option<HttpCheck> {
-        let http = raw.http.as_ref()?;
-        let (span, raw) = (http.span, &http.value.0);
-        let Some(url) = &raw.url else {
-            self.error(codes::MISSING, "`url` is missing", span, "which address?");
-            return None;
-        };
-        if !url.value.starts_with("http://")
-            && !url.value.starts_with("https://")
-            && !super::texts::is_template(&url.value)
-        {
-            let message = format!("{} is not a web address", Quoted(&url.value));
-            self.error(codes::URL, message, url.span, "write http://... or https://...");
-        }
-        let method = raw.method.as_ref().map_or_else(|| "GET".to_string(), |m| m.value.to_ascii_uppercase());
-        if let Some(m) =
-            raw.method.as_ref().filter(|_| !matches!(&*method, "GET" | "HEAD" | "POST" | "PUT" | "OPTIONS"))
-        {
-            let message = format!("{} is not a method for a test", Quoted(&m.value));
-            self.error(codes::URL, message, m.span, "GET, HEAD, POST, PUT or OPTIONS");
-        }
-        let expect = raw.expect.iter().flat_map(|e| &e.value).filter_map(|c| u16::try_from(c.value.0).ok()).collect();
-        let headers =
-            raw.headers.iter().flat_map(|h| &h.value.rows).map(|(k, v)| (k.value.clone(), v.value.clone())).collect();
-        Some(HttpCheck {
-            url: url.value.clone(),
-            method,
-            expect,
-            body_contains: text(&raw.body_contains),
-            body_matches: text(&raw.body_matches),
-            headers,
-            body: text(&raw.body),
-        })
-    }
-
-    fn wait(&mut self, name: &Spanned<String>, raw: &RawWait, span: Span, plan: &Plan) -> Option<Wait> {
-        if let (Some(every), None) = (&raw.every, &raw.until) {
-            self.error(codes::MISPLACED, "`every` belongs to `until`", every.span, "there is nothing to repeat");
-        }
-        match (&raw.r#for, &raw.at, &raw.until) {
-            (Some(d), None, None) => Some(Wait::For(d.value.0)),
-            (None, Some(at), None) => Some(Wait::At(self.instant(at, clock_base(plan), None)?)),
-            (None, None, Some(_)) => {
-                let every = raw.every.as_ref().map_or(UNTIL_EVERY, |e| e.value.0);
-                if let Some(e) = raw.every.as_ref().filter(|e| e.value.0.is_zero()) {
-                    self.error(codes::RANGE, "`every` must be longer than 0", e.span, "without a pause");
-                }
-                Some(Wait::Until { command: self.command(&raw.until)?, every })
-            }
-            _ => {
-                if raw.broken.is_empty() {
-                    let message = format!("step {} does not say what to wait for", Quoted(&name.value));
-                    let d = Diagnostic::error(codes::VERB, message).at(span, "exactly one of `for`, `at` and `until`");
-                    self.found.push(d.help("write {for: 10m}, {at: \"02:00\"} or {until: COMMAND, every: 10s}"));
-                }
-                None
-            }
-        }
-    }
-
-    fn gate(&mut self, question: &Spanned<String>, raw: &RawStep, plan: &Plan) -> Option<Gate> {
-        let asked = Asked {
-            who: &raw.who,
-            checklist: &raw.checklist,
-            call_ahead: raw.call_ahead.as_ref().map(|c| c.value.0),
-            not_author: raw.not_author.as_ref().is_some_and(|b| b.value),
-            quorum: raw.quorum.as_ref().map(|q| Spanned::new(q.value.0, q.span)),
-        };
-        let mut gate = self.question(question, &asked, plan)?;
-        if let Some(by) = &raw.answer_by {
-            gate.answer_by = self.instant(by, clock_base(plan), None);
-            if let (Some(at), Some(Opening::At { opens, closes })) =
-                (gate.answer_by, plan.window.as_ref().map(|w| &w.opening))
-                && !(*opens..*closes).contains(&at)
-            {
-                self.error(
-                    codes::RANGE,
-                    "`answer_by` lies outside the window",
-                    by.span,
-                    "before it opens, or after it closes",
-                );
-            }
-        }
-        Some(gate)
-    }
-
-    /// A question with who may answer it, of a step or a wave.
-    pub fn question(&mut self, question: &Spanned<String>, asked: &Asked<'_>, plan: &Plan) -> Option<Gate> {
-        if question.value.trim().is_empty() {
-            self.error(codes::EMPTY, "the gate asks nothing", question.span, "write the question");
-        }
-        if let Some(who) = asked.who {
-            if who.value.is_empty() {
-                let d = Diagnostic::error(codes::WHO, "nobody could answer this gate").at(who.span, "names nobody");
-                self.found.push(d.help("name people of the plan: `who: [release]`; without `who`, anybody may answer"));
-            }
-            for person in &who.value {
-                self.person(person, plan);
-            }
-        }
-        let who = texts(asked.who);
-        if let Some(quorum) = asked.quorum.as_ref().filter(|q| !who.is_empty() && q.value as usize > who.len()) {
-            let message = format!("{} people must approve, but only {} may", quorum.value, who.len());
-            self.error(codes::WHO, message, quorum.span, "more than `who` names");
-        }
-        Some(Gate {
-            question: question.value.clone(),
-            who,
-            checklist: texts(asked.checklist),
-            call_ahead: asked.call_ahead,
-            answer_by: None,
-            not_author: asked.not_author,
-            quorum: asked.quorum.as_ref().map_or(1, |q| q.value),
-        })
-    }
-
-    fn person(&mut self, person: &Spanned<String>, plan: &Plan) {
-        let broken = self.raw.people.as_ref().is_some_and(|p| p.value.broken.contains(&person.value));
-        if plan.people.contains_key(&person.value) || broken || (self.raw.has("people") && self.raw.people.is_none()) {
-            return;
-        }
-        let d = Diagnostic::error(codes::PERSON, format!("unknown person {}", Quoted(&person.value)));
-        let known = plan.people.keys().map(String::as_str);
-        self.found.push(match crate::plan::words::nearest(&person.value, known) {
-            Some(near) => d.at(person.span, format!("did you mean `{near}`?")).fix(person.span, near),
-            None => d.at(person.span, "not in `people`").help(format!(
-                "write `people: {{{}: {{name: ..., phone: ...}}}}` at the top of the plan",
-                person.value
-            )),
-        });
     }
 
     fn step_place(&mut self, name: &Spanned<String>, raw: &RawStep, verb: &str) -> Option<Place> {
@@ -605,39 +357,6 @@ impl Checker<'_> {
         }
     }
 
-    fn fleet(&mut self, raw: &RawStep) -> Fleet {
-        if let (Some(drain), false) = (&raw.drain, raw.has("undrain")) {
-            let d = Diagnostic::warning(
-                codes::DRAIN,
-                "`drain` takes hosts out of service, but no `undrain` brings them back",
-            );
-            self.found.push(d.at(drain.span, "and then?").help("write `undrain: COMMAND`"));
-        }
-        Fleet {
-            at_once: raw.at_once.as_ref().map(|s| s.value),
-            keep_up: raw.keep_up.as_ref().map(|s| s.value),
-            allow_failed: raw.allow_failed.as_ref().map(|s| s.value),
-            order: raw.order.as_ref().map(|o| o.value.0).unwrap_or_default(),
-            canary: raw.canary.as_ref().is_some_and(|b| b.value),
-            drain: raw.drain.as_ref().and_then(|d| self.drain(&d.value, d.span)),
-            reboot: raw.reboot.as_ref().map(|r| r.value.0),
-            undrain: raw.undrain.as_ref().and_then(|d| self.drain(&d.value, d.span)),
-        }
-    }
-
-    fn drain(&mut self, drain: &Drainage, span: Span) -> Option<Drain> {
-        let raw = &drain.0;
-        if raw.run.is_none() && !raw.has("run") {
-            self.error(codes::MISSING, "`run` is missing", span, "which command?");
-        }
-        Some(Drain {
-            run: self.command(&raw.run)?,
-            hosts: raw.hosts.as_ref().and_then(|h| self.place(&h.value)),
-            until: self.command(&raw.until),
-            timeout: raw.timeout.as_ref().map(|t| t.value.0),
-        })
-    }
-
     /// The test that proves that the old version is back.
     pub fn after_rollback(&mut self, plan: &Plan) -> Option<Step> {
         let raw = self.raw.after_rollback.as_ref()?;
@@ -655,17 +374,7 @@ impl Checker<'_> {
     }
 }
 
-/// A gate's people, of a step or a wave.
-#[derive(Debug)]
-pub struct Asked<'r> {
-    pub who: &'r Option<Spanned<Many<String>>>,
-    pub checklist: &'r Option<Spanned<Many<String>>>,
-    pub call_ahead: Option<SignedDuration>,
-    pub not_author: bool,
-    pub quorum: Option<Spanned<u32>>,
-}
-
-fn clock_base(plan: &Plan) -> Base {
+pub fn clock_base(plan: &Plan) -> Base {
     match plan.window.as_ref().map(|w| &w.opening) {
         Some(Opening::At { opens, .. }) => Base::NextAfter(*opens),
         _ => Base::DateRequired,

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 
 use super::Checker;
-use super::texts::{engine_value, is_template, template_error};
+use super::texts::is_template;
 use crate::plan::codes;
 use crate::plan::diagnostic::{Diagnostic, Quoted};
 use crate::plan::model::{Notify, Person, Value};
 use crate::plan::span::{Span, Spanned};
 use crate::plan::words;
+use crate::template;
 
 /// How far a variable has been resolved.
 enum Progress {
@@ -126,7 +127,7 @@ impl Checker<'_> {
             _ => None,
         };
         if let Some((text, span)) = template {
-            let used = self.texts.names(&text).unwrap_or_default();
+            let used = template::undeclared(&text);
             for other in used.iter().filter(|u| vars.contains_key(*u)).cloned().collect::<Vec<_>>() {
                 self.fill_in_one(&other, vars, spans, progress, path);
             }
@@ -135,17 +136,10 @@ impl Checker<'_> {
         }
         path.pop();
         progress.insert(name.to_string(), Progress::Done);
-        if let Some(value) = engine_value(&vars[name]) {
-            self.texts.vars.insert(name.to_string(), value);
-        }
+        self.scope.set(name, vars[name].clone());
     }
 
-    fn rendered(
-        &mut self,
-        text: &Spanned<String>,
-        vars: &IndexMap<String, Value>,
-        used: &std::collections::BTreeSet<String>,
-    ) -> String {
+    fn rendered(&mut self, text: &Spanned<String>, vars: &IndexMap<String, Value>, used: &[String]) -> String {
         let known = vars.keys().cloned().collect();
         for name in used {
             match vars.get(name) {
@@ -158,17 +152,12 @@ impl Checker<'_> {
                 Some(_) => {}
             }
         }
-        // Names that are missing or circular have been reported; only broken templates are left to be said.
-        match self.texts.render(&text.value) {
+        // Names that are missing, secret or circular have been reported; only broken templates are left to be said.
+        match template::plain(&text.value, &self.scope) {
             Ok(rendered) => rendered,
             Err(e) => {
-                if e.kind() != minijinja::ErrorKind::UndefinedError {
-                    self.error(
-                        codes::TEMPLATE,
-                        format!("this template cannot be read: {}", template_error(&e)),
-                        text.span,
-                        "",
-                    );
+                if template::syntax(&text.value).is_err() {
+                    self.broken_template(text, &e);
                 }
                 String::new()
             }

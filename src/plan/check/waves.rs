@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use super::Checker;
 use super::clock::Base;
-use super::step::Asked;
+use super::gate::Asked;
 use crate::plan::codes;
 use crate::plan::diagnostic::{Diagnostic, Quoted};
 use crate::plan::model::{HostName, Plan, Share, Wave};
