@@ -30,7 +30,7 @@ impl Checker<'_> {
     pub fn step(&mut self, (name, written): Row<'_>, plan: &Plan) -> Option<Step> {
         let verb = self.verb_key(name, written)?;
         self.misplaced(name, written, verb);
-        let raw = &self.with_defaults(written, verb);
+        let raw = &*self.with_defaults(written, verb);
         let action = self.verb(name, raw, verb, plan);
         let gate = raw.gate.as_ref().and_then(|question| self.gate(question, raw, plan));
         let place = self.step_place(name, raw, verb);
