@@ -5,8 +5,5 @@ mod driver;
 mod engine;
 mod journal;
 mod lab;
-<<<<<<< HEAD
-mod screens;
-=======
 mod licences;
->>>>>>> lab
+mod screens;
