@@ -5,9 +5,13 @@ pub mod commands;
 pub mod confirm;
 pub mod context;
 pub mod control;
+pub mod diagnostics;
 pub mod error;
 pub mod exit;
+pub mod load;
+pub mod output;
 pub mod store;
+pub mod variables;
 
 use std::process::ExitCode;
 
