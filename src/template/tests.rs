@@ -1,3 +1,5 @@
+//! Hostile values in every place of a command, and what each kind of text allows.
+
 use std::process::Command;
 
 use proptest::prelude::*;
