@@ -4,6 +4,7 @@ mod architecture;
 mod check;
 mod driver;
 mod engine;
+mod graph;
 mod journal;
 mod lab;
 mod licences;
