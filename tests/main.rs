@@ -1,5 +1,11 @@
-//! All integration tests, in one binary.
+//! One test binary: what it tests is listed here.
 
+mod architecture;
+mod driver;
 mod engine;
 mod harness;
 mod transport;
+mod journal;
+mod lab;
+mod licences;
+mod screens;
