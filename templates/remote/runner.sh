@@ -203,7 +203,7 @@ trailer() {
   whole "$d/pid" && pid=$line
   whole "$d/out.end" && o=$line
   whole "$d/err.end" && e=$line
-  if [ -z "$tails" ] && [ -n "$rc" ]; then
+  if [ -z "$shown" ] && [ -n "$rc" ]; then
     set -- ${o:-x}
     if [ "$1" != 0 ] && [ "${1%x}0" -le 655360 ]; then say stdout; tail -c +$((from_out + 1)) "$d/out"; fi
     set -- ${e:-x}
@@ -215,7 +215,8 @@ trailer() {
 
 # Sends the output as it comes, from the bytes that the caller has already.
 show() {
-  [ -z "$tails" ] || return
+  [ -z "$shown" ] || return
+  shown=1
   say stdout
   tail -c +$((from_out + 1)) -f "$d/out" 2>/dev/null 6<&- &
   tails=$!
@@ -225,6 +226,7 @@ show() {
 }
 hide() {
   [ -z "$tails" ] || { kill $tails; wait $tails; } 2>/dev/null
+  tails=
 }
 
 # Turns lines on stdin into USR1 and its end into USR2.
@@ -272,7 +274,7 @@ attend() {
     code=$?
     [ -z "$go" ] || { go=; show; }
     [ -n "$told" ] || [ ! -s "$d/rc" ] || { told=1; say over; }
-    [ -z "$gone" ] || { hide; tails=; gone=; detached=1; }
+    [ -z "$gone" ] || { hide; gone=; detached=1; }
     [ "$code" != 0 ] || [ "$waits" = "$job" ] || [ -s "$d/rc" ] || finish timeout 2>/dev/null
     if [ "$waits" != "$job" ]; then
       { [ "$code" -lt 128 ] || [ -s "$d/rc" ] || [ -e "$d/ending" ]; } && waits=$job
@@ -319,7 +321,7 @@ follow() {
   patience=100 went=0
   while look; [ "$is" != ended ]; do
     if [ "$is" = runs ]; then
-      [ -e "$d/out" ] && [ -e "$d/err" ] && { [ -n "$tails" ] || say runs; show; }
+      [ -e "$d/out" ] && [ -e "$d/err" ] && { [ -n "$shown" ] || say runs; show; }
       whole "$d/ending" && [ -n "$ends" ] && { set -- $line; alive "$2" "$3" || { rm -f "$d/ending"; finish cancel 2>/dev/null; }; }
     fi
     patience=$((patience - 1)) went=$((went + 1))
@@ -375,5 +377,5 @@ end_it() {
   follow
 }
 
-tails= from_out=${from_out:-0} from_err=${from_err:-0} detached= ends= patience=100
+tails= shown= from_out=${from_out:-0} from_err=${from_err:-0} detached= ends= patience=100
 "$mode"
