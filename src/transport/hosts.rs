@@ -14,9 +14,8 @@ use super::attempt::{self, Purpose, Target};
 use super::channel::Channel;
 use super::links::Links;
 use super::mask::Masks;
-use super::quote::quote;
-use super::request::{Request, Start, Terms, exports, local_arguments, remote_command};
-use super::{Event, Report, Reports, Survey, SurveyRequest, Transport, secrets};
+use super::request::{Request, Terms, exports, local_arguments, remote_command};
+use super::{Event, Report, Reports, Survey, SurveyRequest, Transport, http, secrets, work};
 use crate::graph::ids::AttemptId;
 use crate::graph::job::{Job, Site, Work};
 use crate::graph::outcome::{Evidence, Outcome};
@@ -180,6 +179,12 @@ impl Inner {
 
     async fn launch(&self, job: Job, reports: Reports) {
         let target = Target { site: job.site.clone(), attempt: job.attempt.clone(), outputs: job.outputs.clone() };
+        if let Work::Http(check) = &job.work {
+            let _ = reports.send(Report { attempt: target.attempt.clone(), what: Event::Launched });
+            let (outcome, evidence) = http::check(&job, check, &self.masks().await).await;
+            let _ = reports.send(Report { attempt: target.attempt, what: Event::Ended { outcome, evidence } });
+            return;
+        }
         match self.prepare(&job).await {
             Ok(purpose) => attempt::run(self, &target, purpose, &reports).await,
             Err(why) => {
@@ -192,18 +197,8 @@ impl Inner {
     /// Resolves and reads everything that the attempt needs from this machine. Nothing is sent.
     async fn prepare(&self, job: &Job) -> Result<Purpose, String> {
         let environment = self.environment(job).await?;
-        let shell: Vec<String> = job.shell.as_deref().unwrap_or("sh -eu").split_whitespace().map(quote).collect();
-        let start = match &job.work {
-            Work::Shell(text) => Start {
-                script: text.clone(),
-                command: format!("exec setsid {} \"$d/cmd\"", shell.join(" ")),
-                environment,
-                payload: 0,
-                payload_sha256: String::new(),
-            },
-            _ => return Err("this kind of work cannot be executed yet".into()),
-        };
-        Ok(Purpose::Launch { request: Request::launch(&self.terms(&job.site), job, &start), payload: None })
+        let (start, payload) = work::start(job, environment, &self.config.plan_dir).await?;
+        Ok(Purpose::Launch { request: Request::launch(&self.terms(&job.site), job, &start), payload })
     }
 
     async fn environment(&self, job: &Job) -> Result<SecretString, String> {

@@ -5,7 +5,9 @@
 
 mod attempt;
 mod channel;
+mod files;
 mod hosts;
+mod http;
 mod links;
 pub mod mask;
 pub mod quote;
@@ -13,6 +15,7 @@ mod request;
 mod secrets;
 mod sink;
 pub mod wire;
+mod work;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;

@@ -66,7 +66,8 @@ impl Request {
         let mut text = common(Mode::Launch, terms, &job.attempt);
         let timeout = job.timeout.map(seconds).unwrap_or_default();
         let _ = writeln!(text, "timeout={timeout} payload={}", start.payload);
-        let _ = writeln!(text, "dir={}", quote(job.dir.as_deref().unwrap_or("")));
+        let _ = writeln!(text, "as={}", quote(&start.sudo));
+        let _ = writeln!(text, "dir={}", quote(&start.dir));
         let _ = writeln!(text, "script={}", quote(&start.script));
         let _ = writeln!(text, "command={}", quote(&start.command));
         let _ = writeln!(text, "payload_sha256={}", quote(&start.payload_sha256));
@@ -99,6 +100,10 @@ pub(super) struct Start {
     pub command: String,
     /// `export` lines.
     pub environment: SecretString,
+    /// Options of `sudo` for a command that is another user's.
+    pub sudo: String,
+    /// Entered before `command`.
+    pub dir: String,
     /// Bytes that follow the request, and their checksum.
     pub payload: u64,
     pub payload_sha256: String,

@@ -159,31 +159,56 @@ members() {
 
 # Ends the command's processes: TERM, grace, KILL; then looks three times more. What is left is named in $left.
 sweep() {
-  leader= left=
+  leader=
   if whole "$d/pid"; then
     set -- $line
     # A process of that pid with another start is a stranger, and so are its group and session.
     if [ "$1" != void ] && { ! born "$1" || [ "$start" = "$2" ]; }; then leader=$1; fi
   fi
+  if [ -e "$d/as" ]; then
+    # The command belongs to somebody else, who alone can end it.
+    read -r as <"$d/as"
+    left=$(printf '%s\n' "$N" "mode=sweep_for_owner grace=$grace cookie='$cookie' leader=$leader" "end $N" |
+      sudo $as sh -c "$R" 2>/dev/null)
+    case $left in
+      none) left= ;;
+      '') left=' (sudo refused to look)' ;;
+    esac
+  else
+    end_members
+  fi
+}
+
+sweep_for_owner() {
+  end_members
+  echo "${left:-none}"
+}
+
+end_members() {
+  left=
   uptime
   until=$((${up%.*} + grace))
-  with=TERM quiet=0 told=
+  with=TERM quiet=0 warned=
   while [ "$quiet" -lt 3 ]; do
     if members; then
       quiet=0
       uptime
       [ "$with" != KILL ] || [ "${up%.*}" -lt $((until + 5)) ] || break
       [ "${up%.*}" -lt "$until" ] || with=KILL
-      case $with in KILL) kill -KILL $found ;; *) for id in $found; do
-        case $told in *" $id "*) ;; *) kill -TERM "$id"; told="$told $id " ;; esac
-      done ;; esac 2>/dev/null
+      if [ "$with" = KILL ]; then
+        kill -KILL $found
+      else
+        for id in $found; do
+          case $warned in *" $id "*) ;; *) kill -TERM "$id"; warned="$warned $id " ;; esac
+        done
+      fi 2>/dev/null
       nap 0.05
     else
       quiet=$((quiet + 1))
       [ "$quiet" = 3 ] || nap 0.3
     fi
   done
-  [ "$quiet" = 3 ] && return
+  [ "$quiet" != 3 ] || return 0
   for id in $found; do { read -r name <"/proc/$id/comm"; } 2>/dev/null && left="$left $id($name)"; done
 }
 
@@ -239,6 +264,13 @@ listen() {
   ear=$!
 }
 
+# Takes the file that follows the request.
+receive() {
+  head -c "$payload" <&6 >"$d/payload" || return 1
+  x=$({ sha256sum || shasum -a 256 || openssl dgst -sha256 -r; } <"$d/payload" 2>/dev/null)
+  case $x in "$payload_sha256"*) ;; *) return 1 ;; esac
+}
+
 launch() {
   open_home
   command -v setsid >/dev/null || refuse "the host has no setsid"
@@ -249,6 +281,12 @@ launch() {
   : >"$d/out"; : >"$d/err"
   if ! fence; then first "$d/pid" void; refuse "the run has a later owner"; fi
   if ! printf '%s' "$script" >"$d/cmd"; then first "$d/pid" void; refuse "cannot write to $d"; fi
+  [ -z "$as" ] || echo "$as" >"$d/as"
+  if [ "$payload" != 0 ] && ! receive; then
+    first "$d/pid" void
+    first "$d/rc" never
+    refuse "the file did not arrive whole"
+  fi
   say launched
   mine=$start go= gone= told=
   trap 'go=1' USR1
