@@ -15,7 +15,7 @@ use super::channel::Channel;
 use super::links::Links;
 use super::mask::Masks;
 use super::request::{Request, Terms, exports, local_arguments, remote_command};
-use super::{Event, Report, Reports, Survey, SurveyRequest, Transport, http, secrets, work};
+use super::{Event, Report, Reports, Survey, SurveyRequest, Transport, errands, http, secrets, work};
 use crate::graph::ids::AttemptId;
 use crate::graph::job::{Job, Site, Work};
 use crate::graph::outcome::{Evidence, Outcome};
@@ -35,6 +35,8 @@ pub struct Config {
     pub ssh_config: Option<PathBuf>,
     /// Connects at the same time, over all hosts.
     pub connect_at_once: usize,
+    /// A silent connection is asked for a sign of life this often (whole seconds), and given up after so many in vain.
+    pub keepalive: (Duration, u32),
     /// Receives `STEP/HOST.log`.
     pub logs: PathBuf,
     /// Directory of the attempt records on hosts; `${RUNBOOK_HOME:-$HOME/.runbook}` there where there is none.
@@ -61,6 +63,7 @@ impl Config {
             plan_dir,
             ssh_config: None,
             connect_at_once: 32,
+            keepalive: (Duration::from_secs(5), 3),
             logs,
             remote_dir: None,
             local_dir: None,
@@ -83,7 +86,7 @@ pub struct Hosts {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub config: Config,
-    links: Links,
+    pub links: Links,
     masks: OnceCell<Masks>,
 }
 
@@ -93,8 +96,27 @@ impl Hosts {
     /// # Errors
     /// An address that cannot be given to ssh, or no private directory for its control sockets.
     pub fn new(config: Config) -> std::io::Result<Self> {
-        let links = Links::new(&config.hosts, config.ssh_config.as_deref(), config.connect_at_once)?;
+        let links = Links::new(&config)?;
         Ok(Self { inner: Arc::new(Inner { config, links, masks: OnceCell::new() }), followers: Arc::default() })
+    }
+
+    /// Takes the lock of the plan `stem` for this run on every site, all at once. `holder` says who holds it, in words
+    /// that another run's people will read. A lock that this run has already is taken again.
+    ///
+    /// One answer per site; the error says who holds the lock, or why the site cannot be asked.
+    pub async fn lock(&self, sites: Vec<Site>, stem: &str, holder: &str) -> Vec<(Site, Result<(), String>)> {
+        errands::everywhere(&self.inner, sites, "lock", &[("plan", stem), ("holder", holder)]).await
+    }
+
+    /// Gives the locks of this run back. Another run's lock stays and is an error.
+    pub async fn unlock(&self, sites: Vec<Site>, stem: &str) -> Vec<(Site, Result<(), String>)> {
+        errands::everywhere(&self.inner, sites, "unlock", &[("plan", stem)]).await
+    }
+
+    /// Removes the records of this run, and with them what an undo would need. Refused where something of the run has
+    /// not ended.
+    pub async fn forget(&self, sites: Vec<Site>) -> Vec<(Site, Result<(), String>)> {
+        errands::everywhere(&self.inner, sites, "forget", &[]).await
     }
 
     fn follow(&self, work: impl Future<Output = ()> + Send + 'static) {
@@ -124,8 +146,9 @@ impl Transport for Hosts {
         self.follow(async move { attempt::run(&inner, &target, Purpose::End, &reports).await });
     }
 
-    fn survey(&self, _sites: Vec<SurveyRequest>) -> JoinHandle<Vec<Survey>> {
-        tokio::spawn(async { Vec::new() })
+    fn survey(&self, sites: Vec<SurveyRequest>) -> JoinHandle<Vec<Survey>> {
+        let inner = self.inner.clone();
+        tokio::spawn(async move { errands::survey(&inner, sites).await })
     }
 
     fn close(&self) -> JoinHandle<()> {

@@ -5,6 +5,7 @@
 
 mod attempt;
 mod channel;
+mod errands;
 mod files;
 mod hosts;
 mod http;

@@ -75,6 +75,16 @@ impl Request {
         Self::sealed(text)
     }
 
+    /// Asks the machine itself: `mode` of the runner with these values.
+    pub(super) fn errand(mode: &str, terms: &Terms, values: &[(&str, &str)]) -> Self {
+        let mut text = format!("mode={mode} run={} action=. try=.\n", quote(&terms.run));
+        let _ = writeln!(text, "home={} epoch={}", quote(terms.home.as_deref().unwrap_or("")), terms.epoch);
+        for (name, value) in values {
+            let _ = writeln!(text, "{name}={}", quote(value));
+        }
+        Self::sealed(text)
+    }
+
     fn sealed(mut text: String) -> Self {
         let nonce = format!("{:016x}{:016x}", super::random(), super::random());
         text.insert_str(0, &format!("{nonce}\n"));

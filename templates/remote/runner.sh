@@ -415,5 +415,75 @@ end_it() {
   follow
 }
 
+# What this machine says of itself. Reads only; $users are names with `-` for root, $probe the pid and start of a process
+# that was left behind by an ended connection.
+survey() {
+  say clock "$(date +%s.%N 2>/dev/null)"
+  h=${home:-${RUNBOOK_HOME:-$HOME/.runbook}}
+  at=$h
+  while [ ! -e "$at" ] && [ -n "$at" ]; do at=${at%/*}; done
+  say free "$(df -Pk "${at:-/}" 2>/dev/null | { read -r x; read -r x x x free x; echo "$free"; })"
+  [ -w "${at:-/}" ] || say missing "write access to ${at:-/}"
+  for x in setsid mkdir dd mv cp rm cat head tail sleep wc grep date df chmod; do command -v "$x" >/dev/null || say missing "$x"; done
+  command -v sha256sum >/dev/null || command -v shasum >/dev/null || command -v openssl >/dev/null || say missing sha256sum
+  [ -r /proc/self/stat ] && [ -r /proc/sys/kernel/random/boot_id ] || say missing /proc
+  for x in $users; do
+    as=
+    [ "$x" = - ] || as="-u $x"
+    sudo -n $as true </dev/null >/dev/null 2>&1 || say refused "$x"
+  done
+  set +f
+  for x in "$h"/locks/*; do
+    whole "$x" || continue
+    case $line in "$run "*) ;; *) say locked "${x##*/}: ${line#* }" ;; esac
+  done
+  set -f
+  set -- $probe
+  [ -n "$probe" ] && ! alive "$1" "$2" || say survives
+  say surveyed
+}
+
+# Leaves a process behind, for `survey` to look for.
+leave() {
+  setsid sleep 20 </dev/null >/dev/null 2>&1 6<&- &
+  born $!
+  say left "$! $start"
+}
+
+# Takes the lock of a plan on this machine for the run. $holder says who holds it, in words.
+lock() {
+  open_home
+  [ -d "$h/locks" ] || mkdir -m 700 "$h/locks" 2>/dev/null || [ -d "$h/locks" ] || refuse "cannot create $h/locks"
+  if ! first "$h/locks/$plan" "$run $holder"; then
+    whole "$h/locks/$plan" || refuse "the lock $h/locks/$plan cannot be read"
+    case $line in "$run "*) ;; *) refuse "${line#* }" ;; esac
+  fi
+  say locked
+}
+
+# Gives the lock back; one that is another run's stays.
+unlock() {
+  h=${home:-${RUNBOOK_HOME:-$HOME/.runbook}}
+  if whole "$h/locks/$plan"; then
+    case $line in "$run "*) rm -f "$h/locks/$plan" ;; *) refuse "${line#* }" ;; esac
+  fi
+  say unlocked
+}
+
+# Removes the run's records, unless something of it may still be running.
+forget() {
+  h=${home:-${RUNBOOK_HOME:-$HOME/.runbook}}
+  r=$h/runs/$run
+  set +f
+  for x in "$r"/*/*; do [ ! -d "$x" ] || whole "$x/rc" || refuse "$x has not ended"; done
+  for x in "$r"/*/*/previous_at; do
+    { IFS= read -r old <"$x"; } 2>/dev/null || continue
+    case $old in */.*.runbook-old.*) rm -rf "$old" ;; esac
+  done
+  set -f
+  rm -rf "$r"
+  say forgotten
+}
+
 tails= shown= from_out=${from_out:-0} from_err=${from_err:-0} detached= ends= patience=100
 "$mode"
