@@ -2,6 +2,8 @@
 
 mod architecture;
 mod driver;
+mod engine;
 mod journal;
 mod lab;
+mod licences;
 mod screens;
