@@ -7,3 +7,5 @@ mod journal;
 mod lab;
 mod licences;
 mod screens;
+mod harness;
+mod transport;

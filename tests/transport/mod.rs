@@ -1,0 +1,4 @@
+//! The transport against real shells and a real sshd on loopback.
+
+mod basics;
+mod bed;
