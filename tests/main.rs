@@ -1,6 +1,7 @@
 //! One test binary: what it tests is listed here.
 
 mod architecture;
+mod check;
 mod driver;
 mod engine;
 mod journal;

@@ -9,7 +9,7 @@ use crate::lab::{self, InjectError, Lab, LabError, LabOptions};
 use crate::plan::model::Plan;
 
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct Args {
+pub struct Laboratory {
     /// Execute it for real on private hosts on this machine; nothing real is at stake
     #[arg(long)]
     pub lab: bool,
@@ -29,7 +29,7 @@ pub struct Args {
 /// # Errors
 /// When `--fail` names nothing that can fail, or the lab cannot be started.
 pub fn prepare(
-    args: &Args,
+    args: &Laboratory,
     mut plan: Plan,
     plan_dir: &Path,
     now: Timestamp,

@@ -351,6 +351,7 @@ mod tests {
             place: None,
             estimate: Estimate::ZERO,
             timeout: Some(secs(60)),
+            reboot: None,
             verify: None,
             retry: Retry { times: 1, wait: secs(20), ..Retry::default() },
         });

@@ -12,7 +12,7 @@ use crate::cli::exit::Exit;
 use crate::cli::narrow::{LeftOut, Narrow};
 use crate::cli::setup::{Night, Setup};
 use crate::cli::watch::{self, Watch};
-use crate::cli::{confirm, laboratory, launch, preflight, reach, show, store, window};
+use crate::cli::{confirm, laboratory, launch, load, preflight, reach, show, store, window};
 use crate::driver::clock;
 use crate::engine::fact::{Actor, Channel, FORMAT, RunOptions, RunStarted};
 use crate::graph::Graph;
@@ -57,7 +57,7 @@ pub struct Args {
     #[command(flatten)]
     narrow: Narrow,
     #[command(flatten)]
-    lab: laboratory::Args,
+    lab: laboratory::Laboratory,
     #[command(flatten)]
     show: show::Show,
     /// Start the run and leave it; watch it with `runbook attach`
@@ -66,17 +66,16 @@ pub struct Args {
 }
 
 pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
-    let loaded = reach::load(&args.plan, &args.var, args.vars.as_deref())?;
     if args.dry_run {
-        return reach::dry_run(&args.plan, &args.var, args.vars.as_deref(), cx);
+        return Err(CommandError::unexpected("`plan` is not written yet"));
     }
-    preflight::executable(&loaded)?;
+    let load::Loaded { plan, digest, .. } = load::load_or_report(&args.plan, &[], cx)?;
+    preflight::executable(&plan)?;
     let now = clock::now();
     let mut store = store::open(cx)?;
-    refuse_second(&store, &loaded, args.lab.lab)?;
+    refuse_second(&store, &plan, args.lab.lab)?;
     let mut setup = Setup { plan_file: std::path::absolute(&args.plan)?, lab: None };
-    let digest = reach::digest(&loaded);
-    let (plan, lab) = laboratory::prepare(&args.lab, loaded, setup.plan_dir(), now)?;
+    let (plan, lab) = laboratory::prepare(&args.lab, plan, setup.plan_dir(), now)?;
     setup.lab = lab.as_ref().map(|lab| lab.dir.clone());
     let graph = Arc::new(Graph::build(Arc::new(plan)));
     let left_out = args.narrow.resolve(&graph)?;
