@@ -3,12 +3,17 @@
 //! Facts become lines of history that stay; `tick` redraws what is true now. stdout belongs to results (`--json`),
 //! stderr to talk. Nothing that came from a host or a plan reaches a terminal but through [`escape_for_terminal`].
 
+mod ask;
 mod clock;
 mod escape;
+mod frame;
 mod lines;
+mod live;
 mod story;
 mod style;
 pub mod summary;
+mod tail;
+mod text;
 mod words;
 
 use jiff::Timestamp;
@@ -18,13 +23,16 @@ use crate::view::RunView;
 
 pub use clock::{Clock, coarse, span};
 pub use escape::{escape_bytes, escape_for_terminal, escape_text};
+pub use frame::{Scene, frame, state_word};
 pub use lines::Lines;
+pub use live::Live;
 pub use story::{Columns, Story};
 pub use style::{Look, Tone};
+pub use tail::{Progress as Reported, Said, Tails};
 pub use words::{clock_of, short_digest};
 
 /// Somebody who is told. `view` has already folded `new`.
-pub trait Reporter {
+pub trait Reporter: Send {
     /// Facts that became durable, oldest first.
     fn facts(&mut self, view: &RunView, new: &[FactRecord], now: Timestamp);
 

@@ -163,7 +163,8 @@ pub fn plan() -> Plan {
         },
     ];
     let person = |name: &str, phone: &str| Person { name: name.into(), phone: Some(phone.into()), mail: None };
-    let script = |lines| FileFacts { kind: FileKind::File, size: 900, sha256: "0".into(), lines, executable: true, text: None };
+    let script =
+        |lines| FileFacts { kind: FileKind::File, size: 900, sha256: "0".into(), lines, executable: true, text: None };
     Plan {
         stem: "2007-12-02".into(),
         name: "Call-centre release 2.4".into(),
