@@ -3,4 +3,5 @@
 mod live;
 mod log;
 mod night;
+mod stream;
 mod view;

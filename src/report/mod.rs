@@ -4,9 +4,11 @@
 //! stderr to talk. Nothing that came from a host or a plan reaches a terminal but through [`escape_for_terminal`].
 
 mod ask;
+mod choose;
 mod clock;
 mod escape;
 mod frame;
+mod json;
 mod lines;
 mod live;
 mod story;
@@ -21,9 +23,11 @@ use jiff::Timestamp;
 use crate::engine::fact::FactRecord;
 use crate::view::RunView;
 
+pub use choose::{Progress, Wishes, can_be_live, choose, utf8_locale};
 pub use clock::{Clock, coarse, span};
 pub use escape::{escape_bytes, escape_for_terminal, escape_text};
 pub use frame::{Scene, frame, state_word};
+pub use json::JsonStream;
 pub use lines::Lines;
 pub use live::Live;
 pub use story::{Columns, Story};
