@@ -58,7 +58,10 @@ pub enum Fact {
         evidence: Evidence,
     },
     /// No further try will be made; this is what the failure leads to.
-    ActionFailed { action: ActionId, then: OnFailure },
+    ActionFailed {
+        action: ActionId,
+        then: OnFailure,
+    },
     /// We asked the host to end the attempt's process tree.
     KillRequested {
         attempt: AttemptId,

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::action::{Action, ActionIx, StepIx};
-use super::ids::ActionId;
+use super::ids::{ActionId, AttemptId, Direction};
 use super::job::Site;
 use crate::plan::model::{Order, Place, Plan, Step};
 
@@ -173,6 +173,26 @@ impl Graph {
     #[must_use]
     pub fn after_rollback(&self) -> &[Action] {
         &self.after_rollback
+    }
+
+    /// Where an attempt runs: an undo at the place that its rollback names, everything else at the action's own.
+    /// An undo runs in one place: at home where home is among the hosts named, else on the first of them. `None` for
+    /// an attempt that the plan does not know, or that runs nowhere.
+    #[must_use]
+    pub fn site_of(&self, attempt: &AttemptId) -> Option<Site> {
+        let Some(ix) = self.find(&attempt.action) else {
+            return self.after_rollback.iter().find(|a| a.id == attempt.action)?.site.clone();
+        };
+        let own = self.action(ix).site.clone();
+        let undoing = matches!(attempt.direction, Direction::Undo | Direction::UndoCheck);
+        match self.step_of(ix).rollback().filter(|_| undoing).and_then(|r| r.place.as_ref()) {
+            Some(Place::Controller) => Some(Site::Controller),
+            Some(Place::Hosts(hosts)) => match own {
+                Some(Site::Host(home)) if hosts.contains(&home) => Some(Site::Host(home)),
+                _ => hosts.first().cloned().map(Site::Host),
+            },
+            Some(Place::Nowhere | Place::Wave) | None => own,
+        }
     }
 
     /// Steps in an order in which every step comes after all it needs; ties in the plan's order.

@@ -5,6 +5,10 @@ mod build;
 pub mod ids;
 pub mod job;
 pub mod outcome;
+pub mod render;
+#[cfg(test)]
+pub(crate) mod sample;
+mod soak;
 
 pub use action::{Action, ActionIx, StepIx};
 pub use build::Graph;

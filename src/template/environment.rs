@@ -81,7 +81,9 @@ fn marked(out: &mut Output, _: &mut State, value: &Value) -> Result<(), Error> {
     let words = match value.kind() {
         // Only the missing `else` of `a if b` comes here undefined; all other uses fail before.
         ValueKind::Undefined => Vec::new(),
-        ValueKind::Seq | ValueKind::Iterable => value.try_iter()?.map(|v| value_text(&v)).collect::<Result<Vec<_>, _>>()?,
+        ValueKind::Seq | ValueKind::Iterable => {
+            value.try_iter()?.map(|v| value_text(&v)).collect::<Result<Vec<_>, _>>()?
+        }
         _ => vec![value_text(value)?],
     };
     for (i, word) in words.iter().enumerate() {

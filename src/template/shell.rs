@@ -37,7 +37,16 @@ pub fn weave(pieces: &[Piece<'_>]) -> Result<String, Misplaced> {
             Piece::Value(v) => units.push(Unit::Value(v)),
         }
     }
-    let mut reader = Reader { units, at: 0, out: String::new(), frames: Vec::new(), here: Vec::new(), values: 0, fresh: true, lost: None };
+    let mut reader = Reader {
+        units,
+        at: 0,
+        out: String::new(),
+        frames: Vec::new(),
+        here: Vec::new(),
+        values: 0,
+        fresh: true,
+        lost: None,
+    };
     reader.read()?;
     Ok(reader.out)
 }
@@ -64,7 +73,9 @@ enum Frame {
     /// `$(...)`, with the open parentheses inside it.
     Command(u32),
     /// `${...}`; in double quotes other rules hold.
-    Brace { quoted: bool },
+    Brace {
+        quoted: bool,
+    },
     /// `$((...))`
     Arithmetic(u32),
     Backquote,

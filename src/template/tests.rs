@@ -15,11 +15,78 @@ fn scope(pairs: &[(&str, &str)]) -> Scope {
 
 /// Two hundred texts that people and scanners try on shells.
 fn hostile() -> Vec<String> {
-    let payloads = ["$(touch CANARY)", "`touch CANARY`", "; touch CANARY;", "\ntouch CANARY\n", "| touch CANARY", "&& touch CANARY", "|| touch CANARY", ">CANARY", "& touch CANARY &", "${x:=$(touch CANARY)}"];
-    let wrappers = ["{}", "'{}", "'{}'", "\"{}", "\"{}\"", "\\{}", "a'{}'b\"", "'\"{}\"'", ") {} (", "}{}", "]] {}", "\nEOF\n{}\n", "#{}", "*{}?", "-n {}", "'\\''{}'\\''", "$'\\''{}"];
-    let mut all: Vec<String> =
-        wrappers.iter().flat_map(|w| payloads.iter().map(|p| w.replace("{}", p))).collect();
-    let others = ["", " ", "  a  b  ", "\n", "\n\n", "\t", "*", "/*", "~", "~root", "-rf", "--help", "-", "if", "then", "{", "}", "!", "!!", "a=b", "PATH=/tmp", "%1", "\\", "\\\\", "\\n", "'", "''", "\"", "\"\"", "$", "$$", "$HOME", "${HOME}", "2", "é✓\u{202e}", "\u{1b}[31m", "\r", "a\u{7f}b"];
+    let payloads = [
+        "$(touch CANARY)",
+        "`touch CANARY`",
+        "; touch CANARY;",
+        "\ntouch CANARY\n",
+        "| touch CANARY",
+        "&& touch CANARY",
+        "|| touch CANARY",
+        ">CANARY",
+        "& touch CANARY &",
+        "${x:=$(touch CANARY)}",
+    ];
+    let wrappers = [
+        "{}",
+        "'{}",
+        "'{}'",
+        "\"{}",
+        "\"{}\"",
+        "\\{}",
+        "a'{}'b\"",
+        "'\"{}\"'",
+        ") {} (",
+        "}{}",
+        "]] {}",
+        "\nEOF\n{}\n",
+        "#{}",
+        "*{}?",
+        "-n {}",
+        "'\\''{}'\\''",
+        "$'\\''{}",
+    ];
+    let mut all: Vec<String> = wrappers.iter().flat_map(|w| payloads.iter().map(|p| w.replace("{}", p))).collect();
+    let others = [
+        "",
+        " ",
+        "  a  b  ",
+        "\n",
+        "\n\n",
+        "\t",
+        "*",
+        "/*",
+        "~",
+        "~root",
+        "-rf",
+        "--help",
+        "-",
+        "if",
+        "then",
+        "{",
+        "}",
+        "!",
+        "!!",
+        "a=b",
+        "PATH=/tmp",
+        "%1",
+        "\\",
+        "\\\\",
+        "\\n",
+        "'",
+        "''",
+        "\"",
+        "\"\"",
+        "$",
+        "$$",
+        "$HOME",
+        "${HOME}",
+        "2",
+        "é✓\u{202e}",
+        "\u{1b}[31m",
+        "\r",
+        "a\u{7f}b",
+    ];
     all.extend(others.iter().map(|s| (*s).to_owned()));
     assert!(all.len() >= 200, "{}", all.len());
     all
@@ -97,7 +164,10 @@ fn a_value_is_refused_where_no_quoting_is_safe() {
 fn after_a_here_document_or_comment_values_are_words_again() {
     let text = "cat <<-EOF # it's {{ v }}\n\tit's\n\tEOF\necho {{ v }} # don't\necho $# ${#} a#b {{ v }} $(( 1 << 2 )) {{ v }}";
     let rendered = command(text, &scope(&[("v", "a b\nc")]), None).unwrap();
-    assert_eq!(rendered, "cat <<-EOF # it's a b c\n\tit's\n\tEOF\necho 'a b\nc' # don't\necho $# ${#} a#b 'a b\nc' $(( 1 << 2 )) 'a b\nc'");
+    assert_eq!(
+        rendered,
+        "cat <<-EOF # it's a b c\n\tit's\n\tEOF\necho 'a b\nc' # don't\necho $# ${#} a#b 'a b\nc' $(( 1 << 2 )) 'a b\nc'"
+    );
 }
 
 #[test]

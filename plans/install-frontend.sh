@@ -1,0 +1,29 @@
+#!/bin/sh
+# Puts release $VERSION of the front-end on this host, starts it, and waits until it answers.
+# Safe to run twice, and after any half of itself.
+set -eu
+
+service=callcentre-fe
+health=localhost:8080/health
+limit=40                                # tries, a quarter of a second apart
+
+say() { printf '%s: %s\n' "$service" "$*"; }
+
+it_answers() {
+    tries=0
+    until curl -fsS "$health" >/dev/null 2>&1; do
+        tries=$((tries + 1))
+        if [ "$tries" -ge "$limit" ]; then
+            say "no answer at $health" >&2
+            return 1
+        fi
+        sleep 0.25
+    done
+    say "answers: $(curl -fsS "$health")"
+}
+
+say "installing release $VERSION"
+install-frontend "$VERSION"
+say "starting"
+systemctl start "$service"
+it_answers

@@ -1,0 +1,427 @@
+//! Inputs to facts and effects: the forward half of the decisions. Knows no clock: `now` comes in.
+//!
+//! Every turn ends with [`Decision::advance`], which looks at what is true and does everything that is due. Inputs only
+//! record what they say; so a fact that was lost with its turn is decided again after a replay, and a duplicate input
+//! decides nothing.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::effect::{Effect, Turn};
+use super::fact::{Actor, Fact, FactRecord, GateAnswer, HoldAnswer, HoldReason, KillReason, RunEnd, SkipReason};
+use super::input::Input;
+use super::state::{Doing, Phase, State, Timer};
+use super::{deadline, retry};
+use crate::graph::ids::{AttemptId, Direction};
+use crate::graph::outcome::{Evidence, Outcome};
+use crate::graph::{ActionIx, StepIx, render};
+use crate::plan::model::{OnFailure, Undo, Verb, Wait};
+
+/// One turn in the making.
+pub(super) struct Decision<'a> {
+    pub state: &'a mut State,
+    pub now: Timestamp,
+    pub turn: Turn,
+}
+
+impl Decision<'_> {
+    /// Records a fact and makes it true.
+    pub fn record(&mut self, fact: Fact) {
+        let record = FactRecord { seq: self.state.seq() + 1, at: self.now, fact };
+        self.state.apply(&record).expect("the engine records only facts that fit what is true");
+        self.turn.facts.push(record.fact);
+    }
+
+    pub fn effect(&mut self, effect: Effect) {
+        self.turn.effects.push(effect);
+    }
+
+    pub fn input(&mut self, input: Input) {
+        match input {
+            Input::Start(run) => self.record(Fact::RunStarted(*run)),
+            Input::Resumed { by, epoch } => self.resume(by, epoch),
+            Input::Tick | Input::ClockJumped { .. } if *self.state.phase() == Phase::New => {}
+            Input::Tick => {}
+            Input::ClockJumped { by } => self.record(Fact::ClockJumped { by }),
+            Input::AttemptLaunched { attempt } => self.launched(attempt),
+            Input::AttemptEnded { attempt, outcome, evidence } => self.ended(attempt, outcome, evidence),
+            Input::LinkLost { attempt, why } | Input::Unreachable { attempt, why } => self.link_lost(attempt, why),
+            Input::LinkRestored { attempt } => self.link_restored(attempt),
+            Input::Operator(operator) => self.operator(operator),
+        }
+        self.advance();
+    }
+
+    fn resume(&mut self, by: Actor, epoch: u64) {
+        self.record(Fact::Resumed { by, epoch });
+        let open: Vec<AttemptId> = self.state.open_attempts().cloned().collect();
+        for attempt in open {
+            self.effect(Effect::Probe(attempt));
+        }
+    }
+
+    fn launched(&mut self, attempt: AttemptId) {
+        let fresh = self.state.find(&attempt.action).is_some_and(|a| a.open_attempt() == Some(&attempt) && !a.launched);
+        if fresh {
+            self.record(Fact::AttemptLaunched { attempt });
+        }
+    }
+
+    fn ended(&mut self, attempt: AttemptId, outcome: Outcome, evidence: Evidence) {
+        let Some(a) = self.state.find(&attempt.action) else { return };
+        let open = a.open_attempt() == Some(&attempt);
+        let doubted = a.attempt.as_ref() == Some(&attempt) && matches!(a.forward, Some(Outcome::InDoubt { .. }));
+        let news = open || (doubted && !matches!(outcome, Outcome::InDoubt { .. }));
+        if news {
+            self.record(Fact::AttemptEnded { attempt, outcome, evidence });
+        }
+    }
+
+    fn link_lost(&mut self, attempt: AttemptId, why: String) {
+        if self.state.find(&attempt.action).is_some_and(|a| !a.lost && a.may_be_alive()) {
+            self.record(Fact::LinkLost { attempt, why });
+        }
+    }
+
+    fn link_restored(&mut self, attempt: AttemptId) {
+        if self.state.find(&attempt.action).is_some_and(|a| a.lost) {
+            self.record(Fact::LinkRestored { attempt });
+        }
+    }
+
+    /// Does everything that is due and possible now.
+    pub fn advance(&mut self) {
+        self.overdue();
+        self.open_window();
+        if self.state.is_forward() {
+            self.settle();
+            self.decide_failures();
+            self.watch_deadline();
+            self.start_ready();
+            self.finish_forward();
+        }
+        if self.state.is_rolling_back() {
+            self.roll_back();
+        }
+        self.show_roll_back_by();
+        self.ask_to_be_woken();
+    }
+
+    fn overdue(&mut self) {
+        for (ix, timer) in self.state.due(self.now) {
+            match timer {
+                Timer::Retry => self.retry_due(ix),
+                Timer::Wait => self.record(Fact::WaitEnded { action: self.id(ix) }),
+                Timer::AnswerBy => self.time_gate_out(ix),
+                Timer::Late => self.record(Fact::ActionLate { action: self.id(ix) }),
+                Timer::Limit => self.silent_host(ix),
+            }
+        }
+    }
+
+    fn retry_due(&mut self, ix: ActionIx) {
+        let held = self.state.hold().is_some() && !self.state.is_rolling_back();
+        let next = match &self.state.action(ix).doing {
+            Doing::Retrying { next, .. } if !held => next.clone(),
+            Doing::UndoRetrying { next, .. } => next.clone(),
+            _ => return,
+        };
+        self.launch(next);
+    }
+
+    pub fn time_gate_out(&mut self, ix: ActionIx) {
+        let (action, by) = (self.id(ix), Actor::engine());
+        self.record(Fact::GateAnswered { action, answer: GateAnswer::TimedOut, by, defects: Vec::new(), note: None });
+    }
+
+    /// The host has said nothing for longer than its own time limit.
+    fn silent_host(&mut self, ix: ActionIx) {
+        let a = self.state.action(ix);
+        if a.open_attempt().is_none() {
+            self.prove_dead(ix);
+            return;
+        }
+        let attempt = a.open_attempt().expect("just looked").clone();
+        let (lost, asked) = (a.lost, a.kill_asked.is_some());
+        let undoing = matches!(attempt.direction, Direction::Undo | Direction::UndoCheck);
+        if lost && undoing && deadline::time_left_for_undo(self.state, self.now) {
+            self.record(Fact::LinkLost { attempt, why: "still no answer".into() });
+        } else if lost || asked {
+            let why = if lost { "the host cannot be reached" } else { "the host did not end it" };
+            let outcome = Outcome::InDoubt { why: why.into() };
+            self.record(Fact::AttemptEnded { attempt, outcome, evidence: Evidence::default() });
+        } else {
+            self.kill(attempt, KillReason::Timeout);
+        }
+    }
+
+    pub fn kill(&mut self, attempt: AttemptId, why: KillReason) {
+        self.record(Fact::KillRequested { attempt: attempt.clone(), why });
+        self.effect(Effect::Kill(attempt));
+    }
+
+    fn open_window(&mut self) {
+        if *self.state.phase() != Phase::Waiting || self.state.window().is_some_and(|w| w.opens > self.now) {
+            return;
+        }
+        self.record(Fact::WindowOpened);
+        let narrowed = self.state.run().map(|r| r.options.narrowed.clone()).unwrap_or_default();
+        let left_out = self.state.run().map(|r| r.options.hosts_left_out.clone()).unwrap_or_default();
+        for ix in self.state.graph().clone().action_ixs() {
+            let id = self.id(ix);
+            let host_out = id.host().is_some_and(|h| left_out.iter().any(|x| x == h));
+            if host_out || narrowed.iter().any(|s| s == id.step()) {
+                self.record(Fact::ActionSkipped { action: id, why: SkipReason::Narrowed });
+            }
+        }
+    }
+
+    // ---- what has just ended
+
+    fn settle(&mut self) {
+        for ix in self.state.undecided() {
+            match self.state.action(ix).doing.clone() {
+                Doing::Verify => self.launch(self.next_attempt(ix, Direction::Check)),
+                Doing::Ask => self.open_gate(ix),
+                Doing::Judge { direction, outcome } => self.judge(ix, direction, &outcome),
+                _ => {}
+            }
+        }
+        self.hold_what_was_quick();
+    }
+
+    fn judge(&mut self, ix: ActionIx, direction: Direction, outcome: &Outcome) {
+        let graph = self.state.graph().clone();
+        let step = graph.step_of(ix);
+        let a = self.state.action(ix);
+        let unclear = matches!(outcome, Outcome::Interrupted | Outcome::InDoubt { .. });
+        if direction == Direction::Do && unclear && step.verify.is_some() {
+            let check = self.next_attempt(ix, Direction::Check);
+            return self.launch(check);
+        }
+        let tries = a.tries[Direction::Do as usize] - a.tries_before[Direction::Do as usize];
+        match retry::after_failure(step, outcome, tries).and_then(|wait| self.now.checked_add(wait).ok()) {
+            Some(at) if self.state.roll_back_by().is_none_or(|by| at < by) => {
+                let attempt = self.next_attempt(ix, Direction::Do);
+                self.record(Fact::RetryScheduled { attempt, at });
+            }
+            _ => {
+                let then = self.policy(ix, outcome);
+                self.record(Fact::ActionFailed { action: self.id(ix), then });
+            }
+        }
+    }
+
+    /// What the failure of an action leads to, once no further try is left.
+    fn policy(&self, ix: ActionIx, outcome: &Outcome) -> OnFailure {
+        let step = self.state.graph().step_of(ix);
+        let judges = matches!(step.verb, Verb::Test(_) | Verb::Http(_));
+        let inconclusive = !matches!(outcome, Outcome::Failed { .. } | Outcome::Killed { .. });
+        match step.on_failure {
+            OnFailure::Continue => OnFailure::Continue,
+            _ if !self.state.reversible() => OnFailure::Ask,
+            OnFailure::Rollback if judges && inconclusive && !self.state.no_input() => OnFailure::Ask,
+            OnFailure::Ask if self.state.no_input() => OnFailure::Rollback,
+            other => other,
+        }
+    }
+
+    fn hold_what_was_quick(&mut self) {
+        if self.state.hold().is_some() || self.state.no_input() {
+            return;
+        }
+        let Some(ix) = self.quick_action() else { return };
+        let reason = HoldReason::Quick { action: self.id(ix) };
+        self.hold(reason, HoldAnswer::Rollback);
+    }
+
+    /// An action that ended in this very turn, in less than its plan finds credible.
+    fn quick_action(&self) -> Option<ActionIx> {
+        let ended = self.turn.facts.iter().filter_map(|f| match f {
+            Fact::AttemptEnded { attempt, .. } => self.state.graph().find(&attempt.action),
+            _ => None,
+        });
+        ended.into_iter().find(|ix| {
+            let expect = self.state.graph().step_of(*ix).expect.unwrap_or_default();
+            let a = self.state.action(*ix);
+            let quick = expect.min.zip(a.took).is_some_and(|(min, took)| took < min);
+            a.doing == Doing::Done && expect.hold_when_quick && quick
+        })
+    }
+
+    pub fn hold(&mut self, reason: HoldReason, default: HoldAnswer) {
+        let limit = match &reason {
+            HoldReason::RollbackGrace { .. } => {
+                let grace = self.state.run().map_or(SignedDuration::ZERO, |r| r.options.rollback_grace);
+                self.now.checked_add(grace).ok()
+            }
+            _ => self.state.roll_back_by(),
+        };
+        let default = if limit.is_none() { HoldAnswer::Stay } else { default };
+        self.record(Fact::HoldOpened { reason, limit, default });
+    }
+
+    // ---- starting
+
+    fn start_ready(&mut self) {
+        loop {
+            let before = self.turn.facts.len();
+            for step in self.state.ready_steps() {
+                self.start_step(step);
+            }
+            if self.turn.facts.len() == before {
+                return;
+            }
+        }
+    }
+
+    fn start_step(&mut self, step: StepIx) {
+        while self.state.is_forward() && self.state.hold().is_none() {
+            let Some(ix) = self.state.first_ready(step) else { return };
+            match self.skip_reason(ix) {
+                Ok(Some(why)) => self.record(Fact::ActionSkipped { action: self.id(ix), why }),
+                Ok(None) if !self.has_room(step) => return,
+                Ok(None) => self.start(ix),
+                Err(why) => self.fail_unrendered(ix, why),
+            }
+        }
+    }
+
+    fn skip_reason(&self, ix: ActionIx) -> Result<Option<SkipReason>, String> {
+        let graph = self.state.graph();
+        let Some(expression) = &graph.step_of(ix).when else { return Ok(None) };
+        let holds = render::wanted(graph, &graph.action(ix).id, &self.known()).map_err(|e| e.to_string())?;
+        Ok((!holds).then(|| SkipReason::When { expression: expression.clone() }))
+    }
+
+    /// A condition that cannot be evaluated is a failure of the step, not a reason to skip it.
+    fn fail_unrendered(&mut self, ix: ActionIx, why: String) {
+        let attempt = self.next_attempt(ix, Direction::Do);
+        self.record(Fact::AttemptArmed { attempt: attempt.clone() });
+        let outcome = Outcome::NeverStarted { why };
+        self.record(Fact::AttemptEnded { attempt, outcome, evidence: Evidence::default() });
+        self.record(Fact::ActionFailed { action: self.id(ix), then: self.policy(ix, &Outcome::Failed { exit: 1 }) });
+        self.decide_failures();
+    }
+
+    /// `at_once` of the step and of the plan, and the resources.
+    fn has_room(&self, step: StepIx) -> bool {
+        let graph = self.state.graph();
+        let (plan, s) = (graph.plan(), graph.step(step));
+        if matches!(s.verb, Verb::Gate | Verb::Wait(Wait::For(_) | Wait::At(_))) {
+            return true;
+        }
+        let in_plan = plan.at_once.is_none_or(|n| self.state.running.len() < n.at_least_one_of(graph.actions().len()));
+        let hosts = graph.actions_of(step).len();
+        let in_step = s.fleet.at_once.is_none_or(|n| self.state.running_in(step) < n.at_least_one_of(hosts));
+        let free = |name: &String, units: u32| {
+            plan.resources.get(name).is_none_or(|capacity| self.state.resource_used(name) + units <= *capacity)
+        };
+        in_plan && in_step && s.uses.iter().all(|(name, units)| free(name, *units))
+    }
+
+    fn start(&mut self, ix: ActionIx) {
+        let graph = self.state.graph().clone();
+        let step = graph.step_of(ix);
+        let wait = |until: Timestamp| Fact::WaitStarted { action: graph.action(ix).id.clone(), until };
+        match &step.verb {
+            Verb::Gate => self.open_gate(ix),
+            Verb::Wait(Wait::For(d)) => self.record(wait(self.now.checked_add(*d).unwrap_or(Timestamp::MAX))),
+            Verb::Wait(Wait::At(at)) => self.record(wait((*at).max(self.now))),
+            _ => {
+                if self.admit(ix) {
+                    if matches!(step.undo, Undo::Irreversible(_)) && self.state.reversible() {
+                        self.record(Fact::ReversibleEnded { why: format!("{} cannot be undone", step.id) });
+                    }
+                    self.launch(self.next_attempt(ix, Direction::Do));
+                }
+            }
+        }
+    }
+
+    fn open_gate(&mut self, ix: ActionIx) {
+        let gate = self.state.graph().step_of(ix).gate.as_ref();
+        let declared = gate.and_then(|g| g.answer_by);
+        let answer_by = match (declared, self.state.roll_back_by()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        let action = self.id(ix);
+        self.record(Fact::GateOpened { action: action.clone(), answer_by });
+        if self.state.run().is_some_and(|r| r.options.approve_gates) {
+            self.answer_gate(ix, GateAnswer::Approved, Actor::engine(), Vec::new(), None);
+        }
+    }
+
+    pub fn answer_gate(
+        &mut self,
+        ix: ActionIx,
+        answer: GateAnswer,
+        by: Actor,
+        defects: Vec<String>,
+        note: Option<String>,
+    ) {
+        self.record(Fact::GateAnswered { action: self.id(ix), answer, by, defects, note });
+        let approved = self.state.action(ix).doing == Doing::Done;
+        if approved && self.state.reversible() && self.is_last_gate(ix) {
+            let why = format!("{} is approved", self.id(ix).step());
+            self.record(Fact::ReversibleEnded { why });
+        }
+    }
+
+    /// Whether nothing is left that changes something reversible, judges or asks: after this gate there is only what
+    /// announces, waits or cannot be undone, so nothing could call for a rollback any more.
+    fn is_last_gate(&self, ix: ActionIx) -> bool {
+        let graph = self.state.graph();
+        let gate = graph.action(ix).step;
+        graph.step_ixs().filter(|s| *s != gate).all(|s| {
+            let step = graph.step(s);
+            let done = graph.actions_of(s).all(|a| self.state.action(a).is_satisfied());
+            let judges = matches!(step.verb, Verb::Test(_) | Verb::Http(_)) || step.gate.is_some();
+            let reversible = step.changes_something() && !matches!(step.undo, Undo::Irreversible(_));
+            done || !(judges || reversible)
+        })
+    }
+
+    // ---- ends
+
+    fn finish_forward(&mut self) {
+        if !self.state.is_forward() {
+            return;
+        }
+        let late = self.state.window().is_some_and(|w| self.now > w.closes);
+        if self.state.all_satisfied() && self.state.hold().is_none() {
+            self.end(RunEnd::Succeeded { late });
+        }
+    }
+
+    pub fn end(&mut self, end: RunEnd) {
+        self.record(Fact::RunEnded { end });
+        self.effect(Effect::Finish);
+    }
+
+    // ---- small words
+
+    fn known(&self) -> render::Known<'_> {
+        render::Known {
+            run: self.state.run().map_or("", |r| r.run.as_str()),
+            outputs: &self.state.outputs,
+            roll_back_by: self.state.roll_back_by(),
+            forward_outcome: None,
+            replaced_by: Vec::new(),
+        }
+    }
+
+    pub fn id(&self, ix: ActionIx) -> crate::graph::ids::ActionId {
+        self.state.graph().action(ix).id.clone()
+    }
+
+    pub fn next_attempt(&self, ix: ActionIx, direction: Direction) -> AttemptId {
+        let number = self.state.action(ix).tries[direction as usize] + 1;
+        AttemptId { action: self.id(ix), direction, number }
+    }
+
+    pub fn launch(&mut self, attempt: AttemptId) {
+        self.record(Fact::AttemptArmed { attempt: attempt.clone() });
+        self.effect(Effect::Launch(attempt));
+    }
+}

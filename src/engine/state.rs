@@ -1,0 +1,509 @@
+//! Everything that is true of a run, and the questions that can be asked of it. Decides nothing; `apply` changes it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::fact::{Actor, HoldAnswer, HoldReason, RollbackCause, RunEnd, RunStarted, WindowInstants};
+use crate::graph::ids::{ActionId, AttemptId, Direction};
+use crate::graph::outcome::Outcome;
+use crate::graph::render::Outputs;
+use crate::graph::{ActionIx, Graph, StepIx};
+use crate::plan::model::OnFailure;
+use crate::schedule::{RollbackCost, longest_remaining};
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Phase {
+    /// No fact yet. Next: `Waiting`.
+    New,
+    /// Armed; the window has not opened. Next: `Forward`, `RollingBack` (by a person), `Ended`.
+    Waiting,
+    /// Doing. `reversible` ends with the last gate's approval or an irreversible step. Next: `RollingBack`, `Ended`.
+    Forward { reversible: bool },
+    /// Undoing. Never goes back to `Forward`. Next: `Ended`.
+    RollingBack { cause: RollbackCause, since: Timestamp },
+    /// Terminal, but for a rollback by hand.
+    Ended(RunEnd),
+}
+
+/// What an action is doing. Each variant says what may come next; [`State::apply`] refuses the rest.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Doing {
+    /// Waits for its needs, for capacity, or for the window. Next: any of the following but `Undoing`.
+    Waiting,
+    /// Counts as done, was not executed. Final, never undone.
+    Skipped,
+    /// An attempt is open. Next: `Verify`, `Ask`, `Done`, `Judge`.
+    Running {
+        attempt: AttemptId,
+        since: Timestamp,
+    },
+    /// The work succeeded and `verify` must prove it. Next: `Running` (direction check).
+    Verify,
+    /// A pure wait. Next: `Done`.
+    Pausing {
+        until: Timestamp,
+    },
+    /// The machine's half is passed; the gate is about to open. Next: `Asking`.
+    Ask,
+    /// A person is asked. Next: `Done`, or a rollback.
+    Asking {
+        since: Timestamp,
+        answer_by: Option<Timestamp>,
+    },
+    /// An attempt ended without success and nothing is decided yet. Next: `Retrying`, `Running` (check), `Failed`, `Done`.
+    Judge {
+        direction: Direction,
+        outcome: Outcome,
+    },
+    /// Another attempt starts then. Next: `Running`.
+    Retrying {
+        at: Timestamp,
+        next: AttemptId,
+    },
+    /// No further try by itself. Next: `Waiting` (a person retries), `Done` (skips), `Undoing`.
+    Failed,
+    /// Done, or counted as done. Next: `Undoing`.
+    Done,
+    /// The rollback is open. Next: `UndoVerify`, `Undone`, `UndoJudge`.
+    Undoing {
+        attempt: AttemptId,
+        since: Timestamp,
+    },
+    UndoVerify,
+    UndoJudge {
+        outcome: Outcome,
+    },
+    UndoRetrying {
+        at: Timestamp,
+        next: AttemptId,
+    },
+    /// Nothing of it is left. Final.
+    Undone,
+    /// Its rollback needs a person. Next: `Undone` (marked), `Undoing` (retried by a person).
+    Parked {
+        why: String,
+    },
+}
+
+impl Doing {
+    /// Begun and not over: it holds its place under `at_once` and its resources.
+    #[must_use]
+    pub const fn takes_a_place(&self) -> bool {
+        !matches!(self, Self::Waiting | Self::Skipped | Self::Failed | Self::Done | Self::Undone | Self::Parked { .. })
+    }
+
+    pub(super) const fn asks_for_a_decision(&self) -> bool {
+        matches!(self, Self::Verify | Self::Ask | Self::Judge { .. } | Self::UndoVerify | Self::UndoJudge { .. })
+    }
+}
+
+/// One action's life.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ActionState {
+    pub doing: Doing,
+    /// How the work ended, once it did; of the latest attempt.
+    pub forward: Option<Outcome>,
+    /// The latest attempt of the work.
+    pub attempt: Option<AttemptId>,
+    /// Whether this run may have left effects of it behind that a rollback must undo.
+    pub touched: bool,
+    /// Attempts armed so far, by direction.
+    pub tries: [u32; 4],
+    /// The same when a person last said retry: those tries do not count against the plan's limit.
+    pub tries_before: [u32; 4],
+    /// When the first attempt was armed, the wait or the question began.
+    pub started: Option<Timestamp>,
+    pub ended: Option<Timestamp>,
+    /// Connection to its host is lost.
+    pub lost: bool,
+    /// We asked for its end.
+    pub kill_asked: Option<Timestamp>,
+    pub late: bool,
+    /// How long the last successful attempt of the work took.
+    pub took: Option<SignedDuration>,
+    /// Failed, but its plan or a person said to go on.
+    pub tolerated: bool,
+    /// Attempts that replaced a file, newest first.
+    pub puts: Vec<AttemptId>,
+    /// Who approved so far.
+    pub approvals: BTreeSet<String>,
+    /// Who rejected.
+    pub rejected_by: Option<Actor>,
+    /// The open attempt was confirmed by its host.
+    pub launched: bool,
+    /// Whether an ended attempt of the work may have left something behind.
+    pub left_something: bool,
+    /// Counted among what its step still has to undo.
+    pub(super) to_undo: bool,
+    pub(super) timers: [Option<Timestamp>; 5],
+}
+
+impl ActionState {
+    fn new() -> Self {
+        Self {
+            doing: Doing::Waiting,
+            forward: None,
+            attempt: None,
+            touched: false,
+            tries: [0; 4],
+            tries_before: [0; 4],
+            started: None,
+            ended: None,
+            lost: false,
+            kill_asked: None,
+            late: false,
+            took: None,
+            tolerated: false,
+            puts: Vec::new(),
+            approvals: BTreeSet::new(),
+            rejected_by: None,
+            launched: false,
+            left_something: false,
+            to_undo: false,
+            timers: [None; 5],
+        }
+    }
+
+    /// The open attempt, if any.
+    #[must_use]
+    pub const fn open_attempt(&self) -> Option<&AttemptId> {
+        match &self.doing {
+            Doing::Running { attempt, .. } | Doing::Undoing { attempt, .. } => Some(attempt),
+            _ => None,
+        }
+    }
+
+    /// Whether dependants may start.
+    #[must_use]
+    pub const fn is_satisfied(&self) -> bool {
+        matches!(self.doing, Doing::Done | Doing::Skipped)
+    }
+
+    /// Whether a forward process of it may be alive, as far as we know.
+    #[must_use]
+    pub fn may_be_alive(&self) -> bool {
+        matches!(self.doing, Doing::Running { .. }) || matches!(self.forward, Some(Outcome::InDoubt { .. }))
+    }
+
+    /// Whether an undo of it still has to end before what it needs may be undone.
+    #[must_use]
+    pub fn blocks_undo(&self) -> bool {
+        if matches!(self.doing, Doing::Undone) { false } else { self.touched || self.may_be_alive() }
+    }
+}
+
+/// Nothing new starts while a hold is open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hold {
+    pub reason: HoldReason,
+    pub since: Timestamp,
+    pub limit: Option<Timestamp>,
+    pub default: HoldAnswer,
+}
+
+impl Hold {
+    /// Whether it waits for somebody to undo this very action by hand.
+    pub(super) fn concerns(&self, id: &ActionId) -> bool {
+        matches!(&self.reason, HoldReason::ManualUndo { action, .. } if action == id)
+    }
+}
+
+/// When something must be looked at again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    Retry,
+    Wait,
+    AnswerBy,
+    Late,
+    /// The controller's own limit for an attempt whose host stays silent.
+    Limit,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct StepTally {
+    /// Steps whose barrier is still closed.
+    pub(super) needs_left: u32,
+    pub(super) satisfied: u32,
+    pub(super) running: u32,
+    /// Place in the order under limits: longest remaining path first, ties in the plan's order.
+    pub(super) rank: u32,
+    /// Actions that must be proven dead and undone before this step lets go of what it needs.
+    pub(super) undo_left: u32,
+    /// Dependants (and later users of a shared resource) that are not settled yet.
+    pub(super) undo_blockers: u32,
+}
+
+/// A fact that does not fit the facts before it: the journal is not of this plan, or not of this program.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("fact {seq} ({what}) does not fit the facts before it: {why}")]
+pub struct IllegalFact {
+    pub seq: u64,
+    pub what: String,
+    pub why: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct State {
+    pub(super) graph: Arc<Graph>,
+    pub(super) seq: u64,
+    pub(super) run: Option<Box<RunStarted>>,
+    pub(super) phase: Phase,
+    pub(super) window: Option<WindowInstants>,
+    pub(super) actions: Vec<ActionState>,
+    /// The `after_rollback` test, per host.
+    pub(super) after: BTreeMap<ActionId, ActionState>,
+    pub(super) steps: Vec<StepTally>,
+    pub(super) satisfied: usize,
+    pub(super) outputs: Outputs,
+    pub(super) hold: Option<Hold>,
+    pub(super) cost: RollbackCost,
+    /// Waiting actions of steps whose needs are met, by rank.
+    pub(super) ready: BTreeMap<(u32, StepIx), BTreeSet<ActionIx>>,
+    /// Actions whose state asks for a decision.
+    pub(super) undecided: BTreeSet<ActionIx>,
+    /// Failed for good and nothing was decided about it yet.
+    pub(super) asking: BTreeMap<ActionIx, OnFailure>,
+    pub(super) running: BTreeSet<ActionIx>,
+    pub(super) timers: BTreeSet<(Timestamp, ActionIx, Timer)>,
+    pub(super) resources_used: BTreeMap<String, u32>,
+    /// Steps whose undos may start.
+    pub(super) undoable: BTreeSet<StepIx>,
+    /// Per step, the actions whose undo has not begun.
+    pub(super) undo_queue: BTreeMap<StepIx, BTreeSet<ActionIx>>,
+    /// Actions that must still be undone, or proven dead.
+    pub(super) undo_left: usize,
+    /// Actions whose latest attempt is in doubt.
+    pub(super) in_doubt: BTreeSet<ActionIx>,
+    /// Running steps are ended then, so that their rollback still fits.
+    pub(super) kill_by: Option<Timestamp>,
+    /// `on_deadline: ask` has asked.
+    pub(super) deadline_asked: bool,
+    pub(super) roll_back_by_shown: Option<Timestamp>,
+    pub(super) room_warned: Option<SignedDuration>,
+    pub(super) epoch: u64,
+    pub(super) attempts_armed: u64,
+}
+
+impl State {
+    /// Before the first fact.
+    #[must_use]
+    pub fn new(graph: Arc<Graph>) -> Self {
+        let cost = RollbackCost::new(&graph);
+        let rank = ranks(&graph);
+        let steps = graph.step_ixs().map(|s| StepTally {
+            needs_left: graph.all_needs(s).count() as u32,
+            satisfied: 0,
+            running: 0,
+            rank: rank[s.index()],
+            undo_left: 0,
+            undo_blockers: 0,
+        });
+        let after = graph.after_rollback().iter().map(|a| (a.id.clone(), ActionState::new()));
+        Self {
+            seq: 0,
+            run: None,
+            phase: Phase::New,
+            window: None,
+            actions: vec![ActionState::new(); graph.actions().len()],
+            after: after.collect(),
+            steps: steps.collect(),
+            satisfied: 0,
+            outputs: Outputs::default(),
+            hold: None,
+            cost,
+            ready: BTreeMap::new(),
+            undecided: BTreeSet::new(),
+            asking: BTreeMap::new(),
+            running: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            resources_used: BTreeMap::new(),
+            undoable: BTreeSet::new(),
+            undo_queue: BTreeMap::new(),
+            undo_left: 0,
+            in_doubt: BTreeSet::new(),
+            kill_by: None,
+            deadline_asked: false,
+            roll_back_by_shown: None,
+            room_warned: None,
+            epoch: 0,
+            attempts_armed: 0,
+            graph,
+        }
+    }
+
+    // ---- questions
+
+    #[must_use]
+    pub fn graph(&self) -> &Arc<Graph> {
+        &self.graph
+    }
+
+    /// Number of facts applied.
+    #[must_use]
+    pub const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    #[must_use]
+    pub const fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    #[must_use]
+    pub fn end(&self) -> Option<&RunEnd> {
+        match &self.phase {
+            Phase::Ended(end) => Some(end),
+            _ => None,
+        }
+    }
+
+    /// What the first fact said. `None` only before it.
+    #[must_use]
+    pub fn run(&self) -> Option<&RunStarted> {
+        self.run.as_deref()
+    }
+
+    /// The window as it stands now, extensions included.
+    #[must_use]
+    pub const fn window(&self) -> Option<&WindowInstants> {
+        self.window.as_ref()
+    }
+
+    #[must_use]
+    pub const fn hold(&self) -> Option<&Hold> {
+        self.hold.as_ref()
+    }
+
+    #[must_use]
+    pub fn action(&self, ix: ActionIx) -> &ActionState {
+        &self.actions[ix.index()]
+    }
+
+    /// The `after_rollback` actions.
+    #[must_use]
+    pub const fn after(&self) -> &BTreeMap<ActionId, ActionState> {
+        &self.after
+    }
+
+    /// *Rollback now*.
+    #[must_use]
+    pub fn rollback_now(&self) -> SignedDuration {
+        self.cost.now()
+    }
+
+    /// *Roll back by*: closes - reserve - rollback now. `None` without a window, and where there is no way back.
+    #[must_use]
+    pub fn roll_back_by(&self) -> Option<Timestamp> {
+        match self.phase {
+            Phase::Waiting | Phase::Forward { reversible: true } => self.start_of(self.cost.now()),
+            _ => None,
+        }
+    }
+
+    /// When a rollback of this length must start to end inside the window.
+    pub(super) fn start_of(&self, rollback: SignedDuration) -> Option<Timestamp> {
+        let w = self.window.as_ref()?;
+        w.closes.checked_sub(w.reserve).and_then(|t| t.checked_sub(rollback)).ok()
+    }
+
+    #[must_use]
+    pub(super) fn all_satisfied(&self) -> bool {
+        self.satisfied == self.actions.len()
+    }
+
+    pub(super) fn undecided(&self) -> impl Iterator<Item = ActionIx> + use<> {
+        self.undecided.clone().into_iter()
+    }
+
+    pub(super) fn first_timer(&self) -> Option<(Timestamp, ActionIx, Timer)> {
+        self.timers.first().copied()
+    }
+
+    pub(super) fn due(&self, now: Timestamp) -> Vec<(ActionIx, Timer)> {
+        self.timers.iter().take_while(|(at, ..)| *at <= now).map(|(_, ix, t)| (*ix, *t)).collect()
+    }
+
+    pub(super) fn ready_steps(&self) -> Vec<StepIx> {
+        self.ready.keys().map(|(_, step)| *step).collect()
+    }
+
+    pub(super) fn first_ready(&self, step: StepIx) -> Option<ActionIx> {
+        self.ready.get(&(self.steps[step.index()].rank, step))?.first().copied()
+    }
+
+    pub(super) fn undoable(&self) -> Vec<StepIx> {
+        self.undoable.iter().copied().collect()
+    }
+
+    pub(super) fn next_undo(&self, step: StepIx) -> Vec<ActionIx> {
+        self.undo_queue.get(&step).into_iter().flatten().copied().collect()
+    }
+
+    /// How many actions must still be undone, or proven dead.
+    #[must_use]
+    pub const fn left_to_undo(&self) -> usize {
+        self.undo_left
+    }
+
+    /// What is neither undone nor certainly untouched.
+    pub fn not_undone(&self) -> impl Iterator<Item = ActionIx> + '_ {
+        self.graph.action_ixs().filter(|ix| self.actions[ix.index()].to_undo)
+    }
+
+    pub(super) fn running_in(&self, step: StepIx) -> usize {
+        self.steps[step.index()].running as usize
+    }
+
+    pub(super) fn resource_used(&self, name: &str) -> u32 {
+        self.resources_used.get(name).copied().unwrap_or(0)
+    }
+
+    /// Attempts without an outcome, and attempts whose outcome is in doubt.
+    pub fn open_attempts(&self) -> impl Iterator<Item = &AttemptId> {
+        let all = self.actions.iter().chain(self.after.values());
+        all.filter_map(|a| match (&a.forward, a.open_attempt()) {
+            (_, Some(open)) => Some(open),
+            (Some(Outcome::InDoubt { .. }), None) => a.attempt.as_ref(),
+            _ => None,
+        })
+    }
+
+    pub(super) fn no_input(&self) -> bool {
+        self.run.as_ref().is_some_and(|r| r.options.no_input)
+    }
+
+    pub(super) fn reversible(&self) -> bool {
+        matches!(self.phase, Phase::Forward { reversible: true } | Phase::Waiting)
+    }
+
+    pub(super) fn is_forward(&self) -> bool {
+        matches!(self.phase, Phase::Forward { .. })
+    }
+
+    pub(super) fn is_rolling_back(&self) -> bool {
+        matches!(self.phase, Phase::RollingBack { .. })
+    }
+
+    /// The state of any action, `after_rollback` included.
+    #[must_use]
+    pub fn find(&self, id: &ActionId) -> Option<&ActionState> {
+        match self.graph.find(id) {
+            Some(ix) => Some(&self.actions[ix.index()]),
+            None => self.after.get(id),
+        }
+    }
+}
+
+fn ranks(graph: &Graph) -> Vec<u32> {
+    let remaining = longest_remaining(graph);
+    let mut order: Vec<StepIx> = graph.step_ixs().collect();
+    order.sort_by_key(|s| (std::cmp::Reverse(remaining[s.index()]), *s));
+    let mut rank = vec![0; order.len()];
+    for (i, step) in order.into_iter().enumerate() {
+        rank[step.index()] = i as u32;
+    }
+    rank
+}

@@ -1,0 +1,423 @@
+//! Attempt -> job: the texts of the plan with the values of this run in them. Knows nothing of when or why it runs.
+//!
+//! Pure: the same graph, attempt and [`Known`] always give the same job, so a resumed run renders what it rendered before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::action::StepIx;
+use super::build::Graph;
+use super::ids::{ActionId, AttemptId, Direction};
+use super::job::{Content, Job, Site, Work};
+use super::outcome::Outcome;
+use super::soak;
+use crate::plan::model::{
+    CopyFile, FileKind, HttpCheck, Place, Rollback, RollbackWork, SecretRef, Step, Value, Verb, Wait,
+};
+use crate::template::{self, Scope, TemplateError};
+
+/// What the actions of this run have written to `$RUNBOOK_OUTPUT` so far.
+pub type Outputs = BTreeMap<ActionId, BTreeMap<String, String>>;
+
+/// What a run knows beyond its plan when an attempt is rendered.
+#[derive(Debug, Clone)]
+pub struct Known<'a> {
+    pub run: &'a str,
+    pub outputs: &'a Outputs,
+    pub roll_back_by: Option<Timestamp>,
+    /// How the work that is being undone ended.
+    pub forward_outcome: Option<&'a Outcome>,
+    /// The attempts whose files a built-in rollback brings back, newest first.
+    pub replaced_by: Vec<AttemptId>,
+}
+
+type Variables = BTreeMap<String, String>;
+type Secrets = BTreeMap<String, SecretRef>;
+
+/// Why an attempt has no work that could be sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    #[error("{what} of `{step}`: {source}")]
+    Template { step: String, what: &'static str, source: Box<TemplateError> },
+    #[error("`{attempt}` has nothing to execute")]
+    NoWork { attempt: String },
+    #[error("the plan has no action `{0}`")]
+    UnknownAction(ActionId),
+    #[error("the file {0} was not frozen with the plan")]
+    MissingFile(String),
+    #[error("{what} of `{step}` became {value:?}, which {why}")]
+    Unusable { step: String, what: &'static str, value: String, why: &'static str },
+}
+
+/// Renders one attempt, of a step or of `after_rollback`.
+///
+/// # Errors
+/// When a text names something undefined, or the attempt has no work (a gate, a wait for a time, no `verify`).
+pub fn job(graph: &Graph, attempt: &AttemptId, known: &Known<'_>) -> Result<Job, RenderError> {
+    let subject = Subject::find(graph, attempt)?;
+    let scope = scope(graph, &subject, attempt, known);
+    Rendering { graph, subject: &subject, attempt, known, scope: &scope }.job()
+}
+
+/// The names that the texts of an action may use before anything has run: variables, host variables and the run's own
+/// names. Outputs of earlier steps are added by the caller where it knows them.
+#[must_use]
+pub fn scope_of(graph: &Graph, attempt: &AttemptId, known: &Known<'_>) -> Scope {
+    Subject::find(graph, attempt).map(|s| scope(graph, &s, attempt, known)).unwrap_or_default()
+}
+
+/// Decides the `when` of an action; an action without one is wanted.
+///
+/// # Errors
+/// When the expression cannot be decided.
+pub fn wanted(graph: &Graph, action: &ActionId, known: &Known<'_>) -> Result<bool, RenderError> {
+    let attempt = AttemptId { action: action.clone(), direction: Direction::Do, number: 1 };
+    let subject = Subject::find(graph, &attempt)?;
+    let Some(when) = &subject.step.when else { return Ok(true) };
+    template::truth(when, &scope(graph, &subject, &attempt, known)).map_err(|source| RenderError::Template {
+        step: subject.step.id.clone(),
+        what: "when",
+        source: Box::new(source),
+    })
+}
+
+/// The sentence for the timeline, where the step has one.
+///
+/// # Errors
+/// When it names something undefined.
+pub fn say(graph: &Graph, action: &ActionId, known: &Known<'_>) -> Result<Option<String>, RenderError> {
+    let attempt = AttemptId { action: action.clone(), direction: Direction::Do, number: 1 };
+    let subject = Subject::find(graph, &attempt)?;
+    let Some(say) = &subject.step.say else { return Ok(None) };
+    let rendered = template::plain(say, &scope(graph, &subject, &attempt, known));
+    rendered.map(Some).map_err(|source| RenderError::Template {
+        step: subject.step.id.clone(),
+        what: "say",
+        source: Box::new(source),
+    })
+}
+
+/// The action an attempt belongs to. `ix` is `None` for `after_rollback`, which is outside of the forward graph.
+struct Subject<'a> {
+    step: &'a Step,
+    ix: Option<StepIx>,
+    site: Option<Site>,
+}
+
+impl<'a> Subject<'a> {
+    fn find(graph: &'a Graph, attempt: &AttemptId) -> Result<Self, RenderError> {
+        if let Some(ix) = graph.find(&attempt.action) {
+            let action = graph.action(ix);
+            return Ok(Self { step: graph.step(action.step), ix: Some(action.step), site: action.site.clone() });
+        }
+        let after = graph.after_rollback().iter().find(|a| a.id == attempt.action);
+        match (after, &graph.plan().after_rollback) {
+            (Some(action), Some(step)) => Ok(Self { step, ix: None, site: action.site.clone() }),
+            _ => Err(RenderError::UnknownAction(attempt.action.clone())),
+        }
+    }
+}
+
+struct Rendering<'a> {
+    graph: &'a Graph,
+    subject: &'a Subject<'a>,
+    attempt: &'a AttemptId,
+    known: &'a Known<'a>,
+    scope: &'a Scope,
+}
+
+impl Rendering<'_> {
+    fn job(&self) -> Result<Job, RenderError> {
+        let step = self.subject.step;
+        let undo = step.rollback().ok_or_else(|| self.no_work());
+        let own_limit = || step.timeout.or_else(|| twice(step.estimate.map(|e| e.worst)));
+        let (work, timeout) = match self.attempt.direction {
+            Direction::Do => (self.forward()?, own_limit().map(|t| soak::limit(step, t))),
+            Direction::Check => (self.check(step.verify.as_deref(), "verify")?, own_limit()),
+            Direction::Undo => (self.undo(undo?)?, undo_limit(step.rollback())),
+            Direction::UndoCheck => {
+                (self.check(undo?.verify.as_deref(), "rollback verify")?, undo_limit(step.rollback()))
+            }
+        };
+        let (env, secrets) = self.environment()?;
+        let repeats = matches!(step.verb, Verb::Wait(Wait::Until { .. })) || step.hold.is_some();
+        let own_loop = repeats && self.attempt.direction == Direction::Do;
+        Ok(Job {
+            attempt: self.attempt.clone(),
+            site: self.site()?,
+            work,
+            env,
+            secrets,
+            // The loop around a repeated command is ours; it starts the step's own shell.
+            shell: if own_loop { None } else { step.shell.program.clone() },
+            user: step.shell.user.clone(),
+            sudo: step.shell.sudo,
+            dir: step.shell.dir.as_deref().map(|d| self.plain(d, "dir")).transpose()?,
+            timeout,
+            outputs: if self.attempt.direction == Direction::Do { step.outputs.clone() } else { Vec::new() },
+        })
+    }
+
+    fn forward(&self) -> Result<Work, RenderError> {
+        let step = self.subject.step;
+        match &step.verb {
+            Verb::Run(text) => self.shell(text, "run"),
+            Verb::Test(text) => match step.hold {
+                Some(hold) => Ok(Work::Shell(soak::stays_true(&self.text(text, "test")?, &step.shell, hold))),
+                None => self.shell(text, "test"),
+            },
+            Verb::Script(src) => self.script(src),
+            Verb::Copy(file) => {
+                let facts = self.facts(&file.src)?;
+                let directory = facts.kind == FileKind::Directory;
+                let content = Content::FromDisk { src: file.src.clone(), sha256: facts.sha256.clone(), directory };
+                self.put(file, content)
+            }
+            Verb::Template { file, vars } => {
+                let mut scope = self.scope.clone();
+                for (name, value) in vars {
+                    scope.set(name, value.clone());
+                }
+                let source = self.facts(&file.src)?.text.as_deref();
+                let source = source.ok_or_else(|| RenderError::MissingFile(file.src.clone()))?;
+                let text = template::file(source, &scope).map_err(|e| self.wrong("template", e))?;
+                self.put(file, Content::Text(text))
+            }
+            Verb::Http(check) => Ok(Work::Http(self.http(check)?)),
+            Verb::Wait(Wait::Until { command, every }) => {
+                Ok(Work::Shell(soak::until_true(&self.text(command, "wait")?, &step.shell, *every)))
+            }
+            Verb::Gate | Verb::Wait(Wait::For(_) | Wait::At(_)) => Err(self.no_work()),
+        }
+    }
+
+    fn undo(&self, rollback: &Rollback) -> Result<Work, RenderError> {
+        match &rollback.work {
+            RollbackWork::Run(text) => self.shell(text, "rollback"),
+            RollbackWork::Script(src) => self.script(src),
+            RollbackWork::Restore => match &self.subject.step.verb {
+                Verb::Copy(file) | Verb::Template { file, .. } => {
+                    Ok(Work::Restore { dest: self.dest(file)?, replaced_by: self.known.replaced_by.clone() })
+                }
+                _ => Err(self.no_work()),
+            },
+        }
+    }
+
+    fn check(&self, verify: Option<&str>, what: &'static str) -> Result<Work, RenderError> {
+        self.shell(verify.ok_or_else(|| self.no_work())?, what)
+    }
+
+    fn shell(&self, text: &str, what: &'static str) -> Result<Work, RenderError> {
+        self.text(text, what).map(Work::Shell)
+    }
+
+    fn script(&self, src: &str) -> Result<Work, RenderError> {
+        Ok(Work::Script { src: src.to_owned(), sha256: self.facts(src)?.sha256.clone() })
+    }
+
+    fn put(&self, file: &CopyFile, content: Content) -> Result<Work, RenderError> {
+        Ok(Work::Put { content, dest: self.dest(file)?, mode: file.mode, owner: file.owner.clone() })
+    }
+
+    /// A rendered path must be as harmless as a written one.
+    fn dest(&self, file: &CopyFile) -> Result<String, RenderError> {
+        let dest = self.plain(&file.dest, "dest")?;
+        let unusable = |why| {
+            Err(RenderError::Unusable { step: self.subject.step.id.clone(), what: "dest", value: dest.clone(), why })
+        };
+        if !dest.starts_with('/') {
+            return unusable("is not absolute");
+        }
+        if dest.split('/').any(|part| part == "..") || dest.contains('\0') {
+            return unusable("leads elsewhere");
+        }
+        Ok(dest)
+    }
+
+    fn http(&self, check: &HttpCheck) -> Result<HttpCheck, RenderError> {
+        let maybe = |text: &Option<String>| text.as_deref().map(|t| self.plain(t, "http")).transpose();
+        let headers = check.headers.iter().map(|(name, value)| Ok((name.clone(), self.plain(value, "http")?)));
+        Ok(HttpCheck {
+            url: self.plain(&check.url, "http")?,
+            method: check.method.clone(),
+            expect: check.expect.clone(),
+            body_contains: maybe(&check.body_contains)?,
+            body_matches: check.body_matches.clone(),
+            headers: headers.collect::<Result<_, RenderError>>()?,
+            body: maybe(&check.body)?,
+        })
+    }
+
+    /// Where the attempt runs: an undo at its own place, where the plan names one.
+    fn site(&self) -> Result<Site, RenderError> {
+        let own = self.subject.site.clone();
+        let undoing = matches!(self.attempt.direction, Direction::Undo | Direction::UndoCheck);
+        let place = self.subject.step.rollback().filter(|_| undoing).and_then(|r| r.place.as_ref());
+        let site = match (place, own) {
+            (Some(Place::Controller), _) => Some(Site::Controller),
+            // One undo runs in one place: at home where home is among the hosts, else on the first of them.
+            (Some(Place::Hosts(hosts)), own) => match own {
+                Some(Site::Host(host)) if hosts.contains(&host) => Some(Site::Host(host)),
+                _ => hosts.first().cloned().map(Site::Host),
+            },
+            (Some(Place::Nowhere | Place::Wave) | None, own) => own,
+        };
+        site.ok_or_else(|| self.no_work())
+    }
+
+    fn environment(&self) -> Result<(Variables, Secrets), RenderError> {
+        let mut env: BTreeMap<String, String> = self
+            .scope
+            .names()
+            .filter(|name| is_variable_name(name))
+            .filter_map(|name| Some((name.to_owned(), self.scope.get(name)?.to_text()?)))
+            .collect();
+        let mut secrets = BTreeMap::new();
+        let host = self.attempt.action.host().and_then(|h| self.graph.plan().hosts.get(h));
+        let values = self.graph.plan().vars.iter().chain(host.iter().flat_map(|h| &h.vars));
+        for (name, value) in values {
+            match value {
+                Value::Secret(source) if !env.contains_key(name) => secrets.insert(name.clone(), source.clone()),
+                _ => None,
+            };
+        }
+        for (name, text) in &self.subject.step.shell.env {
+            secrets.remove(name);
+            env.insert(name.clone(), self.plain(text, "env")?);
+        }
+        if let Some((name, value)) = env.iter().find(|(_, v)| v.contains('\0')) {
+            let value = format!("{name}={value}");
+            let why = "has a NUL character";
+            return Err(RenderError::Unusable { step: self.subject.step.id.clone(), what: "env", value, why });
+        }
+        Ok((env, secrets))
+    }
+
+    fn text(&self, text: &str, what: &'static str) -> Result<String, RenderError> {
+        let program = self.subject.step.shell.program.as_deref();
+        template::command(text, self.scope, program).map_err(|e| self.wrong(what, e))
+    }
+
+    fn plain(&self, text: &str, what: &'static str) -> Result<String, RenderError> {
+        template::plain(text, self.scope).map_err(|e| self.wrong(what, e))
+    }
+
+    fn facts(&self, src: &str) -> Result<&crate::plan::model::FileFacts, RenderError> {
+        self.graph.plan().files.get(src).ok_or_else(|| RenderError::MissingFile(src.to_owned()))
+    }
+
+    fn wrong(&self, what: &'static str, source: TemplateError) -> RenderError {
+        RenderError::Template { step: self.subject.step.id.clone(), what, source: Box::new(source) }
+    }
+
+    fn no_work(&self) -> RenderError {
+        RenderError::NoWork { attempt: self.attempt.to_string() }
+    }
+}
+
+/// Whether a shell can have a variable of this name; others are for templates only.
+fn is_variable_name(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+fn twice(worst: Option<SignedDuration>) -> Option<SignedDuration> {
+    worst.filter(|w| !w.is_zero()).map(|w| w.saturating_mul(2))
+}
+
+fn undo_limit(rollback: Option<&Rollback>) -> Option<SignedDuration> {
+    rollback.and_then(|r| r.timeout.or_else(|| twice(Some(r.estimate.worst))))
+}
+
+/// Everything visible to one attempt, weakest first: the run's names, variables, host variables, outputs. The run's
+/// names come last again, so that nothing can pretend to be them.
+fn scope(graph: &Graph, subject: &Subject<'_>, attempt: &AttemptId, known: &Known<'_>) -> Scope {
+    let mut scope = Scope::new();
+    let host = attempt.action.host();
+    scope.set_text("HOST", host.unwrap_or_default());
+    let host_vars = host.and_then(|h| graph.plan().hosts.get(h)).into_iter().flat_map(|h| &h.vars);
+    for (name, value) in graph.plan().vars.iter().chain(host_vars) {
+        scope.set(name, value.clone());
+    }
+    for (name, value) in visible_outputs(graph, subject.ix, host, known.outputs) {
+        scope.set_text(name, value);
+    }
+    for (name, value) in own_names(subject, attempt, known) {
+        scope.set_text(name, value);
+    }
+    scope
+}
+
+fn own_names(subject: &Subject<'_>, attempt: &AttemptId, known: &Known<'_>) -> Vec<(&'static str, String)> {
+    let mut names = vec![
+        ("RUNBOOK_RUN", known.run.to_owned()),
+        ("RUNBOOK_STEP", subject.step.id.clone()),
+        ("RUNBOOK_HOST", attempt.action.host().unwrap_or_default().to_owned()),
+        ("RUNBOOK_ATTEMPT", attempt.number.to_string()),
+    ];
+    names.extend(known.roll_back_by.map(|at| ("RUNBOOK_ROLL_BACK_BY", at.to_string())));
+    if matches!(attempt.direction, Direction::Undo | Direction::UndoCheck) {
+        names.extend(known.forward_outcome.map(|o| ("RUNBOOK_OUTCOME", o.word().to_owned())));
+    }
+    names
+}
+
+/// Outputs of the steps that certainly ended before this one (all that it needs, directly or not), and its own: what
+/// ran beside it by chance must not change what it does. Of two steps with the same output the later one counts.
+fn visible_outputs(
+    graph: &Graph,
+    step: Option<StepIx>,
+    host: Option<&str>,
+    outputs: &Outputs,
+) -> BTreeMap<String, String> {
+    let mut visible = BTreeMap::new();
+    if outputs.is_empty() {
+        return visible;
+    }
+    let before = step.map(|s| with_all_needs(graph, s));
+    for ix in graph.topological() {
+        if before.as_ref().is_some_and(|b| !b.contains(&ix)) {
+            continue;
+        }
+        for name in &graph.step(ix).outputs {
+            match output_of(graph, ix, name, host, outputs) {
+                Some(value) => visible.insert(name.clone(), value.to_owned()),
+                None => visible.remove(name),
+            };
+        }
+    }
+    visible
+}
+
+/// The value of one output for `host`: its own, else what all hosts agree on.
+fn output_of<'a>(graph: &Graph, step: StepIx, name: &str, host: Option<&str>, outputs: &'a Outputs) -> Option<&'a str> {
+    let value_of = |id: &ActionId| outputs.get(id).and_then(|o| o.get(name)).map(String::as_str);
+    let mut all = Vec::new();
+    for ix in graph.actions_of(step) {
+        let id = &graph.action(ix).id;
+        match value_of(id) {
+            Some(own) if host.is_some() && id.host() == host => return Some(own),
+            other => all.extend(other),
+        }
+    }
+    all.first().copied().filter(|first| all.iter().all(|v| v == first))
+}
+
+fn with_all_needs(graph: &Graph, step: StepIx) -> BTreeSet<StepIx> {
+    let mut found = BTreeSet::from([step]);
+    let mut open = vec![step];
+    while let Some(ix) = open.pop() {
+        for need in graph.all_needs(ix) {
+            if found.insert(need) {
+                open.push(need);
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;

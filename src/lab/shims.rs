@@ -1,0 +1,67 @@
+//! Stand-ins for commands that would touch this machine. Knows nothing of plans.
+
+use std::fs;
+use std::path::Path;
+
+use super::dir::write_script;
+use super::{LabError, io};
+
+/// Where they lie in the lab's folder.
+pub(super) const BIN: &str = "bin";
+
+const RECORDED: [&str; 12] = [
+    "systemctl",
+    "service",
+    "reboot",
+    "shutdown",
+    "poweroff",
+    "halt",
+    "init",
+    "telinit",
+    "mail",
+    "sendmail",
+    "mailx",
+    "wall",
+];
+
+/// Writes down what it was asked, and does nothing.
+const RECORD: &str = r#"#!/bin/sh
+# Stands for a command that would touch this machine: writes down what it was asked, and does nothing.
+direction=${RUNBOOK_DIRECTION:-}
+if [ -z "$direction" ]; then
+    case "/${RUNBOOK_ATTEMPT:-}/" in
+        */undo/*) direction=undo ;;
+        */undo-check/*) direction=undo-check ;;
+        */check/*) direction=check ;;
+        */do/*) direction=do ;;
+        *) direction=- ;;
+    esac
+fi
+printf '%s %s %s %s\n' "$LAB_HOST" "${RUNBOOK_STEP:--}" "$direction" "${0##*/} $*" >>"$LAB_DIR/effects.log"
+"#;
+
+/// Executes the command as the user who started the lab: the lab has no other users.
+const SUDO: &str = r#"#!/bin/sh
+# In the lab everything is executed as the user who started it.
+while [ $# -gt 0 ]; do
+    case $1 in
+        --) shift; break ;;
+        -u | -g | -p | -C) shift; [ $# -eq 0 ] || shift ;;
+        -*) shift ;;
+        *=*) export "$1"; shift ;;
+        *) break ;;
+    esac
+done
+[ $# -eq 0 ] || exec "$@"
+"#;
+
+pub(super) fn write(dir: &Path) -> Result<(), LabError> {
+    let bin = dir.join(BIN);
+    fs::create_dir(&bin).map_err(io("make", &bin))?;
+    for name in RECORDED {
+        let path = bin.join(name);
+        write_script(&path, RECORD).map_err(io("write", &path))?;
+    }
+    let path = bin.join("sudo");
+    write_script(&path, SUDO).map_err(io("write", &path))
+}
