@@ -3,5 +3,6 @@
 mod live;
 mod log;
 mod night;
+mod plan;
 mod stream;
 mod view;

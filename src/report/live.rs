@@ -68,11 +68,6 @@ impl Live {
         keys.clone_into(&mut self.keys);
     }
 
-    /// What the person at this terminal is typing, shown under everything else.
-    pub fn set_prompt(&mut self, prompt: Option<String>) {
-        self.prompt = prompt;
-    }
-
     /// Prints a text above the live area, where it stays.
     pub fn print(&self, text: &str) {
         let _ = self.area.println(self.tint(text));
@@ -176,6 +171,14 @@ impl Reporter for Live {
             self.print(&line);
         }
         self.control("\u{1b}]2;\u{7}");
+    }
+
+    fn prompt(&mut self, text: Option<&str>) {
+        self.prompt = text.map(str::to_owned);
+    }
+
+    fn say(&mut self, lines: &[String]) {
+        lines.iter().for_each(|line| self.print(line));
     }
 }
 

@@ -11,11 +11,13 @@ mod frame;
 mod json;
 mod lines;
 mod live;
+mod plan_page;
 mod story;
 mod style;
 pub mod summary;
 mod tail;
 mod text;
+mod timeline;
 mod words;
 
 use jiff::Timestamp;
@@ -30,6 +32,7 @@ pub use frame::{Scene, frame, state_word};
 pub use json::JsonStream;
 pub use lines::Lines;
 pub use live::Live;
+pub use plan_page::PlanPage;
 pub use story::{Columns, Story};
 pub use style::{Look, Tone};
 pub use tail::{Progress as Reported, Said, Tails};
@@ -45,6 +48,12 @@ pub trait Reporter: Send {
 
     /// The last call: the run is over, or this terminal leaves it.
     fn finish(&mut self, view: &RunView, now: Timestamp);
+
+    /// What the person at this terminal is typing, shown under everything else; `None` when nothing is asked for.
+    fn prompt(&mut self, _text: Option<&str>) {}
+
+    /// Lines for the person at this terminal only, such as an answer to what was typed.
+    fn say(&mut self, _lines: &[String]) {}
 }
 
 /// Says nothing (`--progress none`).
