@@ -260,16 +260,19 @@ async fn facts_are_durable_before_their_effects() {
     let (stopped, log) = bed.drive().await;
     assert!(matches!(stopped, Stopped::Ended));
     let attempt = "deploy/be1/do/1";
-    assert_eq!(log, [
-        "0s tick",
-        "append 1",
-        &format!("LAUNCH {attempt}"),
-        &format!("0s launched {attempt}"),
-        &format!("0s ended {attempt} succeeded"),
-        "append 1",
-        "journal closed",
-        "CLOSE",
-    ]);
+    assert_eq!(
+        log,
+        [
+            "0s tick",
+            "append 1",
+            &format!("LAUNCH {attempt}"),
+            &format!("0s launched {attempt}"),
+            &format!("0s ended {attempt} succeeded"),
+            "append 1",
+            "journal closed",
+            "CLOSE",
+        ]
+    );
 }
 
 #[tokio::test(start_paused = true)]

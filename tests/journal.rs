@@ -24,13 +24,7 @@ fn fact(n: u64) -> Fact {
 }
 
 fn make_run(dir: &Path) -> String {
-    let new = NewRun {
-        plan: "night".into(),
-        title: "Night".into(),
-        digest: "7c1f".into(),
-        lab: false,
-        created: at(),
-    };
+    let new = NewRun { plan: "night".into(), title: "Night".into(), digest: "7c1f".into(), lab: false, created: at() };
     let frozen = |_: &str| Frozen { plan: "{}".into(), started: "{}".into(), setup: "{}".into() };
     Store::open(dir).unwrap().create(&new, |_| false, frozen).unwrap().id
 }

@@ -65,7 +65,9 @@ impl From<JournalError> for CommandError {
                 Self::refused(message).hint(hint)
             }
             JournalError::Newer { .. } | JournalError::Held(_) | JournalError::Unfinished(_) => Self::refused(message),
-            JournalError::Full { .. } => Self::refused(message).hint("make space there, or choose another place: --store DIR"),
+            JournalError::Full { .. } => {
+                Self::refused(message).hint("make space there, or choose another place: --store DIR")
+            }
             JournalError::NoSuchRun(_) | JournalError::Ambiguous { .. } => Self::usage(message),
             JournalError::Fenced { .. }
             | JournalError::Sequence { .. }

@@ -53,10 +53,7 @@ pub fn check_path(path: &Path) -> Result<(), String> {
     if length <= LONGEST_PATH {
         return Ok(());
     }
-    Err(format!(
-        "the control socket {} has a path of {length} bytes, the system allows {LONGEST_PATH}",
-        path.display()
-    ))
+    Err(format!("the control socket {} has a path of {length} bytes, the system allows {LONGEST_PATH}", path.display()))
 }
 
 /// Makes the socket, reachable by this user alone. Its folder must be private already. A socket that nobody answers is

@@ -33,7 +33,8 @@ pub fn resolve(given: &str, names: &[String]) -> Result<String, JournalError> {
     if given == "latest" {
         return names.first().cloned().ok_or_else(|| JournalError::NoSuchRun(given.to_owned()));
     }
-    let mut matches: Vec<String> = names.iter().filter(|n| !given.is_empty() && n.starts_with(given)).cloned().collect();
+    let mut matches: Vec<String> =
+        names.iter().filter(|n| !given.is_empty() && n.starts_with(given)).cloned().collect();
     match matches.len() {
         1 => Ok(matches.remove(0)),
         0 => Err(JournalError::NoSuchRun(given.to_owned())),

@@ -81,10 +81,7 @@ pub fn migrate(db: &mut Connection) -> rusqlite::Result<i64> {
         tx.execute_batch(step)?;
     }
     if found < VERSION {
-        tx.execute(
-            "INSERT OR REPLACE INTO meta (key, value) VALUES ('written_by', ?1)",
-            [env!("CARGO_PKG_VERSION")],
-        )?;
+        tx.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('written_by', ?1)", [env!("CARGO_PKG_VERSION")])?;
         tx.pragma_update(None, "user_version", VERSION)?;
     }
     tx.commit()?;

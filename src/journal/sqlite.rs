@@ -112,7 +112,8 @@ impl Journal for SqliteJournal {
         let dir = self.store.dir.clone();
         self.owned(|tx, run| {
             let sql = "UPDATE lease SET renewed = ?2, expires = ?3 WHERE run = ?1";
-            tx.execute(sql, params![run, now.as_millisecond(), expiry(now).as_millisecond()]).map_err(|e| disk(&dir, e))?;
+            tx.execute(sql, params![run, now.as_millisecond(), expiry(now).as_millisecond()])
+                .map_err(|e| disk(&dir, e))?;
             Ok(())
         })
     }

@@ -155,8 +155,7 @@ impl Store {
         let dir = self.dir.clone();
         let io = |e| disk(&dir, e);
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(io)?;
-        let facts: i64 =
-            tx.query_row("SELECT count(*) FROM fact WHERE run = ?1", [run], |r| r.get(0)).map_err(io)?;
+        let facts: i64 = tx.query_row("SELECT count(*) FROM fact WHERE run = ?1", [run], |r| r.get(0)).map_err(io)?;
         if facts > 0 {
             return Ok(false);
         }
@@ -261,8 +260,9 @@ pub(super) fn read_facts(db: &Connection, dir: &Path, run: &str, since: u64) -> 
     let mut hash = if since == 0 { origin(&tx, dir, run)? } else { hash_at(&tx, dir, run, since)?.unwrap_or(head.1) };
     let mut read = Read { records: Vec::new(), seq: since.min(head.0), hash };
     let io = |e| disk(dir, e);
-    let mut query =
-        tx.prepare_cached("SELECT seq, at, json, hash FROM fact WHERE run = ?1 AND seq > ?2 ORDER BY seq").map_err(io)?;
+    let mut query = tx
+        .prepare_cached("SELECT seq, at, json, hash FROM fact WHERE run = ?1 AND seq > ?2 ORDER BY seq")
+        .map_err(io)?;
     let mut rows = query.query(params![run, since as i64]).map_err(io)?;
     while let Some(row) = rows.next().map_err(io)? {
         let expected = read.seq + 1;
@@ -354,7 +354,8 @@ fn select(db: &Connection, dir: &Path, filter: &str, argument: &str) -> Result<V
         "SELECT {RUN_COLUMNS} FROM run r LEFT JOIN lease l ON l.run = r.id WHERE {filter} ORDER BY r.ordinal DESC"
     );
     let mut query = db.prepare_cached(&sql).map_err(io)?;
-    let rows = if query.parameter_count() == 0 { query.query_map([], run_row) } else { query.query_map([argument], run_row) };
+    let rows =
+        if query.parameter_count() == 0 { query.query_map([], run_row) } else { query.query_map([argument], run_row) };
     rows.map_err(io)?.collect::<Result<_, _>>().map_err(io)
 }
 
@@ -394,9 +395,8 @@ fn lease_columns(row: &Row<'_>, first: usize, run: &str, owner: String) -> rusql
 }
 
 pub(super) fn read_lease(db: &Connection, run: &str) -> rusqlite::Result<Option<Lease>> {
-    let mut query = db.prepare_cached(
-        "SELECT owner, host, pid, socket, epoch, since, renewed, expires FROM lease WHERE run = ?1",
-    )?;
+    let mut query =
+        db.prepare_cached("SELECT owner, host, pid, socket, epoch, since, renewed, expires FROM lease WHERE run = ?1")?;
     query.query_row([run], |row| lease_columns(row, 0, run, row.get(0)?)).optional()
 }
 
