@@ -227,7 +227,7 @@ mod tests {
         for at in 0..text.len() {
             let (raw, control) = pieces_of(&[&text[..at], &text[at..]]);
             assert_eq!(control, ["stdout", "over", "done x"], "split at {at}");
-            assert_eq!(raw, b"noisea\n\n@n2 no\n\n@n1rest\n@n", "split at {at}");
+            assert_eq!(raw, b"noisea\n\n@n2 no\n@n1rest\n@n", "split at {at}");
         }
     }
 

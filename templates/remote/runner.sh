@@ -63,6 +63,7 @@ fence() {
 
 # Keeps the first part of stdin in $d/$1 and a ring of the last part in $d/$1.N, and reads on whatever the disk does.
 pump() {
+  exec >/dev/null 5>&-
   o=$d/$1 to=$d/$1 seg=0 low=1 head=0 total=0 ring=0 gone=0 lines=0 sizes=
   while :; do
     LC_ALL=C dd bs=4096 count=256 2>"$o.dd" >>"$to" || { cat >/dev/null; gone=-1; break; }
@@ -83,7 +84,7 @@ pump() {
 # Becomes the command, in a session of its own. Its pid, start and boot are on disk before it executes anything, in a
 # file that can be created only once: that makes a start unique, and a non-start provable.
 become() {
-  exec 3>&- 4>&- 5>&- 6<&-
+  exec 4>&- 5>&- 6<&-
   IFS= read -r stat </proc/self/stat
   p=${stat%% *}
   set -- ${stat##*) }
@@ -98,18 +99,21 @@ become() {
   eval "$command"
 }
 
-# How the command ended. Another process may be ending it just now (the file `ending`): then that one records it.
+# How the command ended. Shells say so when it was a signal, with which a plain exit code above 128 is told apart; except
+# bash, which is silent here (and but for the signals of ^C and of a closed pipe). Another process may be ending it just now (the file `ending`): then that one records it.
 record() {
   uptime
   [ -e "$d/ending" ] && return
-  if [ "$1" -gt 128 ] && { [ -s "$d/sig" ] || [ "$1" = 130 ] || [ "$1" = 141 ]; }; then
+  if [ "$1" -gt 128 ] && [ "$1" -lt 193 ] &&
+    { [ -s "$d/sig" ] || [ -n "${BASH_VERSION-}" ] || [ "$1" = 130 ] || [ "$1" = 141 ]; }; then
     first "$d/rc" "signal $(($1 - 128)) $up"
   else
     first "$d/rc" "exit $1 $up"
   fi
 }
 
-# Executes the command between two pumps. Descriptor 3 is the caller's, 4 and 5 lead to the pumps.
+# Executes the command between two pumps; descriptors 4 and 5 lead to them. Nobody here may hold the caller's streams,
+# for what the command leaves behind can keep a pump open for ever. HUP tells the waiting runner that the outcome is there.
 work() {
   {
     {
@@ -118,9 +122,9 @@ work() {
       record "$code"
       whole "$d/ending"
       [ "${line%% *}" = timeout ] || [ -z "$timer" ] || kill "$timer"
-      [ ! -s "$d/rc" ] || say over >&3
-    } 4>&1 >/dev/null | pump err 3>&- 5>&-
-  } 5>&1 </dev/null | pump out 3>&-
+      ! alive $$ "$mine" || kill -HUP $$
+    } 4>&1 >/dev/null | pump err
+  } 5>&1 | pump out
 }
 
 # Pids of what belongs to the command, in $found: its session and group, descendants, and what carries its cookie.
@@ -199,7 +203,7 @@ trailer() {
   whole "$d/pid" && pid=$line
   whole "$d/out.end" && o=$line
   whole "$d/err.end" && e=$line
-  if [ -z "$tails" ] && [ -n "$rc" ]; then
+  if [ -z "$shown" ] && [ -n "$rc" ]; then
     set -- ${o:-x}
     if [ "$1" != 0 ] && [ "${1%x}0" -le 655360 ]; then say stdout; tail -c +$((from_out + 1)) "$d/out"; fi
     set -- ${e:-x}
@@ -211,24 +215,27 @@ trailer() {
 
 # Sends the output as it comes, from the bytes that the caller has already.
 show() {
-  [ -z "$tails" ] || return
+  [ -z "$shown" ] || return
+  shown=1
   say stdout
-  tail -c +$((from_out + 1)) -f "$d/out" 2>/dev/null 3>&- 6<&- &
+  tail -c +$((from_out + 1)) -f "$d/out" 2>/dev/null 6<&- &
   tails=$!
   say stderr >&2
-  tail -c +$((from_err + 1)) -f "$d/err" >&2 2>/dev/null 3>&- 6<&- &
+  tail -c +$((from_err + 1)) -f "$d/err" >&2 2>/dev/null 6<&- &
   tails="$tails $!"
 }
 hide() {
   [ -z "$tails" ] || { kill $tails; wait $tails; } 2>/dev/null
+  tails=
 }
 
 # Turns lines on stdin into USR1 and its end into USR2.
 listen() {
   (
-    while IFS= read -r l; do [ "$l" = "end $N" ] && break; kill -USR1 $$ 2>/dev/null || exit; done
-    kill -USR2 $$ 2>/dev/null
-  ) <&6 >/dev/null 2>&1 3>&- &
+    exec <&6 >/dev/null 2>&1
+    while IFS= read -r l; do kill -USR1 $$ || exit; done
+    kill -USR2 $$
+  ) &
   ear=$!
 }
 
@@ -243,17 +250,16 @@ launch() {
   if ! fence; then first "$d/pid" void; refuse "the run has a later owner"; fi
   if ! printf '%s' "$script" >"$d/cmd"; then first "$d/pid" void; refuse "cannot write to $d"; fi
   say launched
-  go= gone=
+  mine=$start go= gone= told=
   trap 'go=1' USR1
   trap 'gone=1' USR2
   trap : HUP INT TERM
-  exec 3>&1
   timer=
-  [ -z "$timeout" ] || { sleep "$timeout" </dev/null >/dev/null 2>&1 3>&- 6<&- & timer=$!; }
-  work 2>/dev/null 6<&- &
+  [ -z "$timeout" ] || { sleep "$timeout" </dev/null >/dev/null 2>&1 6<&- & timer=$!; }
+  # By exec, because shells keep copies of what a redirected function would have to get back.
+  (exec </dev/null >/dev/null 2>&1 6<&-; work) &
   job=$!
   listen
-  exec 3>&-
   attend
   kill "$ear" 2>/dev/null
   hide
@@ -267,7 +273,8 @@ attend() {
     wait "$waits" 2>/dev/null
     code=$?
     [ -z "$go" ] || { go=; show; }
-    [ -z "$gone" ] || { hide; tails=; gone=; detached=1; }
+    [ -n "$told" ] || [ ! -s "$d/rc" ] || { told=1; say over; }
+    [ -z "$gone" ] || { hide; gone=; detached=1; }
     [ "$code" != 0 ] || [ "$waits" = "$job" ] || [ -s "$d/rc" ] || finish timeout 2>/dev/null
     if [ "$waits" != "$job" ]; then
       { [ "$code" -lt 128 ] || [ -s "$d/rc" ] || [ -e "$d/ending" ]; } && waits=$job
@@ -314,7 +321,7 @@ follow() {
   patience=100 went=0
   while look; [ "$is" != ended ]; do
     if [ "$is" = runs ]; then
-      [ -e "$d/out" ] && [ -e "$d/err" ] && { [ -n "$tails" ] || say runs; show; }
+      [ -e "$d/out" ] && [ -e "$d/err" ] && { [ -n "$shown" ] || say runs; show; }
       whole "$d/ending" && [ -n "$ends" ] && { set -- $line; alive "$2" "$3" || { rm -f "$d/ending"; finish cancel 2>/dev/null; }; }
     fi
     patience=$((patience - 1)) went=$((went + 1))
@@ -366,9 +373,9 @@ end_it() {
   fi
   first "$d/pid" void
   ends=1
-  whole "$d/rc" || (trap '' HUP; finish cancel) </dev/null >/dev/null 2>&1 3>&- 6<&- &
+  whole "$d/rc" || (exec </dev/null >/dev/null 2>&1 6<&-; finish cancel) &
   follow
 }
 
-tails= from_out=${from_out:-0} from_err=${from_err:-0} detached= ends= patience=100
+tails= shown= from_out=${from_out:-0} from_err=${from_err:-0} detached= ends= patience=100
 "$mode"
