@@ -7,5 +7,9 @@
 )]
 
 mod architecture;
+mod driver;
+mod engine;
+mod journal;
 mod lab;
 mod licences;
+mod screens;

@@ -1,6 +1,7 @@
 //! What went wrong, for people: kind, sentence, hints. The only place that turns errors into exit codes.
 
 use super::exit::Exit;
+use crate::journal::JournalError;
 
 /// An error that ends a command. Printed by `cli::main` as `error: ...` with one `help:` line per hint.
 #[derive(Debug)]
@@ -55,8 +56,23 @@ impl From<std::io::Error> for CommandError {
     }
 }
 
-impl From<crate::journal::JournalError> for CommandError {
-    fn from(e: crate::journal::JournalError) -> Self {
-        Self::unexpected(e.to_string())
+impl From<JournalError> for CommandError {
+    fn from(e: JournalError) -> Self {
+        let message = e.to_string();
+        match e {
+            JournalError::Folder { help, .. } => {
+                let hint = help.unwrap_or_else(|| "choose another one:   --store DIR".to_owned());
+                Self::refused(message).hint(hint)
+            }
+            JournalError::Newer { .. } | JournalError::Held(_) | JournalError::Unfinished(_) => Self::refused(message),
+            JournalError::Full { .. } => {
+                Self::refused(message).hint("make space there, or choose another place: --store DIR")
+            }
+            JournalError::NoSuchRun(_) | JournalError::Ambiguous { .. } => Self::usage(message),
+            JournalError::Fenced { .. }
+            | JournalError::Sequence { .. }
+            | JournalError::Io { .. }
+            | JournalError::Damaged { .. } => Self::unexpected(message),
+        }
     }
 }

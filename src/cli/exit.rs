@@ -1,5 +1,7 @@
 //! The exit codes, stable for ever. The README and the man page print this table; a test keeps them equal.
 
+use crate::engine::fact::RunEnd;
+
 /// How a command ended, as a caller's script sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -13,6 +15,20 @@ pub enum Exit {
     HumanNeeded,
     NotFinished,
     Interrupted,
+}
+
+impl From<&RunEnd> for Exit {
+    fn from(end: &RunEnd) -> Self {
+        match end {
+            RunEnd::Succeeded { late: false } => Self::Done,
+            RunEnd::Succeeded { late: true } => Self::DoneLate,
+            // The old version was brought back, but it does not prove itself: somebody must look.
+            RunEnd::RolledBack { verified: Some(false), .. } | RunEnd::Stuck { .. } => Self::HumanNeeded,
+            RunEnd::RolledBack { late: false, .. } => Self::RolledBack,
+            RunEnd::RolledBack { late: true, .. } => Self::RolledBackLate,
+            RunEnd::Rejected => Self::Refused,
+        }
+    }
 }
 
 impl Exit {

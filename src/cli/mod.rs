@@ -2,9 +2,12 @@
 
 pub mod args;
 pub mod commands;
+pub mod confirm;
 pub mod context;
+pub mod control;
 pub mod error;
 pub mod exit;
+pub mod store;
 
 use std::process::ExitCode;
 

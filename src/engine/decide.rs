@@ -368,15 +368,17 @@ impl Decision<'_> {
         }
     }
 
-    /// Whether nothing that could be rolled back is left to do, and no other such gate is open.
+    /// Whether nothing is left that changes something reversible, judges or asks: after this gate there is only what
+    /// announces, waits or cannot be undone, so nothing could call for a rollback any more.
     fn is_last_gate(&self, ix: ActionIx) -> bool {
         let graph = self.state.graph();
         let gate = graph.action(ix).step;
         graph.step_ixs().filter(|s| *s != gate).all(|s| {
             let step = graph.step(s);
             let done = graph.actions_of(s).all(|a| self.state.action(a).is_satisfied());
-            let harmless = !step.changes_something() || matches!(step.undo, Undo::Irreversible(_));
-            done || (harmless && step.gate.is_none())
+            let judges = matches!(step.verb, Verb::Test(_) | Verb::Http(_)) || step.gate.is_some();
+            let reversible = step.changes_something() && !matches!(step.undo, Undo::Irreversible(_));
+            done || !(judges || reversible)
         })
     }
 

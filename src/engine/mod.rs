@@ -1,11 +1,62 @@
 //! The decision core: facts in, decisions out. Knows no clock, disk, network or task.
+//!
+//! # One turn
+//!
+//! [`Engine::handle`] takes one input and the time. It records what the input says as facts, then looks at what is true
+//! and does everything that is due (`decide::Decision::advance`): lets overdue timers fire, opens the window, settles
+//! what has just ended, watches *roll back by*, starts what is ready, or rolls back. Every decision is itself a fact, and
+//! every fact goes through [`State::apply`](state::State::apply), live and in replay alike. So a fact that was lost with
+//! its turn is decided again after a replay, and an input that arrives twice decides nothing.
+//!
+//! # Where an action may go
+//!
+//! ```text
+//!                  when is false, narrowed, skipped
+//!   Waiting ------------------------------------------------> Skipped
+//!      |  \_ gate ------------> Asking --- approved -----------> Done
+//!      |   \_ wait: {for, at} -> Pausing -- over --------------> Done
+//!      v armed                                                   ^
+//!   Running --- succeeded --> [Verify -> Running] -> [Ask -> Asking]
+//!      |  not succeeded                                          |
+//!      v                                                         |
+//!    Judge ---> Retrying ---> Running        tolerated, skipped -+
+//!      |                                                         |
+//!      +------> Failed (asks: retry, skip, rollback) ------------+
+//!
+//!   rollback decided: everything that holds a place ends or is ended; then, for all that may have run,
+//!
+//!   Done, Failed --> Undoing --> [UndoVerify -> Undoing] --> Undone
+//!                       |  not succeeded
+//!                       v
+//!                   UndoJudge --> UndoRetrying --> Undoing
+//!                       +-------> Parked (a person is needed)
+//! ```
+//!
+//! # What the engine owns, and what the shell owns
+//!
+//! | the engine | the shell (driver, transport, journal) |
+//! |---|---|
+//! | when anything starts, is tried again, is ended, is undone | starting, following and ending one attempt |
+//! | what an outcome means | what became of an attempt, from the record on its host |
+//! | *roll back by*, admission, holds, gates | one timer, one clock that never goes backwards |
+//! | what is true of the run | making facts durable before their effects are performed |
+//!
+//! # What is always true
+//!
+//! [`invariants`] has the list as code: at most one start per attempt; nothing starts after the stop decision; an undo
+//! starts only when its forward process is proven dead and the undos of all its dependants have ended; what may have run
+//! is undone or listed as stuck; the stop decision comes no later than *roll back by*.
 
+mod apply;
+mod apply_undo;
 mod deadline;
 mod decide;
 pub mod effect;
 pub mod fact;
 pub mod input;
+pub mod invariants;
 mod operator;
+mod readiness;
 mod retry;
 mod rollback;
 pub mod state;

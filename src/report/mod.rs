@@ -1,1 +1,46 @@
-//! (being written)
+//! Telling people and programs what happens. Everything comes from a [`RunView`]; a reporter decides nothing.
+//!
+//! Facts become lines of history that stay; `tick` redraws what is true now. stdout belongs to results (`--json`),
+//! stderr to talk. Nothing that came from a host or a plan reaches a terminal but through [`escape_for_terminal`].
+
+mod clock;
+mod escape;
+mod lines;
+mod story;
+mod style;
+pub mod summary;
+mod words;
+
+use jiff::Timestamp;
+
+use crate::engine::fact::FactRecord;
+use crate::view::RunView;
+
+pub use clock::{Clock, coarse, span};
+pub use escape::{escape_bytes, escape_for_terminal, escape_text};
+pub use lines::Lines;
+pub use story::{Columns, Story};
+pub use style::{Look, Tone};
+pub use words::{clock_of, short_digest};
+
+/// Somebody who is told. `view` has already folded `new`.
+pub trait Reporter {
+    /// Facts that became durable, oldest first.
+    fn facts(&mut self, view: &RunView, new: &[FactRecord], now: Timestamp);
+
+    /// Time has passed. Called at least every 500 ms while something is shown.
+    fn tick(&mut self, view: &RunView, now: Timestamp);
+
+    /// The last call: the run is over, or this terminal leaves it.
+    fn finish(&mut self, view: &RunView, now: Timestamp);
+}
+
+/// Says nothing (`--progress none`).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Reporter for Silent {
+    fn facts(&mut self, _view: &RunView, _new: &[FactRecord], _now: Timestamp) {}
+    fn tick(&mut self, _view: &RunView, _now: Timestamp) {}
+    fn finish(&mut self, _view: &RunView, _now: Timestamp) {}
+}

@@ -1,0 +1,339 @@
+//! The loop that drives one run: waits for an input, asks the engine, appends its facts, publishes them, performs its
+//! effects. Decides nothing, and knows nothing of plans.
+//!
+//! The order is the promise: an effect is performed only after the facts of its turn are durable. Inputs that are
+//! ready at the same time share one append, so a burst of outcomes costs one commit.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{mpsc, oneshot};
+
+use super::clock::Clock;
+use crate::engine::effect::{Effect, Turn};
+use crate::engine::fact::{Actor, Fact, FactRecord};
+use crate::engine::input::{Ask, Input, Operator, Reply};
+use crate::graph::ids::{AttemptId, Direction};
+use crate::graph::job::{Job, Site};
+use crate::graph::outcome::{Evidence, Outcome};
+use crate::journal::store::LEASE_RENEW;
+use crate::journal::{Journal, JournalError};
+use crate::transport::{Event, Report, Transport};
+
+/// Inputs that share one append at most, so that a flood of reports cannot delay the first of them for long.
+const BATCH: usize = 256;
+/// How long connections may take to close at the end.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// What the loop needs of the engine.
+pub trait Decider: Send {
+    /// What follows from `input`. The facts it returns are part of its state already.
+    fn handle(&mut self, now: Timestamp, input: Input) -> Turn;
+
+    /// The work of an attempt.
+    ///
+    /// # Errors
+    /// A sentence that says why it cannot be rendered.
+    fn job(&self, attempt: &AttemptId) -> Result<Job, String>;
+
+    fn site(&self, attempt: &AttemptId) -> Site;
+}
+
+/// A person's request, and where the answer goes.
+#[derive(Debug)]
+pub struct Asked {
+    pub operator: Operator,
+    pub reply: oneshot::Sender<Reply>,
+}
+
+/// Why the loop ended.
+#[derive(Debug)]
+pub enum Stopped {
+    /// The run is over.
+    Ended,
+    /// This process was asked to end. Attempts go on; the run can be resumed.
+    Detached,
+    /// Nothing could be recorded any more. Attempts go on, unwatched.
+    JournalFailed {
+        error: JournalError,
+        /// Attempts that were started and had not ended.
+        open: Vec<AttemptId>,
+    },
+}
+
+/// One run and everything it is connected to.
+pub struct RunLoop {
+    pub decider: Box<dyn Decider>,
+    pub journal: Box<dyn Journal>,
+    pub transport: Arc<dyn Transport>,
+    pub clock: Arc<dyn Clock>,
+    /// Called with facts that are durable, before the effects they explain.
+    pub publish: Box<dyn FnMut(&[FactRecord]) + Send>,
+    progress: Progress,
+    reports: (mpsc::UnboundedSender<Report>, mpsc::UnboundedReceiver<Report>),
+}
+
+/// Where the run stands, as far as the loop must know.
+#[derive(Debug, Default)]
+struct Progress {
+    seq: u64,
+    wake: Option<Timestamp>,
+    finish: bool,
+    /// Durably armed, not yet durably ended.
+    open: BTreeSet<AttemptId>,
+}
+
+/// One or more turns that share an append.
+#[derive(Default)]
+struct Batch {
+    facts: Vec<Fact>,
+    effects: Vec<Effect>,
+    replies: Vec<(oneshot::Sender<Reply>, Option<Reply>)>,
+}
+
+/// What woke the loop.
+enum Woken {
+    Report(Report),
+    Asked(Asked),
+    Timer,
+    Heartbeat,
+    Stop,
+}
+
+impl fmt::Debug for RunLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunLoop").field("progress", &self.progress).finish_non_exhaustive()
+    }
+}
+
+impl RunLoop {
+    /// `found` are the facts that the journal holds already and the engine has replayed.
+    pub fn new(
+        decider: Box<dyn Decider>,
+        journal: Box<dyn Journal>,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+        found: &[FactRecord],
+    ) -> Self {
+        let mut progress = Progress::default();
+        progress.note(found);
+        let (publish, reports) = (Box::new(|_: &[FactRecord]| {}), mpsc::unbounded_channel());
+        Self { decider, journal, transport, clock, publish, progress, reports }
+    }
+
+    /// Drives the run from `first` until it is over, `stop` completes, or the journal fails.
+    ///
+    /// `asked` is bounded by whoever makes it: people wait for their answer, so a few places are enough.
+    pub async fn drive(
+        mut self,
+        first: Input,
+        mut asked: mpsc::Receiver<Asked>,
+        stop: impl Future<Output = ()>,
+    ) -> Stopped {
+        let stopped = match self.advance(&mut asked, first, stop).await {
+            Ok(stopped) => stopped,
+            Err(error) => Stopped::JournalFailed { error, open: self.progress.open.iter().cloned().collect() },
+        };
+        if !matches!(stopped, Stopped::JournalFailed { .. }) {
+            // What cannot be given back runs out by itself.
+            let _ = self.journal.close(self.clock.now());
+        }
+        let _ = tokio::time::timeout(CLOSING, self.transport.close()).await;
+        stopped
+    }
+
+    async fn advance(
+        &mut self,
+        asked: &mut mpsc::Receiver<Asked>,
+        first: Input,
+        stop: impl Future<Output = ()>,
+    ) -> Result<Stopped, JournalError> {
+        tokio::pin!(stop);
+        let mut heartbeat = tokio::time::interval_at(tokio::time::Instant::now() + LEASE_RENEW, LEASE_RENEW);
+        heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.turn(vec![first], Vec::new())?;
+        while !self.progress.finish {
+            let timer = self.timer();
+            let woken = tokio::select! {
+                () = &mut stop => Woken::Stop,
+                Some(asked) = asked.recv() => Woken::Asked(asked),
+                Some(report) = self.reports.1.recv() => Woken::Report(report),
+                () = timer => Woken::Timer,
+                _ = heartbeat.tick() => Woken::Heartbeat,
+            };
+            match woken {
+                Woken::Stop => return Ok(Stopped::Detached),
+                Woken::Asked(asked) => self.turn(Vec::new(), vec![asked])?,
+                Woken::Report(report) => self.reported(report)?,
+                Woken::Timer => self.tick()?,
+                Woken::Heartbeat => self.heartbeat()?,
+            }
+        }
+        Ok(Stopped::Ended)
+    }
+
+    /// Completes when the engine wants to be woken; never when it does not.
+    fn timer(&self) -> impl Future<Output = ()> + use<> {
+        let left = self.progress.wake.map(|at| at.duration_since(self.clock.now()));
+        async move {
+            match left {
+                // Rounded up to the timer's millisecond: a timer that is early would only go round once more.
+                Some(left) => {
+                    let wait = Duration::try_from(left.max(SignedDuration::ZERO)).unwrap_or_default();
+                    tokio::time::sleep(wait).await;
+                }
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    fn tick(&mut self) -> Result<(), JournalError> {
+        if self.progress.wake.is_none_or(|at| self.clock.now() < at) {
+            return Ok(());
+        }
+        self.progress.wake = None;
+        self.turn(vec![Input::Tick], Vec::new())
+    }
+
+    /// Keeps the lease, looks for jumps of the clock, and catches up with a timer that slept through a suspend.
+    fn heartbeat(&mut self) -> Result<(), JournalError> {
+        let now = self.clock.now();
+        match self.journal.renew(now) {
+            // Ownership is proven by the next append; a full disk is met there, with the facts at hand.
+            Err(JournalError::Full { .. }) | Ok(()) => {}
+            Err(e) => return Err(e),
+        }
+        if let Some(by) = self.clock.jumped() {
+            self.turn(vec![Input::ClockJumped { by }], Vec::new())?;
+        }
+        self.tick()
+    }
+
+    fn reported(&mut self, first: Report) -> Result<(), JournalError> {
+        let mut inputs = vec![input(first)];
+        while inputs.len() < BATCH {
+            let Ok(report) = self.reports.1.try_recv() else { break };
+            inputs.push(input(report));
+        }
+        self.turn(inputs, Vec::new())
+    }
+
+    /// Handle, append, publish, perform, answer.
+    fn turn(&mut self, inputs: Vec<Input>, asked: Vec<Asked>) -> Result<(), JournalError> {
+        let now = self.clock.now();
+        let mut batch = Batch::default();
+        for input in inputs {
+            batch.add(self.decider.handle(now, input));
+        }
+        for Asked { operator, reply } in asked {
+            let answer = batch.add(self.decider.handle(now, Input::Operator(operator)));
+            batch.replies.push((reply, answer));
+        }
+        let scarce = self.append(now, &batch.facts)?;
+        self.perform(batch.effects, scarce);
+        for (to, reply) in batch.replies {
+            let none = || Reply::Refused { why: "the engine gave no answer".to_owned() };
+            // Whoever asked may have gone; the facts stand.
+            let _ = to.send(reply.unwrap_or_else(none));
+        }
+        if scarce {
+            self.turn(vec![hold()], Vec::new())?;
+        }
+        Ok(())
+    }
+
+    /// Makes the facts durable and publishes them. Returns whether the space set aside had to be given up for it.
+    fn append(&mut self, now: Timestamp, facts: &[Fact]) -> Result<bool, JournalError> {
+        if facts.is_empty() {
+            return Ok(false);
+        }
+        let (records, scarce) = match self.journal.append(now, facts, self.progress.seq) {
+            Err(JournalError::Full { .. }) if self.journal.release_reserve() => {
+                (self.journal.append(now, facts, self.progress.seq)?, true)
+            }
+            other => (other?, false),
+        };
+        self.progress.note(&records);
+        (self.publish)(&records);
+        Ok(scarce)
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>, scarce: bool) {
+        for effect in effects {
+            match effect {
+                Effect::Launch(attempt) if scarce && attempt.direction == Direction::Do => {
+                    self.never_started(attempt, "there is no space left for the journal");
+                }
+                Effect::Launch(attempt) => self.launch(attempt),
+                Effect::Probe(attempt) => {
+                    self.transport.probe(self.decider.site(&attempt), attempt, self.reports.0.clone());
+                }
+                Effect::Kill(attempt) => {
+                    self.transport.kill(self.decider.site(&attempt), attempt, self.reports.0.clone());
+                }
+                Effect::WakeAt(at) => self.progress.wake = Some(at),
+                Effect::Finish => self.progress.finish = true,
+            }
+        }
+    }
+
+    fn launch(&self, attempt: AttemptId) {
+        match self.decider.job(&attempt) {
+            Ok(job) => self.transport.launch(job, self.reports.0.clone()),
+            Err(why) => self.never_started(attempt, &why),
+        }
+    }
+
+    /// Nothing was sent to any host, so this much is certain.
+    fn never_started(&self, attempt: AttemptId, why: &str) {
+        let outcome = Outcome::NeverStarted { why: why.to_owned() };
+        let what = Event::Ended { outcome, evidence: Evidence::default() };
+        // The receiver is ours.
+        let _ = self.reports.0.send(Report { attempt, what });
+    }
+}
+
+impl Progress {
+    fn note(&mut self, records: &[FactRecord]) {
+        for record in records {
+            self.seq = record.seq;
+            match &record.fact {
+                Fact::AttemptArmed { attempt } => {
+                    self.open.insert(attempt.clone());
+                }
+                Fact::AttemptEnded { attempt, .. } => {
+                    self.open.remove(attempt);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Batch {
+    /// Adds a turn and hands its reply back.
+    fn add(&mut self, turn: Turn) -> Option<Reply> {
+        self.facts.extend(turn.facts);
+        self.effects.extend(turn.effects);
+        turn.reply
+    }
+}
+
+/// What the engine is told when the disk is full: nothing new starts, what is undone can still be recorded.
+fn hold() -> Input {
+    Input::Operator(Operator { by: Actor::engine(), ask: Ask::Pause })
+}
+
+fn input(report: Report) -> Input {
+    let attempt = report.attempt;
+    match report.what {
+        Event::Launched => Input::AttemptLaunched { attempt },
+        Event::LinkLost { why } => Input::LinkLost { attempt, why },
+        Event::LinkRestored => Input::LinkRestored { attempt },
+        Event::Unreachable { why } => Input::Unreachable { attempt, why },
+        Event::Ended { outcome, evidence } => Input::AttemptEnded { attempt, outcome, evidence },
+    }
+}

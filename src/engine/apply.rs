@@ -1,0 +1,467 @@
+//! The one way to change a run's state: [`State::apply`]. Decides nothing.
+//!
+//! Live turns and replay call the same function, so recovery is a fold. What can be derived from facts is derived
+//! here, next to what it is derived from: readiness of actions, the timers, the cost of a rollback.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::fact::{Actor, Fact, FactRecord, GateAnswer, HoldAnswer, HoldReason, RunStarted};
+use super::state::{Doing, Hold, IllegalFact, Phase, State, Timer};
+use crate::graph::ActionIx;
+use crate::graph::ids::{ActionId, AttemptId, Direction};
+use crate::graph::outcome::Outcome;
+use crate::plan::model::{OnFailure, Verb};
+
+/// How much longer than its own limit a host may be silent before its attempt is looked at from here.
+const SILENCE: SignedDuration = SignedDuration::from_secs(60);
+
+impl State {
+    /// Applies the next fact.
+    ///
+    /// # Errors
+    /// When the fact cannot follow what is true: a journal of another plan, or damage that its checks did not see. The
+    /// state is unusable afterwards.
+    pub fn apply(&mut self, record: &FactRecord) -> Result<(), IllegalFact> {
+        if record.seq != self.seq + 1 {
+            return Err(self.illegal(&record.fact, format!("expected number {}, found {}", self.seq + 1, record.seq)));
+        }
+        self.change(record.at, &record.fact).map_err(|why| self.illegal(&record.fact, why))?;
+        self.seq = record.seq;
+        Ok(())
+    }
+
+    pub(super) fn illegal(&self, fact: &Fact, why: String) -> IllegalFact {
+        let mut what = format!("{fact:?}");
+        what.truncate(what.find([' ', '(', '{']).unwrap_or(what.len()));
+        IllegalFact { seq: self.seq + 1, what, why }
+    }
+
+    pub(super) fn change(&mut self, at: Timestamp, fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::RunStarted(run) => self.start(run),
+            Fact::WindowOpened => self.open_window(),
+            Fact::ActionSkipped { action, .. } => self.skip(self.ix(action)?, at),
+            Fact::AttemptArmed { attempt } => self.arm(attempt, at),
+            Fact::AttemptLaunched { attempt } => {
+                if let Some(ix) = self.graph.find(&attempt.action) {
+                    self.actions[ix.index()].launched = true;
+                }
+                Ok(())
+            }
+            Fact::Noted { .. } | Fact::ClockJumped { .. } | Fact::Unknown => Ok(()),
+            Fact::LinkLost { attempt, .. } => self.link(attempt, true, at),
+            Fact::LinkRestored { attempt } => self.link(attempt, false, at),
+            Fact::AttemptEnded { attempt, outcome, evidence } => {
+                self.end_attempt(attempt, outcome, evidence.took, at)?;
+                if !evidence.outputs.is_empty() {
+                    self.outputs.insert(attempt.action.clone(), evidence.outputs.clone());
+                }
+                Ok(())
+            }
+            Fact::ActionFailed { action, then } => self.fail(self.ix(action)?, *then, at),
+            Fact::KillRequested { attempt, .. } => self.ask_kill(attempt, at),
+            Fact::RetryScheduled { attempt, at: next } => self.schedule_retry(attempt, *next),
+            Fact::WaitStarted { action, until } => self.pause(self.ix(action)?, *until, at),
+            Fact::WaitEnded { action } => self.finish(self.ix(action)?, at),
+            Fact::ActionLate { action } => {
+                let ix = self.ix(action)?;
+                self.actions[ix.index()].late = true;
+                self.set_timer(ix, Timer::Late, None);
+                Ok(())
+            }
+            Fact::GateOpened { action, answer_by } => self.open_gate(self.ix(action)?, *answer_by, at),
+            Fact::GateAnswered { action, answer, by, .. } => self.answer_gate(self.ix(action)?, *answer, by, at),
+            Fact::AdmissionRefused { .. } => Ok(()),
+            Fact::HoldOpened { reason, limit, default } => {
+                if let HoldReason::Failed { actions } | HoldReason::ForwardOnly { actions } = reason {
+                    for action in actions {
+                        let ix = self.ix(action)?;
+                        self.asking.remove(&ix);
+                    }
+                }
+                self.deadline_asked |= matches!(reason, HoldReason::Deadline);
+                self.hold = Some(Hold { reason: reason.clone(), since: at, limit: *limit, default: *default });
+                Ok(())
+            }
+            Fact::HoldAnswered { answer, .. } => self.answer_hold(*answer, at),
+            Fact::RollBackByMoved { at, .. } => {
+                self.roll_back_by_shown = *at;
+                Ok(())
+            }
+            Fact::RoomWarning { room } => {
+                self.room_warned = Some(*room);
+                Ok(())
+            }
+            Fact::ReversibleEnded { .. } => self.end_reversible(),
+            Fact::RollbackDecided { cause } => self.begin_rollback(cause, at),
+            Fact::UndoParked { action, why } => self.park(self.ix(action)?, why, at),
+            Fact::ActionMarked { action, mark, .. } => self.mark(self.ix(action)?, *mark, at),
+            Fact::WindowExtended { closes, .. } => {
+                let window = self.window.as_mut().ok_or("there is no window")?;
+                window.closes = *closes;
+                self.room_warned = None;
+                self.deadline_asked = false;
+                Ok(())
+            }
+            Fact::Resumed { epoch, .. } => {
+                self.epoch = *epoch;
+                Ok(())
+            }
+            Fact::RunEnded { end } => {
+                self.phase = Phase::Ended(end.clone());
+                self.hold = None;
+                self.timers.clear();
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn ix(&self, action: &ActionId) -> Result<ActionIx, String> {
+        self.graph.find(action).ok_or_else(|| format!("the plan has no action {action}"))
+    }
+
+    pub(super) fn start(&mut self, run: &RunStarted) -> Result<(), String> {
+        if self.phase != Phase::New {
+            return Err("the run has started already".into());
+        }
+        self.window = run.window;
+        self.run = Some(Box::new(run.clone()));
+        self.phase = Phase::Waiting;
+        Ok(())
+    }
+
+    pub(super) fn open_window(&mut self) -> Result<(), String> {
+        if self.phase != Phase::Waiting {
+            return Err("the run is not waiting for its window".into());
+        }
+        self.phase = Phase::Forward { reversible: true };
+        for step in self.graph.step_ixs() {
+            if self.steps[step.index()].needs_left == 0 {
+                self.make_ready(step);
+            }
+        }
+        self.close_empty_steps();
+        Ok(())
+    }
+
+    pub(super) fn skip(&mut self, ix: ActionIx, at: Timestamp) -> Result<(), String> {
+        match self.actions[ix.index()].doing {
+            Doing::Waiting => {
+                self.unready(ix);
+                self.set_doing(ix, Doing::Skipped);
+            }
+            Doing::Failed => {
+                self.actions[ix.index()].tolerated = true;
+                self.asking.remove(&ix);
+                self.set_doing(ix, Doing::Done);
+            }
+            _ => return Err("only what waits or has failed can be skipped".into()),
+        }
+        self.actions[ix.index()].ended = Some(at);
+        self.satisfy(ix);
+        Ok(())
+    }
+
+    pub(super) fn arm(&mut self, attempt: &AttemptId, at: Timestamp) -> Result<(), String> {
+        self.attempts_armed += 1;
+        let Some(ix) = self.graph.find(&attempt.action) else { return self.arm_after(attempt, at) };
+        let (direction, id) = (attempt.direction, attempt.clone());
+        self.unready(ix);
+        let step = self.graph.step_of(ix);
+        let changes = step.changes_something();
+        let estimate = step.estimate_or_zero();
+        let timeout = match direction {
+            Direction::Do | Direction::Check => step.timeout,
+            Direction::Undo | Direction::UndoCheck => step.rollback().and_then(|r| r.timeout),
+        };
+        let a = &mut self.actions[ix.index()];
+        a.tries[direction as usize] = attempt.number;
+        a.kill_asked = None;
+        a.lost = false;
+        let first = a.started.is_none();
+        a.started.get_or_insert(at);
+        match direction {
+            Direction::Do => {
+                a.attempt = Some(id.clone());
+                a.forward = None;
+                self.set_doing(ix, Doing::Running { attempt: id.clone(), since: at });
+                if matches!(self.graph.step_of(ix).verb, Verb::Copy(_) | Verb::Template { .. }) {
+                    self.actions[ix.index()].puts.insert(0, id);
+                }
+                if changes {
+                    self.touch(ix);
+                }
+                if first && estimate.worst > SignedDuration::ZERO {
+                    self.set_timer(ix, Timer::Late, at.checked_add(estimate.worst).ok());
+                }
+            }
+            Direction::Check => self.set_doing(ix, Doing::Running { attempt: id, since: at }),
+            Direction::Undo | Direction::UndoCheck => {
+                self.unqueue_undo(ix);
+                self.set_doing(ix, Doing::Undoing { attempt: id, since: at });
+            }
+        }
+        self.set_timer(ix, Timer::Limit, timeout.and_then(|t| at.checked_add(t + SILENCE).ok()));
+        Ok(())
+    }
+
+    pub(super) fn arm_after(&mut self, attempt: &AttemptId, at: Timestamp) -> Result<(), String> {
+        let a =
+            self.after.get_mut(&attempt.action).ok_or_else(|| format!("the plan has no action {}", attempt.action))?;
+        a.tries[Direction::Do as usize] = attempt.number;
+        a.started.get_or_insert(at);
+        a.doing = Doing::Running { attempt: attempt.clone(), since: at };
+        a.attempt = Some(attempt.clone());
+        a.forward = None;
+        Ok(())
+    }
+
+    pub(super) fn touch(&mut self, ix: ActionIx) {
+        if !self.actions[ix.index()].touched {
+            self.actions[ix.index()].touched = true;
+            let graph = self.graph.clone();
+            self.cost.touch(&graph, graph.action(ix).step);
+        }
+    }
+
+    pub(super) fn untouch(&mut self, ix: ActionIx) {
+        if self.actions[ix.index()].touched {
+            self.actions[ix.index()].touched = false;
+            let graph = self.graph.clone();
+            self.cost.untouch(&graph, graph.action(ix).step);
+        }
+    }
+
+    pub(super) fn link(&mut self, attempt: &AttemptId, lost: bool, at: Timestamp) -> Result<(), String> {
+        let Some(ix) = self.graph.find(&attempt.action) else {
+            self.after.get_mut(&attempt.action).ok_or("no such action")?.lost = lost;
+            return Ok(());
+        };
+        self.actions[ix.index()].lost = lost;
+        // A host that was silent for too long, and still is, gets as much time again.
+        if lost && self.actions[ix.index()].timers[Timer::Limit as usize].is_some_and(|limit| limit <= at) {
+            self.set_timer(ix, Timer::Limit, at.checked_add(SILENCE).ok());
+        }
+        Ok(())
+    }
+
+    pub(super) fn ask_kill(&mut self, attempt: &AttemptId, at: Timestamp) -> Result<(), String> {
+        let Some(ix) = self.graph.find(&attempt.action) else { return Ok(()) };
+        self.actions[ix.index()].kill_asked = Some(at);
+        self.set_timer(ix, Timer::Limit, at.checked_add(SILENCE).ok());
+        Ok(())
+    }
+
+    pub(super) fn end_attempt(
+        &mut self,
+        attempt: &AttemptId,
+        outcome: &Outcome,
+        took: Option<SignedDuration>,
+        at: Timestamp,
+    ) -> Result<(), String> {
+        let Some(ix) = self.graph.find(&attempt.action) else { return self.end_after(attempt, outcome, at) };
+        let step = self.graph.step_of(ix);
+        let (verify, gate, atomic) = (step.verify.is_some(), step.gate.is_some(), step.atomic);
+        let undo_verify = step.rollback().is_some_and(|r| r.verify.is_some());
+        let a = &mut self.actions[ix.index()];
+        let open = a.open_attempt() == Some(attempt);
+        let refined = a.attempt.as_ref() == Some(attempt) && matches!(a.forward, Some(Outcome::InDoubt { .. }));
+        if !open && !refined {
+            return Err(format!("attempt {attempt} is not open"));
+        }
+        let harmless = !outcome.may_have_run() || (atomic && matches!(outcome, Outcome::Failed { .. }));
+        if attempt.direction == Direction::Do {
+            a.forward = Some(outcome.clone());
+            if matches!(outcome, Outcome::InDoubt { .. }) {
+                a.kill_asked = None;
+                self.in_doubt.insert(ix);
+            } else {
+                a.left_something |= !harmless;
+                self.in_doubt.remove(&ix);
+            }
+            if outcome.is_success() {
+                a.took = took.or_else(|| a.started.map(|s| at.duration_since(s)));
+            }
+        }
+        if !open {
+            self.refine(ix, harmless);
+            return Ok(());
+        }
+        a.lost = false;
+        match (attempt.direction, outcome.is_success()) {
+            (Direction::Do, true) if self.is_rolling_back() => self.settle_forward(ix, Doing::Done, at),
+            (Direction::Do, true) if verify => self.set_doing(ix, Doing::Verify),
+            (Direction::Do | Direction::Check, true) if gate => self.set_doing(ix, Doing::Ask),
+            (Direction::Do | Direction::Check, true) => self.finish(ix, at)?,
+            (Direction::Do | Direction::Check, false) => {
+                if attempt.direction == Direction::Do && harmless && !self.actions[ix.index()].left_something {
+                    self.untouch(ix);
+                }
+                if self.is_rolling_back() {
+                    self.settle_forward(ix, Doing::Failed, at);
+                } else {
+                    self.set_doing(ix, Doing::Judge { direction: attempt.direction, outcome: outcome.clone() });
+                }
+            }
+            (Direction::Undo, true) if undo_verify => self.set_doing(ix, Doing::UndoVerify),
+            (Direction::Undo | Direction::UndoCheck, true) => self.undone(ix, at),
+            (Direction::Undo | Direction::UndoCheck, false) => {
+                self.set_doing(ix, Doing::UndoJudge { outcome: outcome.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// An outcome that was in doubt is known now.
+    pub(super) fn refine(&mut self, ix: ActionIx, harmless: bool) {
+        self.clear_timers(ix, false);
+        if harmless && !self.actions[ix.index()].left_something {
+            self.untouch(ix);
+        }
+        self.check_settled(ix);
+    }
+
+    /// The forward process ended while everything is being rolled back.
+    pub(super) fn settle_forward(&mut self, ix: ActionIx, doing: Doing, at: Timestamp) {
+        self.actions[ix.index()].ended = Some(at);
+        self.set_doing(ix, doing);
+        self.check_settled(ix);
+    }
+
+    pub(super) fn end_after(&mut self, attempt: &AttemptId, outcome: &Outcome, at: Timestamp) -> Result<(), String> {
+        let a =
+            self.after.get_mut(&attempt.action).ok_or_else(|| format!("the plan has no action {}", attempt.action))?;
+        if a.open_attempt() != Some(attempt) {
+            return Err(format!("attempt {attempt} is not open"));
+        }
+        a.forward = Some(outcome.clone());
+        a.ended = Some(at);
+        a.doing = if outcome.is_success() {
+            Doing::Done
+        } else {
+            Doing::Judge { direction: Direction::Do, outcome: outcome.clone() }
+        };
+        Ok(())
+    }
+
+    pub(super) fn finish(&mut self, ix: ActionIx, at: Timestamp) -> Result<(), String> {
+        if self.actions[ix.index()].is_satisfied() {
+            return Err("the action is done already".into());
+        }
+        self.actions[ix.index()].ended = Some(at);
+        self.set_doing(ix, Doing::Done);
+        self.satisfy(ix);
+        Ok(())
+    }
+
+    pub(super) fn fail(&mut self, ix: ActionIx, then: OnFailure, at: Timestamp) -> Result<(), String> {
+        if !matches!(self.actions[ix.index()].doing, Doing::Judge { .. }) {
+            return Err("only an action whose attempt ended without success can fail".into());
+        }
+        self.actions[ix.index()].ended = Some(at);
+        if then == OnFailure::Continue {
+            self.actions[ix.index()].tolerated = true;
+            return self.finish(ix, at);
+        }
+        self.set_doing(ix, Doing::Failed);
+        self.asking.insert(ix, then);
+        Ok(())
+    }
+
+    pub(super) fn schedule_retry(&mut self, next: &AttemptId, at: Timestamp) -> Result<(), String> {
+        let Some(ix) = self.graph.find(&next.action) else {
+            let a = self.after.get_mut(&next.action).ok_or("no such action")?;
+            a.doing = Doing::Retrying { at, next: next.clone() };
+            return Ok(());
+        };
+        let doing = match next.direction {
+            Direction::Do | Direction::Check => Doing::Retrying { at, next: next.clone() },
+            Direction::Undo | Direction::UndoCheck => Doing::UndoRetrying { at, next: next.clone() },
+        };
+        self.set_doing(ix, doing);
+        self.set_timer(ix, Timer::Retry, Some(at));
+        Ok(())
+    }
+
+    pub(super) fn pause(&mut self, ix: ActionIx, until: Timestamp, at: Timestamp) -> Result<(), String> {
+        self.unready(ix);
+        self.actions[ix.index()].started.get_or_insert(at);
+        self.set_doing(ix, Doing::Pausing { until });
+        self.set_timer(ix, Timer::Wait, Some(until));
+        Ok(())
+    }
+
+    pub(super) fn open_gate(
+        &mut self,
+        ix: ActionIx,
+        answer_by: Option<Timestamp>,
+        at: Timestamp,
+    ) -> Result<(), String> {
+        self.unready(ix);
+        self.actions[ix.index()].started.get_or_insert(at);
+        self.set_doing(ix, Doing::Asking { since: at, answer_by });
+        self.set_timer(ix, Timer::AnswerBy, answer_by);
+        let worst = self.graph.step_of(ix).estimate_or_zero().worst;
+        if worst > SignedDuration::ZERO {
+            self.set_timer(ix, Timer::Late, at.checked_add(worst).ok());
+        }
+        Ok(())
+    }
+
+    pub(super) fn answer_gate(
+        &mut self,
+        ix: ActionIx,
+        answer: GateAnswer,
+        by: &Actor,
+        at: Timestamp,
+    ) -> Result<(), String> {
+        if !matches!(self.actions[ix.index()].doing, Doing::Asking { .. }) {
+            return Err("the gate is not open".into());
+        }
+        match answer {
+            GateAnswer::Approved | GateAnswer::ApprovedWithDefects => {
+                let quorum = self.graph.step_of(ix).gate.as_ref().map_or(1, |g| g.quorum.max(1));
+                self.actions[ix.index()].approvals.insert(by.name.clone());
+                if self.actions[ix.index()].approvals.len() >= quorum as usize {
+                    self.finish(ix, at)?;
+                }
+            }
+            GateAnswer::Rejected | GateAnswer::TimedOut => {
+                self.actions[ix.index()].ended = Some(at);
+                self.actions[ix.index()].rejected_by = Some(by.clone());
+                self.set_doing(ix, Doing::Failed);
+                self.asking.insert(ix, OnFailure::Rollback);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn answer_hold(&mut self, answer: HoldAnswer, at: Timestamp) -> Result<(), String> {
+        let hold = self.hold.take().ok_or("no hold is open")?;
+        let (HoldReason::Failed { actions } | HoldReason::ForwardOnly { actions }) = &hold.reason else {
+            return Ok(());
+        };
+        for action in actions {
+            let ix = self.ix(action)?;
+            if self.actions[ix.index()].doing != Doing::Failed {
+                continue;
+            }
+            match answer {
+                HoldAnswer::Retry => self.again(ix),
+                HoldAnswer::Skip => self.skip(ix, at)?,
+                HoldAnswer::Rollback | HoldAnswer::Continue | HoldAnswer::Stay => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn again(&mut self, ix: ActionIx) {
+        self.asking.remove(&ix);
+        let a = &mut self.actions[ix.index()];
+        a.tries_before = a.tries;
+        a.approvals.clear();
+        self.set_doing(ix, Doing::Waiting);
+        let step = self.graph.action(ix).step;
+        self.ready.entry((self.steps[step.index()].rank, step)).or_default().insert(ix);
+    }
+}

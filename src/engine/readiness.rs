@@ -1,0 +1,146 @@
+//! The part of [`State::apply`] that keeps what is derived: which actions may start, what holds a place, the timers.
+//! Decides nothing.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::state::{Doing, State, Timer};
+use crate::graph::{ActionIx, StepIx};
+
+impl State {
+    /// A step without any host is done at once.
+    pub(super) fn close_empty_steps(&mut self) {
+        for step in self.graph.clone().step_ixs() {
+            if self.graph.actions_of(step).len() == 0 && self.steps[step.index()].needs_left == 0 {
+                self.close_barrier(step);
+            }
+        }
+    }
+
+    pub(super) fn make_ready(&mut self, step: StepIx) {
+        let waiting: BTreeSet<ActionIx> = self
+            .graph
+            .actions_of(step)
+            .filter(|a| self.actions[a.index()].doing == Doing::Waiting && self.same_host_needs_met(*a))
+            .collect();
+        if !waiting.is_empty() {
+            self.ready.insert((self.steps[step.index()].rank, step), waiting);
+        }
+    }
+
+    pub(super) fn same_host_needs_met(&self, ix: ActionIx) -> bool {
+        let step = self.graph.action(ix).step;
+        self.graph.same_host_needs(step).iter().all(|need| match self.graph.on_same_host(*need, ix) {
+            Some(other) => self.actions[other.index()].is_satisfied(),
+            None => self.is_step_satisfied(*need),
+        })
+    }
+
+    pub(super) fn is_step_satisfied(&self, step: StepIx) -> bool {
+        self.steps[step.index()].satisfied as usize == self.graph.actions_of(step).len()
+    }
+
+    pub(super) fn unready(&mut self, ix: ActionIx) {
+        let step = self.graph.action(ix).step;
+        let key = (self.steps[step.index()].rank, step);
+        if let Some(set) = self.ready.get_mut(&key) {
+            set.remove(&ix);
+            if set.is_empty() {
+                self.ready.remove(&key);
+            }
+        }
+    }
+
+    pub(super) fn set_doing(&mut self, ix: ActionIx, doing: Doing) {
+        let was_running = self.running.contains(&ix);
+        let runs = doing.takes_a_place();
+        if doing.asks_for_a_decision() {
+            self.undecided.insert(ix);
+        } else {
+            self.undecided.remove(&ix);
+        }
+        self.clear_timers(ix, runs);
+        self.actions[ix.index()].doing = doing;
+        self.actions[ix.index()].launched = false;
+        if was_running != runs {
+            self.count_running(ix, runs);
+        }
+    }
+
+    pub(super) fn count_running(&mut self, ix: ActionIx, starts: bool) {
+        let step = self.graph.action(ix).step;
+        let uses: Vec<(String, u32)> = self.graph.step(step).uses.iter().map(|(k, v)| (k.clone(), *v)).collect();
+        let tally = &mut self.steps[step.index()];
+        if starts {
+            self.running.insert(ix);
+            tally.running += 1;
+        } else {
+            self.running.remove(&ix);
+            tally.running -= 1;
+        }
+        for (name, units) in uses {
+            let used = self.resources_used.entry(name).or_insert(0);
+            *used = if starts { *used + units } else { used.saturating_sub(units) };
+        }
+    }
+
+    pub(super) fn satisfy(&mut self, ix: ActionIx) {
+        let step = self.graph.action(ix).step;
+        self.satisfied += 1;
+        self.steps[step.index()].satisfied += 1;
+        for next in self.graph.clone().same_host_dependants(step) {
+            self.offer_same_host(*next, ix);
+        }
+        if self.is_step_satisfied(step) {
+            self.close_barrier(step);
+        }
+    }
+
+    /// A dependant on the same host may be ready now, although the barrier is still closed for the others.
+    pub(super) fn offer_same_host(&mut self, step: StepIx, done: ActionIx) {
+        let graph = self.graph.clone();
+        let barriers = graph.needs(step).iter().filter(|n| !self.is_step_satisfied(**n)).count();
+        let Some(ix) = graph.on_same_host(step, done) else { return };
+        let waiting = self.actions[ix.index()].doing == Doing::Waiting;
+        if barriers == 0 && waiting && self.is_forward() && self.same_host_needs_met(ix) {
+            self.ready.entry((self.steps[step.index()].rank, step)).or_default().insert(ix);
+        }
+    }
+
+    pub(super) fn close_barrier(&mut self, step: StepIx) {
+        let graph = self.graph.clone();
+        for next in graph.all_dependants(step) {
+            let tally = &mut self.steps[next.index()];
+            tally.needs_left -= 1;
+            if tally.needs_left == 0 && self.is_forward() {
+                if graph.actions_of(next).len() == 0 {
+                    self.close_barrier(next);
+                } else {
+                    self.make_ready(next);
+                }
+            }
+        }
+    }
+
+    /// Sets, moves or (with `None`) clears one timer of an action.
+    pub(super) fn set_timer(&mut self, ix: ActionIx, timer: Timer, at: Option<Timestamp>) {
+        let slot = &mut self.actions[ix.index()].timers[timer as usize];
+        if let Some(old) = std::mem::replace(slot, at) {
+            self.timers.remove(&(old, ix, timer));
+        }
+        if let Some(at) = at {
+            self.timers.insert((at, ix, timer));
+        }
+    }
+
+    /// Whoever is late stays late through retries: that timer ends only with the action.
+    pub(super) fn clear_timers(&mut self, ix: ActionIx, keep_late: bool) {
+        for timer in [Timer::Retry, Timer::Wait, Timer::AnswerBy, Timer::Limit] {
+            self.set_timer(ix, timer, None);
+        }
+        if !keep_late {
+            self.set_timer(ix, Timer::Late, None);
+        }
+    }
+}

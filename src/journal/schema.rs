@@ -1,0 +1,115 @@
+//! The tables of `journal.db` and how an older file becomes a newer one. Knows nothing of what is stored in them.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// `user_version` of a file written by this program.
+pub const VERSION: i64 = 1;
+
+/// Step `n` brings a file from version `n` to `n + 1`. Steps are never edited once released, only added.
+const MIGRATIONS: [&str; VERSION as usize] = [r"
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT;
+-- What a run was started with. Times are milliseconds since 1970, UTC.
+CREATE TABLE run (
+    id      TEXT PRIMARY KEY,
+    ordinal INTEGER NOT NULL UNIQUE,
+    plan    TEXT NOT NULL,
+    title   TEXT NOT NULL,
+    digest  TEXT NOT NULL,
+    lab     INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    closed  INTEGER,
+    ending  TEXT
+) STRICT;
+CREATE INDEX run_by_plan ON run (plan);
+-- Apart from `run`, because a row is rewritten as a whole and plans are large.
+CREATE TABLE frozen (
+    run     TEXT PRIMARY KEY REFERENCES run (id),
+    plan    TEXT NOT NULL,
+    started TEXT NOT NULL,
+    setup   TEXT NOT NULL
+) STRICT;
+CREATE TABLE fact (
+    run  TEXT NOT NULL REFERENCES run (id),
+    seq  INTEGER NOT NULL,
+    at   TEXT NOT NULL,
+    json TEXT NOT NULL,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (run, seq)
+) STRICT, WITHOUT ROWID;
+-- The last fact of each run, so that one cut off at the end is missed.
+CREATE TABLE head (
+    run  TEXT PRIMARY KEY REFERENCES run (id),
+    seq  INTEGER NOT NULL,
+    hash BLOB NOT NULL
+) STRICT;
+CREATE TABLE lease (
+    run     TEXT PRIMARY KEY REFERENCES run (id),
+    owner   TEXT NOT NULL,
+    host    TEXT NOT NULL,
+    pid     INTEGER NOT NULL,
+    socket  TEXT,
+    epoch   INTEGER NOT NULL,
+    since   INTEGER NOT NULL,
+    renewed INTEGER NOT NULL,
+    expires INTEGER NOT NULL
+) STRICT;
+"];
+
+/// How every connection is set up: WAL, and a commit returns only when it is on the disk.
+pub fn configure(db: &Connection) -> rusqlite::Result<()> {
+    db.busy_timeout(std::time::Duration::from_secs(10))?;
+    db.pragma_update(None, "journal_mode", "wal")?;
+    db.pragma_update(None, "synchronous", "full")?;
+    db.pragma_update(None, "foreign_keys", true)?;
+    db.pragma_update(None, "trusted_schema", false)?;
+    db.set_prepared_statement_cache_capacity(32);
+    Ok(())
+}
+
+/// Brings the file to [`VERSION`]. A newer file is left as it is, and its version returned.
+pub fn migrate(db: &mut Connection) -> rusqlite::Result<i64> {
+    if version(db)? >= VERSION {
+        return version(db);
+    }
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Read again: another process may have migrated while we waited for the lock.
+    let found = version(&tx)?;
+    for step in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+        tx.execute_batch(step)?;
+    }
+    if found < VERSION {
+        tx.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('written_by', ?1)", [env!("CARGO_PKG_VERSION")])?;
+        tx.pragma_update(None, "user_version", VERSION)?;
+    }
+    tx.commit()?;
+    version(db)
+}
+
+pub fn version(db: &Connection) -> rusqlite::Result<i64> {
+    db.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sqlite_has_the_wal_reset_fix() {
+        // Before 3.51.3, a writer and a checkpointing reader at the same instant could corrupt the file.
+        assert!(rusqlite::version_number() >= 3_051_003, "{}", rusqlite::version());
+    }
+
+    #[test]
+    fn commits_wait_for_the_disk() {
+        let tmp = tempfile::tempdir().unwrap();
+        let mut db = Connection::open(tmp.path().join("j")).unwrap();
+        configure(&db).unwrap();
+        assert_eq!(migrate(&mut db).unwrap(), VERSION);
+        let mode: String = db.pragma_query_value(None, "journal_mode", |r| r.get(0)).unwrap();
+        let synchronous: i64 = db.pragma_query_value(None, "synchronous", |r| r.get(0)).unwrap();
+        assert_eq!((mode.as_str(), synchronous), ("wal", 2));
+    }
+}

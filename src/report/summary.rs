@@ -1,0 +1,156 @@
+//! The last thing printed: what became of the night, what may be left where, and the next command to type.
+
+use jiff::Timestamp;
+
+use super::clock::{Clock, coarse};
+use super::escape::escape_for_terminal as esc;
+use super::style::Tone;
+use super::words;
+use crate::engine::fact::{RollbackCause, RunEnd};
+use crate::graph::ids::ActionId;
+use crate::plan::model::Undo;
+use crate::view::{RunView, StuckRow};
+
+/// The final block. Of a run that goes on: how to look at it again.
+#[must_use]
+pub fn block(view: &RunView, now: Timestamp) -> Vec<String> {
+    let clock = words::clock_of(view);
+    match view.end() {
+        None => detached(view),
+        Some((at, RunEnd::Succeeded { .. })) => succeeded(view, &clock, *at),
+        Some((at, RunEnd::RolledBack { verified, .. })) => rolled_back(view, &clock, *at, *verified),
+        Some((_, RunEnd::Stuck { actions })) => stuck(view, &clock, now, actions.keys()),
+        Some((_, RunEnd::Rejected)) => {
+            vec![format!("  {}  {}: nothing was started", Tone::Late.paint("REJECTED"), title(view))]
+        }
+    }
+}
+
+fn title(view: &RunView) -> String {
+    view.header().map_or(String::new(), |h| esc(&h.title))
+}
+
+fn field(name: &str, text: &str) -> String {
+    format!("  {name:<13} {text}").trim_end().to_owned()
+}
+
+/// `28m early in the window`, `15m after the window closed`.
+fn against_window(view: &RunView, at: Timestamp) -> String {
+    let Some(closes) = view.closes() else { return String::new() };
+    let left = closes.duration_since(at);
+    if left.is_negative() {
+        format!(", {} AFTER the window closed", coarse(-left))
+    } else {
+        format!(", {} before the window closed", coarse(left))
+    }
+}
+
+fn succeeded(view: &RunView, clock: &Clock, at: Timestamp) -> Vec<String> {
+    let defects = match view.defects().len() {
+        0 => String::new(),
+        1 => ", with 1 known defect".into(),
+        n => format!(", with {n} known defects"),
+    };
+    let word = Tone::Done.paint("SUCCESS");
+    let mut out =
+        vec![format!("  {word}       {}{defects}   done {}{}", title(view), clock.hm(at), against_window(view, at))];
+    if let Some(plan) = view.planned_finish() {
+        let diff = plan.duration_since(at);
+        let words = if diff.is_negative() { "behind" } else { "ahead of" };
+        out.push(field("plan", &format!("finish {}, {} {words} plan", clock.hm(plan), coarse(diff.abs()))));
+    }
+    out.extend(view.defects().iter().map(|d| field("defect", &esc(d))));
+    out.push(field("next", &format!("runbook logs --run {}", view.run())));
+    out
+}
+
+fn rolled_back(view: &RunView, clock: &Clock, at: Timestamp, verified: Option<bool>) -> Vec<String> {
+    let word = Tone::Late.paint("ROLLED BACK");
+    let mut out =
+        vec![format!("  {word}   {}      up again {}{}", title(view), clock.hm(at), against_window(view, at))];
+    if let Some((_, cause)) = view.rollback() {
+        out.push(field("cause", &cause_with_evidence(view, cause)));
+    }
+    match verified {
+        Some(true) => out.push(field("verified", "the test of the old version passed")),
+        Some(false) => out.push(field("NOT VERIFIED", "the test of the old version failed: look at it now")),
+        None => out.push(field("not verified", "the plan has no `after_rollback` test")),
+    }
+    out.extend(left_behind(view).map(|text| field("still there", &text)));
+    out.push(field("next", &format!("runbook logs --failed --run {}", view.run())));
+    if let Some(closes) = view.closes().filter(|c| *c > at) {
+        let header = view.header().map_or(String::new(), |h| esc(&h.plan));
+        out.push(field("", &format!("runbook exec {header} tries again; window open until {}", clock.hm(closes))));
+    }
+    out
+}
+
+fn cause_with_evidence(view: &RunView, cause: &RollbackCause) -> String {
+    let said = match cause {
+        RollbackCause::Failed { action } => view.action(action).and_then(|a| a.evidence.tail.last()),
+        _ => None,
+    };
+    let said = said.map_or(String::new(), |line| format!(": {}", esc(line.trim())));
+    format!("{}{said}", words::cause(cause))
+}
+
+/// Steps that ran and have nothing that undoes them.
+fn left_behind(view: &RunView) -> impl Iterator<Item = String> + '_ {
+    view.rows().filter_map(|row| {
+        let ran = view.actions_of(row.ix).any(|a| a.may_have_run);
+        match (&row.step.undo, ran) {
+            (Undo::ReadOnly, true) => Some(format!("whatever {} made (it has no rollback)", row.step.id)),
+            (Undo::Irreversible(why), true) => Some(format!("{}: {}", row.step.id, esc(why))),
+            _ => None,
+        }
+    })
+}
+
+fn stuck<'a>(
+    view: &RunView,
+    clock: &Clock,
+    now: Timestamp,
+    unknown: impl Iterator<Item = &'a ActionId>,
+) -> Vec<String> {
+    let window = view.closes().map_or(String::new(), |closes| {
+        let left = closes.duration_since(now);
+        let at = clock.hm(closes);
+        if left.is_negative() {
+            format!("window closed {at}")
+        } else {
+            format!("window closes {at} in {}", coarse(left))
+        }
+    });
+    let mut out = vec![format!("  {}     {window}", Tone::Failed.paint("NEEDS A HUMAN NOW"))];
+    let rows = view.stuck_rows();
+    out.extend(table(&rows));
+    for id in unknown.filter(|id| !rows.iter().any(|r| id.step() == r.step && id.host().unwrap_or("") == r.host)) {
+        out.push(format!("  {}: its state is unknown", words::action(id)));
+    }
+    let step = rows.iter().find(|r| r.command.is_some()).map_or("STEP", |r| r.step.as_str());
+    out.push(format!("  then: runbook rollback      or tell it what you did: runbook mark {step} undone"));
+    out
+}
+
+fn table(rows: &[StuckRow]) -> Vec<String> {
+    let head = StuckRow { host: "host".into(), step: "step".into(), state: "state", command: None, why: None };
+    let wide = |of: fn(&StuckRow) -> &str| rows.iter().chain([&head]).map(|r| of(r).len()).max().unwrap_or(4);
+    let (host, step) = (wide(|r| &r.host), wide(|r| &r.step));
+    let mut out = vec![format!("  {:<host$}  {:<step$}  {:<5}  do this", "host", "step", "state")];
+    for row in rows {
+        let command = row.command.as_deref().map_or("-".to_owned(), esc);
+        let why = row.why.as_deref().map_or(String::new(), |w| format!("     ({})", esc(w)));
+        out.push(format!("  {:<host$}  {:<step$}  {:<5}  {command}{why}", row.host, row.step, row.state));
+    }
+    out
+}
+
+fn detached(view: &RunView) -> Vec<String> {
+    if view.run().is_empty() {
+        return Vec::new();
+    }
+    vec![format!(
+        "  the run goes on by itself.   look again: runbook attach {run}   or: runbook status {run}",
+        run = view.run()
+    )]
+}

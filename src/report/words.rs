@@ -1,0 +1,164 @@
+//! Facts' enums in the words of the screens. Everything that a person or host wrote comes out escaped.
+
+use super::clock::Clock;
+use super::escape::escape_for_terminal as esc;
+use crate::engine::fact::{Actor, Channel, HoldAnswer, HoldReason, RollbackCause};
+use crate::graph::ids::{ActionId, Direction};
+use crate::plan::model::{Step, Verb, Wait};
+use crate::view::RunView;
+
+/// `fe1 fe2`, `here`, `103 hosts`, nothing for an action that runs nowhere.
+pub(super) fn hosts(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] if one == "local" => "here".into(),
+        many if many.len() <= 4 && many.iter().map(|h| h.len() + 1).sum::<usize>() <= 44 => esc(&many.join(" ")),
+        many => format!("{} hosts", many.len()),
+    }
+}
+
+/// `db-scripts on db1`, or just the step where it runs nowhere.
+pub(super) fn action(id: &ActionId) -> String {
+    match id.host() {
+        Some("local") => format!("{} here", id.step()),
+        Some(host) => format!("{} on {host}", id.step()),
+        None => id.step().to_owned(),
+    }
+}
+
+/// `Sarah`, `Sarah (web)`.
+pub(super) fn actor(by: &Actor) -> String {
+    let name = esc(&by.name);
+    match by.channel {
+        Channel::Cli | Channel::Engine => name,
+        Channel::Web => format!("{name} (web)"),
+        Channel::Link => format!("{name} (link)"),
+    }
+}
+
+pub(super) fn cause(cause: &RollbackCause) -> String {
+    match cause {
+        RollbackCause::Failed { action: id } => format!("{} failed", action(id)),
+        RollbackCause::Rejected { action: id, by } => format!("{} rejected by {}", id.step(), actor(by)),
+        RollbackCause::Deadline => "the last moment to roll back has come".into(),
+        RollbackCause::Admission { action: id } => format!("{} would end too late", action(id)),
+        RollbackCause::Person { by, reason: Some(reason) } => format!("by {}: {}", actor(by), esc(reason)),
+        RollbackCause::Person { by, reason: None } => format!("by {}", actor(by)),
+        RollbackCause::Unanswered => "nobody answered".into(),
+    }
+}
+
+pub(super) fn hold_reason(reason: &HoldReason) -> String {
+    match reason {
+        HoldReason::Failed { actions } => format!("{} failed", actions_of(actions)),
+        HoldReason::ForwardOnly { actions } => {
+            format!("{} failed; from here only forward", actions_of(actions))
+        }
+        HoldReason::RollbackGrace { cause: c } => format!("rollback: {}", cause(c)),
+        HoldReason::Quick { action: id } => format!("{} was suspiciously quick", action(id)),
+        HoldReason::Deadline => "the last moment to roll back is near".into(),
+        HoldReason::Paused { by } => format!("paused by {}", actor(by)),
+        HoldReason::ManualUndo { action: id, text } => format!("undo {} by hand: {}", action(id), esc(text)),
+        HoldReason::Clock => "clocks disagree by more than a minute".into(),
+    }
+}
+
+fn actions_of(ids: &[ActionId]) -> String {
+    match ids {
+        [] => "something".into(),
+        [one] => action(one),
+        [first, rest @ ..] if rest.iter().all(|a| a.step() == first.step()) => {
+            let names: Vec<String> = ids.iter().filter_map(|a| a.host().map(str::to_owned)).collect();
+            format!("{} on {}", first.step(), hosts(&names))
+        }
+        [first, rest @ ..] => format!("{} and {} more", action(first), rest.len()),
+    }
+}
+
+pub(super) const fn hold_answer(answer: HoldAnswer) -> &'static str {
+    match answer {
+        HoldAnswer::Retry => "retry",
+        HoldAnswer::Skip => "skip",
+        HoldAnswer::Rollback => "rollback",
+        HoldAnswer::Continue => "continue",
+        HoldAnswer::Stay => "hold",
+    }
+}
+
+/// What a step does, in one line, as the plan writes it.
+pub(super) fn what(step: &Step) -> String {
+    let machine = match &step.verb {
+        Verb::Run(text) => first_line(text),
+        Verb::Script(file) => format!("script {}", esc(file)),
+        Verb::Copy(file) => format!("copy {} to {}", esc(&file.src), esc(&file.dest)),
+        Verb::Template { file, .. } => format!("template {} to {}", esc(&file.src), esc(&file.dest)),
+        Verb::Test(text) => format!("test {}", first_line(text)),
+        Verb::Http(check) => format!("{} {}", esc(&check.method), esc(&check.url)),
+        Verb::Gate => String::new(),
+        Verb::Wait(Wait::For(d)) => format!("wait {}", super::clock::span(*d)),
+        Verb::Wait(Wait::At(_)) => "wait for the clock".into(),
+        Verb::Wait(Wait::Until { command, .. }) => format!("wait until {}", first_line(command)),
+    };
+    match &step.gate {
+        Some(gate) if machine.is_empty() => esc(&gate.question),
+        _ => machine,
+    }
+}
+
+fn first_line(text: &str) -> String {
+    let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
+    let first = esc(lines.next().unwrap_or(""));
+    match lines.count() {
+        0 => first,
+        more => format!("{first} (+{more} lines)"),
+    }
+}
+
+/// The command that an attempt of this step executed.
+pub(super) fn command(view: &RunView, id: &ActionId, direction: Direction) -> Option<String> {
+    let graph = view.graph();
+    let step = graph.find(id).map(|ix| graph.step_of(ix)).or(graph.plan().after_rollback.as_ref())?;
+    let text = match direction {
+        Direction::Do => match &step.verb {
+            Verb::Run(t) | Verb::Test(t) => t.clone(),
+            _ => what(step),
+        },
+        Direction::Check => step.verify.clone()?,
+        Direction::Undo => view.undo_command(id)?,
+        Direction::UndoCheck => step.rollback()?.verify.clone()?,
+    };
+    Some(first_line(&text))
+}
+
+/// Names of the people a gate asks: `Sarah, Dev`.
+pub(super) fn people(view: &RunView, step: &Step, phones: bool) -> String {
+    let who = step.gate.iter().flat_map(|g| &g.who);
+    let names: Vec<String> = who
+        .map(|key| match view.graph().plan().people.get(key) {
+            Some(p) => match (&p.phone, phones) {
+                (Some(phone), true) => esc(&format!("{} {phone}", p.name)),
+                _ => esc(&p.name),
+            },
+            None => esc(key),
+        })
+        .collect();
+    names.join(", ")
+}
+
+/// `7c1f-9a3e`.
+#[must_use]
+pub fn short_digest(digest: &str) -> String {
+    let hex: Vec<char> = digest.chars().filter(char::is_ascii_hexdigit).take(8).collect();
+    let text = |part: &[char]| part.iter().collect::<String>();
+    match hex.len() {
+        8 => format!("{}-{}", text(&hex[..4]), text(&hex[4..])),
+        _ => esc(digest),
+    }
+}
+
+/// The clock of this run's plan.
+#[must_use]
+pub fn clock_of(view: &RunView) -> Clock {
+    let from_run = view.header().and_then(|h| h.timezone.as_deref());
+    Clock::new(from_run.or(view.graph().plan().timezone.as_deref()))
+}

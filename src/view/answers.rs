@@ -1,0 +1,100 @@
+//! What each answer to an open gate or hold would do, how long it takes and when we would be up. Decides nothing.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::run_view::{OpenHold, RunView};
+use crate::engine::fact::HoldReason;
+use crate::graph::StepIx;
+use crate::graph::ids::ActionId;
+
+/// One possible answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The word to type: `retry`, `skip`, `rollback`, `continue`, `hold`, `approve`, `defects`, `reject`.
+    pub word: &'static str,
+    /// What it would do, as a sentence fragment.
+    pub does: String,
+    /// How long that takes, and when it would be over if said now.
+    pub takes: Option<SignedDuration>,
+    pub over: Option<Timestamp>,
+}
+
+impl RunView {
+    /// The answers to the open hold, the most harmless first; none without a hold.
+    #[must_use]
+    pub fn hold_answers(&self, now: Timestamp) -> Vec<Answer> {
+        let Some(OpenHold { reason, .. }) = &self.hold else { return Vec::new() };
+        match reason {
+            HoldReason::Failed { actions } => {
+                vec![self.retry(actions, now), skip(actions), self.roll_back(now)]
+            }
+            HoldReason::ForwardOnly { actions } => vec![self.retry(actions, now), skip(actions)],
+            HoldReason::RollbackGrace { .. } => {
+                vec![plain("hold", "stay held and look; the clock goes on"), self.roll_back(now)]
+            }
+            HoldReason::Quick { action } => vec![
+                plain("continue", &format!("{action} is all right; go on")),
+                self.retry(std::slice::from_ref(action), now),
+                self.roll_back(now),
+            ],
+            HoldReason::Deadline | HoldReason::Paused { .. } | HoldReason::Clock => {
+                vec![plain("continue", "go on where it stopped"), self.roll_back(now)]
+            }
+            HoldReason::ManualUndo { action, text } => vec![Answer {
+                word: "continue",
+                does: format!("{action} was undone by hand: {text}"),
+                takes: None,
+                over: None,
+            }],
+        }
+    }
+
+    /// The answers to a gate of this step.
+    #[must_use]
+    pub fn gate_answers(&self, step: StepIx, now: Timestamp) -> Vec<Answer> {
+        let next: Vec<&str> = self.graph.all_dependants(step).map(|d| self.graph.step(d).id.as_str()).collect();
+        let does =
+            if next.is_empty() { "the release is done".into() } else { format!("go on with {}", next.join(", ")) };
+        vec![
+            plain("approve", &does),
+            plain("defects", "approve with known defects; you are asked to list them"),
+            Answer { word: "reject", ..self.roll_back(now) },
+        ]
+    }
+
+    fn retry(&self, actions: &[ActionId], now: Timestamp) -> Answer {
+        let longest = actions.iter().filter_map(|a| self.graph.find(a)).map(|ix| self.graph.step_of(ix));
+        let takes = longest.map(|s| s.estimate_or_zero().expected).max().filter(|d| !d.is_zero());
+        let does = format!("run {} again", names(actions));
+        Answer { word: "retry", does, takes, over: takes.map(|d| super::forecast::after(now, d)) }
+    }
+
+    fn roll_back(&self, now: Timestamp) -> Answer {
+        let steps = (0..self.graph.step_count()).filter(|row| self.members(*row).any(|i| self.needs_undo(i))).count();
+        let proof = if self.graph.plan().after_rollback.is_some() { ", test the old version" } else { "" };
+        let does = match steps {
+            0 => "stop; nothing has to be undone".to_owned(),
+            1 => format!("roll back (undo 1 step{proof})"),
+            n => format!("roll back (undo {n} steps{proof})"),
+        };
+        let over = super::forecast::after(now, self.rollback_now);
+        Answer { word: "rollback", does, takes: Some(self.rollback_now), over: Some(over) }
+    }
+}
+
+fn skip(actions: &[ActionId]) -> Answer {
+    plain("skip", &format!("count {} as done", names(actions)))
+}
+
+fn plain(word: &'static str, does: &str) -> Answer {
+    Answer { word, does: does.to_owned(), takes: None, over: None }
+}
+
+fn names(actions: &[ActionId]) -> String {
+    match actions {
+        [one] => one.to_string(),
+        [first, .., last] if actions.len() == 2 => format!("{first} and {last}"),
+        [first, ..] => format!("{first} and {} more", actions.len() - 1),
+        [] => "what failed".into(),
+    }
+}

@@ -1,0 +1,564 @@
+//! Facts -> view and events: the only code that changes a [`RunView`]. Tolerates facts it does not understand.
+
+use jiff::Timestamp;
+
+use super::action_view::{ActionState, ActionView};
+use super::event::{Event, Mark, What};
+use super::run_view::{OpenGate, OpenHold, RunView};
+use crate::engine::fact::{
+    Fact, FactRecord, GateAnswer, HoldAnswer, HoldReason, Mark as PersonsMark, RunStarted, SkipReason,
+};
+use crate::graph::ids::{ActionId, AttemptId, Direction};
+use crate::graph::outcome::{Evidence, Outcome};
+use crate::plan::model::{OnFailure, Step, Undo, Verb};
+
+impl RunView {
+    /// Folds one fact. Facts come in the order of their `seq`; one that was applied already is ignored.
+    pub fn apply(&mut self, record: &FactRecord) {
+        if record.seq <= self.seq {
+            return;
+        }
+        self.seq = record.seq;
+        self.last_at = Some(record.at);
+        let at = record.at;
+        match &record.fact {
+            Fact::RunStarted(header) => self.run_started(header, at),
+            Fact::WindowOpened => {
+                self.opened = Some(at);
+                self.tell(What::WindowOpened);
+            }
+            Fact::ActionSkipped { action, why } => self.skipped(action, why, at),
+            Fact::AttemptArmed { attempt } => self.armed(attempt, at),
+            Fact::AttemptLaunched { .. } | Fact::Unknown => {}
+            Fact::LinkLost { attempt, why } => {
+                self.link(&attempt.action, Some(at));
+                self.tell(What::LinkLost { action: attempt.action.clone(), why: why.clone() });
+            }
+            Fact::LinkRestored { attempt } => {
+                self.link(&attempt.action, None);
+                self.tell(What::LinkRestored { action: attempt.action.clone() });
+            }
+            Fact::AttemptEnded { attempt, outcome, evidence } => self.ended(attempt, outcome, evidence, at),
+            Fact::ActionFailed { action, then } => self.failed(action, *then, at),
+            Fact::KillRequested { attempt, why } => self.tell(What::Killing { attempt: attempt.clone(), why: *why }),
+            Fact::RetryScheduled { attempt, at: next } => self.retry_scheduled(attempt, *next, at),
+            Fact::WaitStarted { action, until } => self.wait_started(action, *until, at),
+            Fact::WaitEnded { action } => self.wait_ended(action, at),
+            Fact::ActionLate { action } => self.late(action),
+            Fact::GateOpened { action, answer_by } => self.gate_opened(action, *answer_by, at),
+            Fact::GateAnswered { action, answer, by, defects, note } => {
+                let took = self.gate_answered(action, *answer, defects, at);
+                let (defects, note) = (defects.clone(), note.clone());
+                let step = action.step().to_owned();
+                self.tell(What::GateAnswered { step, answer: *answer, by: by.clone(), defects, note, took });
+            }
+            Fact::AdmissionRefused { action, numbers } => {
+                self.tell(What::AdmissionRefused { action: action.clone(), numbers: *numbers });
+            }
+            Fact::HoldOpened { reason, limit, default } => {
+                self.hold = Some(OpenHold { reason: reason.clone(), since: at, limit: *limit, default: *default });
+                self.tell(What::HoldOpened { reason: reason.clone(), limit: *limit, default: *default });
+            }
+            Fact::HoldAnswered { answer, by, note } => {
+                self.hold_answered(*answer, at);
+                self.tell(What::HoldAnswered { answer: *answer, by: by.clone(), note: note.clone() });
+            }
+            Fact::RollBackByMoved { at: by, rollback_now } => {
+                self.roll_back_by = *by;
+                self.rollback_now = *rollback_now;
+            }
+            Fact::RoomWarning { room } => self.tell(What::RoomWarning { room: *room }),
+            Fact::ReversibleEnded { why } => {
+                self.reversible = false;
+                self.tell(What::ReversibleEnded { why: why.clone() });
+            }
+            Fact::RollbackDecided { cause } => {
+                self.rollback = Some((at, cause.clone()));
+                self.hold = None;
+                self.gates.clear();
+                self.end = None;
+                self.tell(What::RollbackDecided { cause: cause.clone() });
+            }
+            Fact::UndoParked { action, why } => {
+                if let Some(i) = self.index_of(action) {
+                    self.actions[i].why = Some(why.clone());
+                    self.set(i, ActionState::Parked);
+                }
+                self.tell(What::UndoParked { action: action.clone(), why: why.clone() });
+            }
+            Fact::ActionMarked { action, mark, by, reason } => {
+                self.marked(action, *mark, at);
+                let (action, by, reason) = (action.clone(), by.clone(), reason.clone());
+                self.tell(What::Marked { action, mark: *mark, by, reason });
+            }
+            Fact::WindowExtended { closes, by, granted_by, reason } => {
+                self.closes = Some(*closes);
+                let (by, granted_by, reason) = (by.clone(), granted_by.clone(), reason.clone());
+                self.tell(What::WindowExtended { closes: *closes, by, granted_by, reason });
+            }
+            Fact::Noted { text, by } => {
+                self.notes.push((at, by.clone(), text.clone()));
+                self.tell(What::Noted { text: text.clone(), by: by.clone() });
+            }
+            Fact::Resumed { by, .. } => self.tell(What::Resumed { by: by.clone() }),
+            Fact::ClockJumped { by } => self.tell(What::ClockJumped { by: *by }),
+            Fact::RunEnded { end } => {
+                self.hold = None;
+                self.gates.clear();
+                self.end = Some((at, end.clone()));
+                self.tell(What::RunEnded { end: end.clone() });
+            }
+        }
+    }
+
+    fn tell(&mut self, what: What) {
+        if let Some(at) = self.last_at {
+            self.events.push(Event { seq: self.seq, at, what });
+        }
+    }
+
+    /// Events of the same instant, newest first: what came of one turn of the engine.
+    fn same_turn(&mut self) -> impl Iterator<Item = &mut What> {
+        let at = self.last_at;
+        self.events.iter_mut().rev().take_while(move |e| Some(e.at) == at).map(|e| &mut e.what)
+    }
+
+    fn run_started(&mut self, header: &RunStarted, at: Timestamp) {
+        self.began = Some(at);
+        self.closes = header.window.map(|w| w.closes);
+        self.roll_back_by = header.window.map(|w| w.closes.saturating_sub(w.reserve).unwrap_or(w.closes));
+        self.header = Some(header.clone());
+        self.baseline = self.plan_times(self.opens().unwrap_or(at));
+        self.tell(What::RunStarted);
+    }
+
+    fn set(&mut self, i: usize, to: ActionState) {
+        let row = self.row_of(i);
+        let from = self.actions[i].state;
+        self.counts[row][from as usize] -= 1;
+        self.counts[row][to as usize] += 1;
+        self.actions[i].state = to;
+    }
+
+    fn step_at(&self, row: usize) -> Option<&Step> {
+        let plan = self.graph.plan();
+        plan.steps.get_index(row).map(|(_, step)| step).or(plan.after_rollback.as_ref())
+    }
+
+    fn hosts_of_row(&self, row: usize, which: impl Fn(&ActionView) -> bool) -> Vec<String> {
+        let members = &self.actions[self.members(row)];
+        members.iter().filter(|a| which(a)).filter_map(|a| a.id.host().map(str::to_owned)).collect()
+    }
+
+    fn link(&mut self, action: &ActionId, lost: Option<Timestamp>) {
+        if let Some(i) = self.index_of(action) {
+            self.actions[i].lost_since = lost;
+        }
+    }
+
+    fn armed(&mut self, attempt: &AttemptId, at: Timestamp) {
+        let Some(i) = self.index_of(&attempt.action) else { return };
+        let action = &mut self.actions[i];
+        action.attempt = Some(attempt.clone());
+        action.attempt_started = Some(at);
+        action.until = None;
+        action.lost_since = None;
+        match attempt.direction {
+            Direction::Do | Direction::Check => self.forward_armed(i, attempt.direction, at),
+            Direction::Undo | Direction::UndoCheck => self.undo_armed(i, at),
+        }
+    }
+
+    fn forward_armed(&mut self, i: usize, direction: Direction, at: Timestamp) {
+        let action = &mut self.actions[i];
+        action.started.get_or_insert(at);
+        action.ended = None;
+        action.may_have_run |= direction == Direction::Do;
+        self.set(i, ActionState::Running);
+        self.row_started(i, at);
+    }
+
+    /// A step's first hosts make one event; what starts later is silent.
+    fn row_started(&mut self, i: usize, at: Timestamp) {
+        let row = self.row_of(i);
+        let (name, host) = self.name_and_host(i);
+        self.spans[row].ended = None;
+        self.spans[row].told_done = false;
+        if self.spans[row].started.is_none() {
+            self.spans[row].started = Some(at);
+            self.tell(What::StepStarted { step: name, hosts: host.into_iter().collect() });
+            return;
+        }
+        let same = self.same_turn().find_map(|w| match w {
+            What::StepStarted { step, hosts } if *step == name => Some(hosts),
+            _ => None,
+        });
+        add_once(same, host);
+    }
+
+    fn undo_armed(&mut self, i: usize, at: Timestamp) {
+        let row = self.row_of(i);
+        let (name, host) = self.name_and_host(i);
+        self.actions[i].undo_started.get_or_insert(at);
+        self.set(i, ActionState::Undoing);
+        if self.spans[row].undo_started.is_none() {
+            self.spans[row].undo_started = Some(at);
+            self.tell(What::UndoStarted { step: name, hosts: host.into_iter().collect() });
+            return;
+        }
+        let same = self.same_turn().find_map(|w| match w {
+            What::UndoStarted { step, hosts } if *step == name => Some(hosts),
+            _ => None,
+        });
+        add_once(same, host);
+    }
+
+    fn name_and_host(&self, i: usize) -> (String, Option<String>) {
+        let id = &self.actions[i].id;
+        (id.step().to_owned(), id.host().map(str::to_owned))
+    }
+
+    fn ended(&mut self, attempt: &AttemptId, outcome: &Outcome, evidence: &Evidence, at: Timestamp) {
+        let Some(i) = self.index_of(&attempt.action) else { return };
+        let row = self.row_of(i);
+        let atomic = self.step_at(row).is_some_and(|s| s.atomic);
+        let action = &mut self.actions[i];
+        let from = action.attempt_started.unwrap_or(at);
+        action.evidence = evidence.clone();
+        action.lost_since = None;
+        let forward = matches!(attempt.direction, Direction::Do | Direction::Check);
+        if forward {
+            action.outcome = Some(outcome.clone());
+        }
+        if attempt.direction == Direction::Do && attempt.number == 1 {
+            let harmless = !outcome.may_have_run() || (atomic && matches!(outcome, Outcome::Failed { .. }));
+            action.may_have_run = !harmless;
+        }
+        if outcome.is_success() {
+            match attempt.direction {
+                Direction::Do => self.work_succeeded(i, at),
+                Direction::Check => self.proven(i, at),
+                Direction::Undo => self.undo_succeeded(i, at),
+                Direction::UndoCheck => self.undone(i, at),
+            }
+            return;
+        }
+        if forward {
+            self.actions[i].ended = Some(at);
+            self.set(i, ActionState::Failed);
+        }
+        self.tell(What::TryFailed {
+            attempt: attempt.clone(),
+            outcome: outcome.clone(),
+            evidence: Box::new(evidence.clone()),
+            took: evidence.took.unwrap_or_else(|| at.duration_since(from)),
+            tries: self.tries_allowed(row, attempt.direction),
+            again: None,
+            then: None,
+        });
+    }
+
+    /// No further try is made.
+    fn failed(&mut self, action: &ActionId, then: OnFailure, at: Timestamp) {
+        let Some(i) = self.index_of(action) else { return };
+        self.actions[i].ended.get_or_insert(at);
+        self.actions[i].tolerated = then == OnFailure::Continue;
+        self.set(i, ActionState::Failed);
+        let last = self.same_turn().find_map(|w| match w {
+            What::TryFailed { attempt, then, .. } if attempt.action == *action => Some(then),
+            _ => None,
+        });
+        if let Some(said) = last {
+            *said = Some(then);
+        }
+        self.settle(self.row_of(i), at);
+    }
+
+    fn tries_allowed(&self, row: usize, direction: Direction) -> u32 {
+        let Some(step) = self.step_at(row) else { return 1 };
+        let retry = match direction {
+            Direction::Do | Direction::Check => Some(step.retry),
+            Direction::Undo | Direction::UndoCheck => step.rollback().map(|r| r.retry),
+        };
+        1 + retry.map_or(0, |r| r.times)
+    }
+
+    fn work_succeeded(&mut self, i: usize, at: Timestamp) {
+        let verify = self.step_at(self.row_of(i)).is_some_and(|s| s.verify.is_some());
+        if !verify {
+            self.proven(i, at);
+        }
+    }
+
+    /// The machine's half is over, but for a soak.
+    fn proven(&mut self, i: usize, at: Timestamp) {
+        let soak = self.step_at(self.row_of(i)).is_some_and(|s| s.hold.is_some());
+        if !soak {
+            self.machine_done(i, at);
+        }
+    }
+
+    fn machine_done(&mut self, i: usize, at: Timestamp) {
+        let asks = self.step_at(self.row_of(i)).is_some_and(|s| s.gate.is_some());
+        if asks {
+            self.set(i, ActionState::Asking);
+        } else {
+            self.done(i, at);
+        }
+    }
+
+    fn done(&mut self, i: usize, at: Timestamp) {
+        self.actions[i].ended = Some(at);
+        self.set(i, ActionState::Done);
+        self.settle(self.row_of(i), at);
+    }
+
+    /// Tells once that a step is over on all its hosts.
+    fn settle(&mut self, row: usize, at: Timestamp) {
+        let Some(step) = self.step_at(row) else { return };
+        let total = self.members(row).len();
+        let done = self.count(row, ActionState::Done) as usize;
+        let skipped = self.count(row, ActionState::Skipped) as usize;
+        let failed = self.count(row, ActionState::Failed) as usize;
+        if done + skipped + failed < total || done + failed == 0 || self.spans[row].told_done {
+            return;
+        }
+        let members = &self.actions[self.members(row)];
+        if members.iter().any(|a| a.state == ActionState::Failed && !a.tolerated) {
+            return;
+        }
+        let (name, verified) = (step.id.clone(), step.verify.is_some());
+        let mark = self.mark(row, step);
+        self.spans[row].ended = Some(at);
+        self.spans[row].told_done = true;
+        let took = self.spans[row].started.map_or(jiff::SignedDuration::ZERO, |from| at.duration_since(from));
+        let hosts = self.hosts_of_row(row, |a| a.state == ActionState::Done);
+        let failed = self.hosts_of_row(row, |a| a.state == ActionState::Failed);
+        self.tell(What::StepDone { step: name, hosts, failed, took, mark, verified });
+    }
+
+    /// People are never too quick or too slow; machines are. An explicit `expect` holds for each host; the estimate's
+    /// third must be undercut by all of them, because hosts differ.
+    fn mark(&self, row: usize, step: &Step) -> Option<Mark> {
+        if step.gate.is_some() || matches!(step.verb, Verb::Wait(_)) {
+            return None;
+        }
+        let expect = step.expect.unwrap_or_default();
+        let members = &self.actions[self.members(row)];
+        let took: Vec<_> = members.iter().filter_map(|a| Some(a.ended?.duration_since(a.started?))).collect();
+        let (quickest, slowest) = (*took.iter().min()?, *took.iter().max()?);
+        let worst = expect.max.or_else(|| step.estimate.map(|e| e.worst));
+        let third = step.estimate.map(|e| e.expected / 3);
+        let quick = expect.min.map_or(third.is_some_and(|t| slowest < t), |min| quickest < min);
+        match worst {
+            Some(worst) if slowest > worst => Some(Mark::Late),
+            _ => quick.then_some(Mark::Fast),
+        }
+    }
+
+    fn undo_succeeded(&mut self, i: usize, at: Timestamp) {
+        let verify = self.step_at(self.row_of(i)).and_then(Step::rollback).is_some_and(|r| r.verify.is_some());
+        if !verify {
+            self.undone(i, at);
+        }
+    }
+
+    fn undone(&mut self, i: usize, at: Timestamp) {
+        self.actions[i].undo_ended = Some(at);
+        self.actions[i].why = None;
+        self.set(i, ActionState::Undone);
+        let row = self.row_of(i);
+        if self.spans[row].told_undone || self.members(row).any(|m| self.needs_undo(m)) {
+            return;
+        }
+        self.spans[row].told_undone = true;
+        self.spans[row].undo_ended = Some(at);
+        let took = self.spans[row].undo_started.map_or(jiff::SignedDuration::ZERO, |from| at.duration_since(from));
+        let hosts = self.hosts_of_row(row, |a| a.state == ActionState::Undone);
+        let step = self.name_and_host(i).0;
+        self.tell(What::StepUndone { step, hosts, took });
+    }
+
+    /// Whether a rollback still has to undo this action.
+    pub(super) fn needs_undo(&self, i: usize) -> bool {
+        let action = &self.actions[i];
+        let Some(step) = action.step.map(|s| self.graph.step(s)) else { return false };
+        let undoable = match &step.undo {
+            Undo::Command(_) | Undo::BuiltIn(_) | Undo::Manual(_) => true,
+            Undo::Nothing | Undo::ReadOnly | Undo::Irreversible(_) => false,
+        };
+        undoable && action.may_have_run && action.state != ActionState::Undone
+    }
+
+    fn retry_scheduled(&mut self, attempt: &AttemptId, next: Timestamp, _at: Timestamp) {
+        if let Some(i) = self.index_of(&attempt.action) {
+            self.actions[i].until = Some(next);
+            if matches!(attempt.direction, Direction::Do | Direction::Check) {
+                self.actions[i].ended = None;
+                self.set(i, ActionState::BackingOff);
+            }
+        }
+        let action = &attempt.action;
+        let last = self.same_turn().find_map(|w| match w {
+            What::TryFailed { attempt, again, .. } if attempt.action == *action => Some(again),
+            _ => None,
+        });
+        if let Some(again) = last {
+            *again = Some(next);
+        }
+    }
+
+    fn wait_started(&mut self, action: &ActionId, until: Timestamp, at: Timestamp) {
+        let Some(i) = self.index_of(action) else { return };
+        self.actions[i].started.get_or_insert(at);
+        self.actions[i].until = Some(until);
+        self.set(i, ActionState::Soaking);
+        let row = self.row_of(i);
+        self.spans[row].started.get_or_insert(at);
+        let step = action.step().to_owned();
+        let told = self.same_turn().any(|w| matches!(w, What::WaitStarted { step: s, .. } if *s == step));
+        if !told {
+            self.tell(What::WaitStarted { step, until });
+        }
+    }
+
+    fn wait_ended(&mut self, action: &ActionId, at: Timestamp) {
+        if let Some(i) = self.index_of(action) {
+            self.actions[i].until = None;
+            self.machine_done(i, at);
+        }
+    }
+
+    fn late(&mut self, action: &ActionId) {
+        let Some(i) = self.index_of(action) else { return };
+        self.actions[i].late = true;
+        let row = self.row_of(i);
+        if !self.spans[row].told_late {
+            self.spans[row].told_late = true;
+            let (step, host) = self.name_and_host(i);
+            self.tell(What::StepLate { step, host: host.unwrap_or_default() });
+        }
+    }
+
+    fn gate_opened(&mut self, action: &ActionId, answer_by: Option<Timestamp>, at: Timestamp) {
+        let step = action.step();
+        for i in self.row_named(step) {
+            if self.actions[i].state == ActionState::Waiting {
+                self.actions[i].started = Some(at);
+                self.set(i, ActionState::Asking);
+                let row = self.row_of(i);
+                self.spans[row].started.get_or_insert(at);
+            }
+        }
+        if !self.gates.iter().any(|g| g.action.step() == step) {
+            self.gates.push(OpenGate { action: action.clone(), since: at, answer_by, approvals: 0 });
+            self.tell(What::GateOpened { step: step.to_owned(), answer_by });
+        }
+    }
+
+    fn row_named(&self, step: &str) -> std::ops::Range<usize> {
+        self.graph.find_step(step).map_or(0..0, |s| self.members(s.index()))
+    }
+
+    fn gate_answered(
+        &mut self,
+        action: &ActionId,
+        answer: GateAnswer,
+        defects: &[String],
+        at: Timestamp,
+    ) -> jiff::SignedDuration {
+        self.defects.extend(defects.iter().cloned());
+        let step = action.step();
+        let quorum = self.graph.find_step(step).and_then(|s| self.graph.step(s).gate.as_ref()).map_or(1, |g| g.quorum);
+        let approved = matches!(answer, GateAnswer::Approved | GateAnswer::ApprovedWithDefects);
+        let Some(gate) = self.gates.iter_mut().find(|g| g.action.step() == step) else {
+            return jiff::SignedDuration::ZERO;
+        };
+        let took = at.duration_since(gate.since);
+        gate.approvals += u32::from(approved);
+        if approved && gate.approvals < quorum {
+            return took;
+        }
+        self.gates.retain(|g| g.action.step() != step);
+        for i in self.row_named(step) {
+            if self.actions[i].state == ActionState::Asking {
+                self.actions[i].ended = Some(at);
+                self.set(i, if approved { ActionState::Done } else { ActionState::Failed });
+            }
+        }
+        if let Some(row) = self.graph.find_step(step) {
+            // The answer is the line; a second one that says "done" would be noise.
+            let row = row.index();
+            self.spans[row].ended = Some(at);
+            self.spans[row].told_done = true;
+        }
+        took
+    }
+
+    fn hold_answered(&mut self, answer: HoldAnswer, at: Timestamp) {
+        if answer == HoldAnswer::Stay {
+            if let Some(hold) = &mut self.hold {
+                hold.limit = None;
+            }
+            return;
+        }
+        let Some(hold) = self.hold.take() else { return };
+        let failed = match hold.reason {
+            HoldReason::Failed { actions } | HoldReason::ForwardOnly { actions } => actions,
+            _ => Vec::new(),
+        };
+        if answer != HoldAnswer::Skip {
+            return;
+        }
+        for i in failed.iter().filter_map(|id| self.index_of(id)).collect::<Vec<_>>() {
+            if self.actions[i].state == ActionState::Failed {
+                self.actions[i].ended = Some(at);
+                self.set(i, ActionState::Skipped);
+            }
+        }
+    }
+
+    fn skipped(&mut self, action: &ActionId, why: &SkipReason, at: Timestamp) {
+        let Some(i) = self.index_of(action) else { return };
+        self.actions[i].ended = Some(at);
+        self.set(i, ActionState::Skipped);
+        let row = self.row_of(i);
+        if self.count(row, ActionState::Skipped) as usize == self.members(row).len() {
+            self.spans[row].ended = Some(at);
+            let step = action.step().to_owned();
+            let hosts = self.hosts_of_row(row, |_| true);
+            self.tell(What::StepSkipped { step, hosts, why: skip_words(why) });
+        } else {
+            self.settle(row, at);
+        }
+    }
+
+    fn marked(&mut self, action: &ActionId, mark: PersonsMark, at: Timestamp) {
+        let Some(i) = self.index_of(action) else { return };
+        match mark {
+            PersonsMark::Done => self.done(i, at),
+            PersonsMark::Failed => {
+                self.actions[i].ended = Some(at);
+                self.set(i, ActionState::Failed);
+            }
+            PersonsMark::Undone => self.undone(i, at),
+        }
+    }
+}
+
+fn add_once(hosts: Option<&mut Vec<String>>, host: Option<String>) {
+    if let (Some(hosts), Some(host)) = (hosts, host)
+        && !hosts.contains(&host)
+    {
+        hosts.push(host);
+    }
+}
+
+fn skip_words(why: &SkipReason) -> String {
+    match why {
+        SkipReason::When { expression } => format!("`when: {expression}` is false"),
+        SkipReason::Narrowed => "left out of this run".into(),
+        SkipReason::Person { by, reason: Some(reason) } => format!("by {}: {reason}", by.name),
+        SkipReason::Person { by, reason: None } => format!("by {}", by.name),
+    }
+}

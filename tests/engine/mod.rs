@@ -1,0 +1,4 @@
+//! The engine in the virtual world: random plans, random faults, and a crash at every fact.
+
+mod plans;
+mod properties;
