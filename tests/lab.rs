@@ -410,3 +410,52 @@ async fn the_openssh_crate_multiplexes_sessions_over_the_lab() {
         session.close().await.unwrap();
     }
 }
+
+#[test]
+fn a_plan_that_brings_no_commands_gets_stand_ins_for_those_that_this_machine_lacks() {
+    let parent = parent();
+    let mut plan = plan("no-folder", &[("all", &["a"])]);
+    plan.after_rollback = Some(runbook::plan::model::Step {
+        verb: runbook::plan::model::Verb::Test("db-split-lab-test --check && ls".to_owned()),
+        ..step("after_rollback")
+    });
+    let lab = start(&plan, parent.path());
+    assert_eq!(lab.stand_ins, ["db-split-lab-test"]);
+    assert_eq!(Lab::open(&lab.dir).unwrap().stand_ins, lab.stand_ins);
+    let host = &lab.hosts["a"];
+    let mut sh = Command::new("sh");
+    sh.args(["-c", "db-split-lab-test --check"]).env_clear().envs(&host.env).env("RUNBOOK_DIRECTION", "do");
+    assert!(sh.status().unwrap().success());
+    assert_eq!(fs::read_to_string(lab.effects_log()).unwrap(), "a - do db-split-lab-test --check\n");
+}
+
+fn step(id: &str) -> runbook::plan::model::Step {
+    use runbook::plan::model::{Fleet, OnFailure, OnStop, Place, Retry, Shell, Step, Undo, Verb};
+    Step {
+        id: id.to_owned(),
+        line: 1,
+        needs: Vec::new(),
+        place: Place::Hosts(vec!["a".to_owned()]),
+        when: None,
+        verb: Verb::Gate,
+        gate: None,
+        undo: Undo::Nothing,
+        estimate: None,
+        timeout: None,
+        expect: None,
+        retry: Retry::default(),
+        idempotent: false,
+        atomic: false,
+        verify: None,
+        outputs: Vec::new(),
+        on_failure: OnFailure::Rollback,
+        on_stop: OnStop::default(),
+        uses: IndexMap::new(),
+        hold: None,
+        shell: Shell::default(),
+        fleet: Fleet::default(),
+        say: None,
+        warn: None,
+        tags: Vec::new(),
+    }
+}

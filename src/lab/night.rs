@@ -242,6 +242,7 @@ mod tests {
             note: None,
             hosts: IndexMap::from([("be1".to_owned(), bare("be1"))]),
             local: bare("local"),
+            stand_ins: Vec::new(),
             keep: false,
             stops_on_drop: false,
         }
