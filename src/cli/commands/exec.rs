@@ -11,6 +11,7 @@ use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::narrow::{LeftOut, Narrow};
 use crate::cli::setup::{Night, Setup};
+use crate::cli::variables::VarArgs;
 use crate::cli::watch::{self, Watch};
 use crate::cli::{confirm, laboratory, launch, load, preflight, reach, show, store, window};
 use crate::driver::clock;
@@ -48,12 +49,8 @@ pub struct Args {
     /// Wait for the window however long it takes
     #[arg(long)]
     wait: bool,
-    /// Set a variable of the plan
-    #[arg(long = "var", value_name = "NAME=VALUE")]
-    var: Vec<String>,
-    /// Set variables from a YAML file
-    #[arg(long, value_name = "FILE")]
-    vars: Option<PathBuf>,
+    #[command(flatten)]
+    vars: VarArgs,
     #[command(flatten)]
     narrow: Narrow,
     #[command(flatten)]
@@ -69,7 +66,7 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     if args.dry_run {
         return Err(CommandError::unexpected("`plan` is not written yet"));
     }
-    let load::Loaded { plan, digest, .. } = load::load_or_report(&args.plan, &[], cx)?;
+    let load::Loaded { plan, digest, .. } = load::load_or_report(&args.plan, &args.vars.values()?, cx)?;
     preflight::executable(&plan)?;
     let now = clock::now();
     let mut store = store::open(cx)?;
@@ -136,7 +133,8 @@ fn look_before(
     if failed == 0 {
         return Ok(());
     }
-    Err(CommandError::refused("the preflight failed; nothing was changed").hint("each FAIL line above says what to mend"))
+    Err(CommandError::refused("the preflight failed; nothing was changed")
+        .hint("each FAIL line above says what to mend"))
 }
 
 /// The typed name of the plan. The lab asks nothing: nothing real is at stake.
@@ -158,11 +156,7 @@ fn arm(
         _ => String::new(),
     };
     let s = |n: usize| if n == 1 { "" } else { "s" };
-    talk.line(&format!(
-        "Up to {steps} step{} on {hosts} host{}.{opening} Rollback is automatic.",
-        s(steps),
-        s(hosts)
-    ));
+    talk.line(&format!("Up to {steps} step{} on {hosts} host{}.{opening} Rollback is automatic.", s(steps), s(hosts)));
     if args.lab.lab {
         return Ok(());
     }
@@ -246,8 +240,8 @@ fn engage(args: &Args, cx: &Context, mut store: Store, run: &RunRow, lab: Option
     if args.detach {
         return left(cx, run);
     }
-    let reporter = show::reporter(cx, &args.show, &store, run);
-    Watch::new(cx, store, run.clone(), reporter, Some(engine))?.follow(watch::interactive(cx))
+    let reporter = args.show.reporter(cx, &store.run_dir(&run.id));
+    Watch::new(cx, store, run.clone(), reporter, Some(engine))?.follow(watch::answers(cx, &args.show))
 }
 
 fn left(cx: &Context, run: &RunRow) -> Result<Exit, CommandError> {
