@@ -10,6 +10,7 @@ mod architecture;
 mod check;
 mod driver;
 mod engine;
+mod exec;
 mod harness;
 mod journal;
 mod lab;

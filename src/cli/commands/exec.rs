@@ -24,6 +24,8 @@ use crate::report::short_digest;
 
 /// How long a person at the terminal may hold before an automatic rollback starts.
 const GRACE: SignedDuration = SignedDuration::from_secs(60);
+/// A run without an engine counts as about to start for this long.
+const STARTING: SignedDuration = SignedDuration::from_secs(60);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -97,10 +99,14 @@ fn refuse_second(store: &Store, plan: &Plan, lab: bool) -> Result<(), CommandErr
     open.map_or(Ok(()), |run| Err(second(&run)))
 }
 
-/// A lab whose engine is gone holds nothing that matters.
+/// A run that nobody ever drove, and a lab whose engine is gone, hold nothing that matters.
 fn in_the_way(open: &RunRow, lab: bool) -> bool {
-    let alive = open.lease.as_ref().is_some_and(|lease| lease.live(clock::now()));
-    alive || (!open.lab && !lab)
+    let now = clock::now();
+    match &open.lease {
+        // Its `exec` is about to start the engine, or died before it could.
+        None => now.duration_since(open.created) < STARTING,
+        Some(lease) => lease.live(now) || (!open.lab && !lab),
+    }
 }
 
 fn second(open: &RunRow) -> CommandError {
@@ -223,9 +229,11 @@ fn freeze(store: &mut Store, mut night: Night) -> Result<RunRow, CommandError> {
 
 /// Starts the engine and attaches this terminal to it.
 fn engage(args: &Args, cx: &Context, mut store: Store, run: &RunRow, lab: Option<Lab>) -> Result<Exit, CommandError> {
-    let socket = launch::socket(cx, &run.id)?;
     let environment = lab.as_ref().map(|lab| lab.local.env.clone()).unwrap_or_default();
-    let engine = match launch::start(cx, &run.id, &store.run_dir(&run.id), &socket, &environment) {
+    let run_dir = store.run_dir(&run.id);
+    let started =
+        launch::socket(cx, &run.id).and_then(|socket| launch::start(cx, &run.id, &run_dir, &socket, &environment));
+    let engine = match started {
         Ok(engine) => engine,
         Err(e) => {
             // Without facts nothing was sent anywhere; a run that has some stays, for whoever looks into it.
@@ -240,7 +248,7 @@ fn engage(args: &Args, cx: &Context, mut store: Store, run: &RunRow, lab: Option
     if args.detach {
         return left(cx, run);
     }
-    let reporter = args.show.reporter(cx, &store.run_dir(&run.id));
+    let reporter = args.show.reporter(cx, &run_dir);
     Watch::new(cx, store, run.clone(), reporter, Some(engine))?.follow(watch::answers(cx, &args.show))
 }
 
