@@ -47,7 +47,8 @@ impl LabFolder {
 
 impl LabHost {
     pub(super) fn bare(name: &str, lab_dir: &Path) -> Self {
-        let dir = lab_dir.join("h").join(name);
+        // A name may be made of dots alone; a folder's may not.
+        let dir = lab_dir.join("h").join(if name.starts_with('.') { format!("_{name}") } else { name.to_owned() });
         Self { name: name.to_owned(), address: "127.0.0.1".to_owned(), dir, env: BTreeMap::new() }
     }
 
