@@ -57,6 +57,24 @@ fn every_plan_in_the_readme_passes_check() {
 }
 
 #[test]
+fn every_plan_of_the_repository_passes_check() {
+    let plans = Path::new(env!("CARGO_MANIFEST_DIR")).join("plans");
+    let mut seen = 0;
+    for entry in fs::read_dir(plans).unwrap().flatten() {
+        let path = entry.path();
+        let is_yaml = path.extension().is_some_and(|e| e == "yaml");
+        // The others are inventories.
+        if is_yaml && fs::read_to_string(&path).unwrap().lines().any(|l| l.starts_with("runbook:")) {
+            let (code, said) = runbook(&["check", &path.display().to_string()]);
+            assert_eq!(code, Some(0), "{said}");
+            assert!(!said.contains("error["), "{said}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 4, "plans are missing");
+}
+
+#[test]
 fn every_command_in_the_readme_is_one_of_the_program() {
     let mut seen = 0;
     for line in PAGES.iter().flat_map(|name| blocks(&page(name), "console")).flat_map(|b| lines_typed(&b)) {
@@ -71,7 +89,9 @@ fn every_command_in_the_readme_is_one_of_the_program() {
         };
         let (code, help) = runbook(&[&verb, "--help"]);
         assert_eq!(code, Some(0), "{line}: {help}");
-        for flag in line.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2 && *word != "--release") {
+        for flag in
+            line.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2 && *word != "--release")
+        {
             assert!(help.contains(flag), "{line}: `{verb}` has no {flag}");
         }
         for plan in line.split_whitespace().filter(|w| w.ends_with(".yaml")) {
