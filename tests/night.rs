@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// What a night left behind: how it ended, what was said, and what was really done.
 struct Night {
@@ -63,15 +64,22 @@ impl Night {
         self.effects.iter().filter(|e| e.split(' ').nth(2) == Some("undo")).map(String::as_str).collect()
     }
 
+    /// The engine stops the lab after it has said how the night ended, so this waits a little.
     fn nothing_runs_any_more(&self) {
-        let needle = self.lab.as_os_str().as_encoded_bytes();
-        for entry in fs::read_dir("/proc").unwrap().flatten() {
-            for file in ["environ", "cmdline"] {
-                let text = fs::read(entry.path().join(file)).unwrap_or_default();
-                let ours = text.windows(needle.len()).any(|w| w == needle);
-                assert!(!ours, "{}: {}", entry.path().display(), String::from_utf8_lossy(&text));
-            }
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while let Some(left) = self.still_running() {
+            assert!(Instant::now() < deadline, "{left}");
+            std::thread::yield_now();
         }
+    }
+
+    fn still_running(&self) -> Option<String> {
+        let needle = self.lab.as_os_str().as_encoded_bytes();
+        let files =
+            fs::read_dir("/proc").unwrap().flatten().flat_map(|e| ["environ", "cmdline"].map(|f| e.path().join(f)));
+        let texts = files.map(|path| (fs::read(&path).unwrap_or_default(), path));
+        let mut ours = texts.filter(|(text, _)| text.windows(needle.len()).any(|w| w == needle));
+        ours.next().map(|(text, path)| format!("{}: {}", path.display(), String::from_utf8_lossy(&text)))
     }
 }
 
