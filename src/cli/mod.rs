@@ -7,6 +7,8 @@ pub mod context;
 pub mod control;
 pub mod error;
 pub mod exit;
+pub mod look;
+pub mod pager;
 pub mod store;
 
 use std::process::ExitCode;
