@@ -1,9 +1,18 @@
 //! One test binary: what it tests is listed here.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it wants by panicking"
+)]
 
 mod architecture;
+mod check;
 mod driver;
 mod engine;
 mod journal;
 mod lab;
 mod licences;
 mod screens;
+mod harness;
+mod transport;

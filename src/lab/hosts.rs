@@ -103,7 +103,7 @@ fn groups_of(plan: &Plan, host: &str) -> String {
 }
 
 /// The plan's own commands, then the stand-ins, then what this machine has.
-fn path_of(folder: Option<&LabFolder>, lab_dir: &Path) -> String {
+pub(super) fn path_of(folder: Option<&LabFolder>, lab_dir: &Path) -> String {
     let mut dirs: IndexSet<String> = IndexSet::new();
     dirs.extend(folder.map(|f| f.dir.join("bin").display().to_string()));
     dirs.insert(lab_dir.join(shims::BIN).display().to_string());

@@ -77,7 +77,7 @@ pub fn speed_up(plan: &mut Plan, n: u32) {
     let opens = opening(plan);
     for step in every_step(plan) {
         match &mut step.verb {
-            Verb::Wait(Wait::For(d) | Wait::Until { every: d, .. }) => *d = *d / n,
+            Verb::Wait(Wait::For(d) | Wait::Until { every: d, .. }) => *d /= n,
             Verb::Wait(Wait::At(t)) => {
                 if let Some(opens) = opens {
                     *t = opens.checked_add(t.duration_since(opens) / n).unwrap_or(*t);
@@ -85,10 +85,10 @@ pub fn speed_up(plan: &mut Plan, n: u32) {
             }
             _ => {}
         }
-        step.retry.wait = step.retry.wait / n;
+        step.retry.wait /= n;
         step.hold = step.hold.map(|d| d / n);
         if let Undo::Command(r) | Undo::BuiltIn(r) = &mut step.undo {
-            r.retry.wait = r.retry.wait / n;
+            r.retry.wait /= n;
         }
     }
 }
@@ -242,6 +242,7 @@ mod tests {
             note: None,
             hosts: IndexMap::from([("be1".to_owned(), bare("be1"))]),
             local: bare("local"),
+            stand_ins: Vec::new(),
             keep: false,
             stops_on_drop: false,
         }
@@ -351,6 +352,7 @@ mod tests {
             place: None,
             estimate: Estimate::ZERO,
             timeout: Some(secs(60)),
+            reboot: None,
             verify: None,
             retry: Retry { times: 1, wait: secs(20), ..Retry::default() },
         });

@@ -1,10 +1,11 @@
 //! Stand-ins for commands that would touch this machine. Knows nothing of plans.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use super::dir::write_script;
-use super::{LabError, io};
+use super::{LabError, hosts, io};
 
 /// Where they lie in the lab's folder.
 pub(super) const BIN: &str = "bin";
@@ -64,4 +65,16 @@ pub(super) fn write(dir: &Path) -> Result<(), LabError> {
     }
     let path = bin.join("sudo");
     write_script(&path, SUDO).map_err(io("write", &path))
+}
+
+/// Makes stand-ins for those commands that are found nowhere; gives their names.
+pub(super) fn stand_in(commands: &BTreeSet<String>, dir: &Path) -> Result<Vec<String>, LabError> {
+    let path = hosts::path_of(None, dir);
+    let found = |name: &str| path.split(':').any(|folder| Path::new(folder).join(name).is_file());
+    let missing: Vec<String> = commands.iter().filter(|name| !found(name)).cloned().collect();
+    for name in &missing {
+        let path = dir.join(BIN).join(name);
+        write_script(&path, RECORD).map_err(io("write", &path))?;
+    }
+    Ok(missing)
 }

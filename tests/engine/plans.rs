@@ -87,6 +87,7 @@ pub fn undone_by(worst: SignedDuration) -> Undo {
         place: None,
         estimate: Estimate::exactly(worst),
         timeout: Some(worst * 2),
+        reboot: None,
         verify: None,
         retry: Retry { times: 2, wait: SignedDuration::from_secs(5), backoff: Backoff::Fixed },
     })

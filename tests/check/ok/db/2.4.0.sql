@@ -1,0 +1,2 @@
+-- changes
+alter table calls add column billing text;

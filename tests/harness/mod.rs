@@ -1,0 +1,3 @@
+//! What several test modules need: private sshds, proxies, transports with their reports.
+
+pub mod sshd;

@@ -1,0 +1,5 @@
+//! The transport against real shells and a real sshd on loopback.
+
+mod basics;
+mod bed;
+mod records;
