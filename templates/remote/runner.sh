@@ -125,7 +125,7 @@ work() {
       exec 4>&- 5>&-
       record "$code"
       whole "$d/ending"
-      [ "${line%% *}" = timeout ] || [ -z "$timer" ] || kill "$timer"
+      [ "${line%% *}" = timeout ] || [ -z "$timer" ] || kill -KILL "$timer"
       ! alive $$ "$mine" || kill -HUP $$
     } 4>&1 >/dev/null | pump err
   } 5>&1 | pump out
@@ -253,8 +253,9 @@ show() {
   tail -c +$((from_err + 1)) -f "$d/err" >&2 2>/dev/null 6<&- &
   tails="$tails $!"
 }
+# KILL, here and for the timer: a TERM that comes between fork and exec would meet our own handler and be lost.
 hide() {
-  [ -z "$tails" ] || { kill $tails; wait $tails; } 2>/dev/null
+  [ -z "$tails" ] || { kill -KILL $tails; wait $tails; } 2>/dev/null || :
   tails=
 }
 
@@ -303,7 +304,7 @@ launch() {
   job=$!
   listen
   attend
-  kill "$ear" 2>/dev/null
+  kill -KILL "$ear" 2>/dev/null
   hide
   trailer
 }
@@ -318,6 +319,10 @@ attend() {
     [ -n "$told" ] || [ ! -s "$d/rc" ] || { told=1; say over; }
     [ -z "$gone" ] || { hide; gone=; detached=1; }
     [ -z "$detached" ] || [ ! -s "$d/rc" ] || break
+    if [ "$waits" != "$job" ] && [ -s "$d/rc" ]; then
+      waits=$job
+      continue
+    fi
     # Still there: it was only a signal that ended the waiting.
     [ "$code" = 127 ] || ! kill -0 "$waits" 2>/dev/null || continue
     [ "$waits" != "$job" ] || break
@@ -375,7 +380,7 @@ follow() {
     went=$((went + 1))
     nap 0.05
   done
-  kill "$ear" 2>/dev/null
+  kill -KILL "$ear" 2>/dev/null
   hide
   trailer
 }
