@@ -12,6 +12,7 @@ mod json;
 mod lines;
 mod live;
 mod plan_page;
+pub mod status;
 mod story;
 mod style;
 pub mod summary;

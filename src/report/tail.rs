@@ -109,11 +109,22 @@ impl Tail {
         if text.trim().is_empty() {
             return;
         }
+        if begins_attempt(text) {
+            let host = std::mem::take(&mut self.said.host);
+            self.said = Said { host, ..Said::default() };
+            return;
+        }
         match text.trim_start().strip_prefix(MARK) {
             Some(rest) => self.said.progress = progress(rest).or(self.said.progress.take()),
             None => self.said.line = text.to_owned(),
         }
     }
+}
+
+/// `--- db-scripts/db1/undo/1`: what follows belongs to another attempt.
+fn begins_attempt(text: &str) -> bool {
+    let rest = text.strip_prefix("--- ");
+    rest.is_some_and(|id| !id.contains(' ') && id.split('/').count() == 4)
 }
 
 fn progress(text: &str) -> Option<Progress> {
@@ -178,6 +189,16 @@ mod tests {
         log(dir.path()).write_all(b"new\n").unwrap();
         tails.poll("db", "db1");
         assert_eq!(tails.said("db", "db1").unwrap().line, "new");
+    }
+
+    #[test]
+    fn a_new_attempt_forgets_what_the_last_one_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = log(dir.path());
+        file.write_all(b"--- db/db1/do/1\nrunbook:progress 9/10 x\nlast words\n--- db/db1/undo/1\n").unwrap();
+        let mut tails = Tails::new(dir.path());
+        tails.poll("db", "db1");
+        assert_eq!(tails.said("db", "db1"), None);
     }
 
     #[test]
