@@ -2,7 +2,7 @@
 
 use crate::engine::fact::HoldAnswer;
 use crate::engine::input::Ask;
-use crate::view::{OpenGate, RunView};
+use crate::view::RunView;
 
 /// What a typed line leads to.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,10 +10,13 @@ pub enum Typed {
     Nothing,
     /// Lines to print.
     Say(Vec<String>),
-    /// Print this and wait for the next line.
+    /// Ask this; the next line answers it.
     Prompt(String),
     /// Send this; in the name of this person, where one was named.
-    Ask { ask: Ask, by: Option<String> },
+    Ask {
+        ask: Ask,
+        by: Option<String>,
+    },
     Detach,
 }
 
@@ -31,8 +34,8 @@ enum Open {
     Rollback,
 }
 
-/// Asked when the defects are listed.
-const NEXT_DEFECT: &str = " - ";
+/// Asked while the defects are listed.
+const NEXT_DEFECT: &str = "defect (empty line ends)";
 
 impl Dialog {
     /// Takes one line. Enter alone never answers anything.
@@ -44,6 +47,12 @@ impl Dialog {
             Some(Open::Rollback) => roll_back(line, view),
             None => self.word(line, view),
         }
+    }
+
+    /// Whether the next line begins something new.
+    #[must_use]
+    pub const fn idle(&self) -> bool {
+        self.open.is_none()
     }
 
     /// Forgets a conversation in the middle.
@@ -75,13 +84,13 @@ impl Dialog {
         let by = who(&gate, view);
         let shown = by.clone().unwrap_or_else(|| "you".to_owned());
         self.open = Some(Open::Defects { gate, by, named: false, defects: Vec::new() });
-        Typed::Prompt(format!(" who decides? [{shown}] "))
+        Typed::Prompt(format!("who decides? [{shown}]"))
     }
 
     fn named(&mut self, gate: String, default: Option<String>, line: &str) -> Typed {
         let by = if line.is_empty() { default } else { Some(line.to_owned()) };
         self.open = Some(Open::Defects { gate, by, named: true, defects: Vec::new() });
-        Typed::Prompt(format!(" defects, one per line, empty line ends:\n{NEXT_DEFECT}"))
+        Typed::Prompt(NEXT_DEFECT.to_owned())
     }
 
     fn defect(&mut self, gate: String, by: Option<String>, mut defects: Vec<String>, line: &str) -> Typed {
@@ -99,7 +108,7 @@ impl Dialog {
     fn ask_rollback(&mut self, view: &RunView) -> Typed {
         self.open = Some(Open::Rollback);
         let plan = view.header().map_or("", |h| &h.plan);
-        Typed::Prompt(format!(" everything done so far is undone. Type the plan's name ({plan}) to roll back: "))
+        Typed::Prompt(format!("everything done so far is undone; the plan's name ({plan}) rolls back"))
     }
 }
 
@@ -137,7 +146,8 @@ fn who(gate: &str, view: &RunView) -> Option<String> {
     let graph = view.graph();
     let gate = graph.step(graph.find_step(gate)?).gate.as_ref()?;
     let people = &graph.plan().people;
-    let names: Vec<&str> = gate.who.iter().map(|key| people.get(key).map_or(key.as_str(), |p| p.name.as_str())).collect();
+    let names: Vec<&str> =
+        gate.who.iter().map(|key| people.get(key).map_or(key.as_str(), |p| p.name.as_str())).collect();
     if names.is_empty() { None } else { Some(names.join(", ")) }
 }
 
@@ -184,10 +194,4 @@ pub fn interrupted(view: &RunView) -> Vec<String> {
     }
     lines.push("   rollback   undo everything done so far".to_owned());
     lines
-}
-
-/// Whether a gate is new since the gates in `known`.
-#[must_use]
-pub fn newly_open<'a>(view: &'a RunView, known: &[OpenGate]) -> Vec<&'a OpenGate> {
-    view.gates().iter().filter(|g| !known.iter().any(|k| k.action == g.action)).collect()
 }

@@ -9,6 +9,7 @@ pub mod diagnostics;
 pub mod dialog;
 pub mod error;
 pub mod exit;
+pub mod keys;
 pub mod laboratory;
 pub mod launch;
 pub mod load;

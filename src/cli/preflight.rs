@@ -112,7 +112,10 @@ pub fn judge(surveys: &[Survey]) -> Vec<Finding> {
         let verdict = if answered == hosts.len() { Verdict::Ok } else { Verdict::Fail };
         let mut text = format!("{answered} of {} host{} answer", hosts.len(), if hosts.len() == 1 { "" } else { "s" });
         if answered > 0 && troubles.is_empty() {
-            text += &format!(", sudo works where it is needed, clocks within {}s", worst_clock(&hosts).div_ceil(1000).max(1));
+            text += &format!(
+                ", sudo works where it is needed, clocks within {}s",
+                worst_clock(&hosts).div_ceil(1000).max(1)
+            );
         }
         out.push(Finding { verdict, text });
     }
@@ -171,7 +174,12 @@ pub fn journal(store: &Path) -> Finding {
     match free {
         Ok(free) if free < FREE => Finding {
             verdict: Verdict::Fail,
-            text: format!("only {} MB free for the journal in {}; it needs {}", free >> 20, store.display(), FREE >> 20),
+            text: format!(
+                "only {} MB free for the journal in {}; it needs {}",
+                free >> 20,
+                store.display(),
+                FREE >> 20
+            ),
         },
         Ok(_) | Err(_) => Finding { verdict: Verdict::Ok, text: format!("journal in {}", store.display()) },
     }

@@ -46,8 +46,7 @@ pub fn transport(
 }
 
 fn config(plan: &Plan, setup: &Setup, run: &str, epoch: u64, logs: &Path, lab: Option<&Lab>) -> Config {
-    let mut config =
-        Config::new(run, epoch, plan.hosts.clone(), setup.plan_dir().to_owned(), logs.to_owned());
+    let mut config = Config::new(run, epoch, plan.hosts.clone(), setup.plan_dir().to_owned(), logs.to_owned());
     config.ssh_config = lab.and_then(|lab| lab.ssh_config.clone());
     config.secrets = secrets(plan);
     config

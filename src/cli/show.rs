@@ -1,20 +1,12 @@
 //! How a run is shown here: the flags, and the reporter they lead to.
 
 use super::context::Context;
-use crate::journal::{RunRow, Store};
-use crate::report::{Lines, Reporter, Silent};
+use crate::report::{Progress, Reporter, Wishes, can_be_live, choose};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Progress {
-    /// Live on a terminal, plain otherwise
-    Auto,
-    Live,
-    Plain,
-    None,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+/// `--show-output`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Output {
+    #[default]
     Failed,
     Always,
     Never,
@@ -23,18 +15,30 @@ pub enum Output {
 #[derive(Debug, Clone, clap::Args)]
 pub struct Show {
     /// How progress is shown
-    #[arg(long, value_enum, default_value_t = Progress::Auto, env = "RUNBOOK_PROGRESS")]
+    #[arg(long, value_enum, default_value_t, env = "RUNBOOK_PROGRESS")]
     pub progress: Progress,
     /// Whose output is shown; log files always have it
-    #[arg(long, value_enum, default_value_t = Output::Failed, env = "RUNBOOK_SHOW_OUTPUT")]
+    #[arg(long, value_enum, default_value_t, env = "RUNBOOK_SHOW_OUTPUT")]
     pub show_output: Output,
 }
 
-/// The reporter for this terminal.
-#[must_use]
-pub fn reporter(cx: &Context, show: &Show, _store: &Store, _run: &RunRow) -> Box<dyn Reporter> {
-    match show.progress {
-        Progress::None => Box::new(Silent),
-        Progress::Auto | Progress::Live | Progress::Plain => Box::new(Lines::stderr(cx.global.quiet)),
+impl Show {
+    /// The reporter for this terminal.
+    #[must_use]
+    pub fn reporter(&self, cx: &Context, run_dir: &std::path::Path) -> Box<dyn Reporter> {
+        let global = &cx.global;
+        choose(&Wishes {
+            progress: self.progress,
+            json: global.json,
+            quiet: global.quiet,
+            ascii: global.ascii,
+            run_dir: Some(run_dir),
+        })
+    }
+
+    /// Whether the reporter keeps the bottom of the terminal to itself, so that typing must be shown by it.
+    #[must_use]
+    pub fn live(&self, cx: &Context) -> bool {
+        !cx.global.json && matches!(self.progress, Progress::Auto | Progress::Live) && can_be_live()
     }
 }

@@ -1,7 +1,7 @@
 //! A terminal attached to a run: follows the journal, tells a reporter, turns typed words into requests. Leaving it never
 //! stops the run.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{IsTerminal as _, Write as _};
 use std::process::Child;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,9 @@ use super::context::Context;
 use super::dialog::{Dialog, Typed, interrupted};
 use super::error::CommandError;
 use super::exit::Exit;
+use super::keys::{self, KeyMode, Line, Typing};
 use super::setup::Night;
+use super::show::Show;
 use super::{control, launch};
 use crate::driver::clock;
 use crate::engine::input::Reply;
@@ -31,6 +33,17 @@ const LIVENESS: Duration = Duration::from_secs(1);
 /// A second Ctrl-C within this detaches.
 const TWICE: Duration = Duration::from_secs(3);
 
+/// What may be typed here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    /// Nothing: nobody is there, or only watches.
+    None,
+    /// Lines, echoed by the terminal.
+    Lines,
+    /// Keys, shown by a live view.
+    Keys,
+}
+
 /// A run as this terminal sees it.
 pub struct Watch<'a> {
     cx: &'a Context,
@@ -39,6 +52,12 @@ pub struct Watch<'a> {
     view: RunView,
     reporter: Box<dyn Reporter>,
     dialog: Dialog,
+    answers: Answers,
+    line: Line,
+    /// The line so far.
+    typed: String,
+    /// What is asked in the middle of a conversation.
+    question: String,
     /// The engine, where this process started it.
     engine: Option<Child>,
     version: Option<i64>,
@@ -81,6 +100,10 @@ impl<'a> Watch<'a> {
             view: RunView::new(graph),
             reporter,
             dialog: Dialog::default(),
+            answers: Answers::None,
+            line: Line::default(),
+            typed: String::new(),
+            question: String::new(),
             engine,
             version: None,
             ticked: now,
@@ -90,16 +113,20 @@ impl<'a> Watch<'a> {
         })
     }
 
-    /// Shows the run until it ends or this terminal leaves it. `answers`: read words from the terminal.
+    /// Shows the run until it ends or this terminal leaves it.
     ///
     /// # Errors
     /// When the journal cannot be read any more.
-    pub fn follow(mut self, answers: bool) -> Result<Exit, CommandError> {
+    pub fn follow(mut self, answers: Answers) -> Result<Exit, CommandError> {
+        self.answers = answers;
+        let mode = if answers == Answers::Keys { KeyMode::enter() } else { None };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let left = runtime.block_on(self.watch(answers));
+        let left = runtime.block_on(self.watch());
         // The thread that reads the terminal cannot be interrupted; the process ends without it.
         runtime.shutdown_background();
+        drop(mode);
         let left = left?;
+        self.reporter.prompt(None);
         self.reporter.finish(&self.view, clock::now());
         match left {
             Left::Ended => Ok(self.view.end().map_or(Exit::Error, |(_, end)| Exit::from(end))),
@@ -108,32 +135,27 @@ impl<'a> Watch<'a> {
         }
     }
 
-    async fn watch(&mut self, answers: bool) -> Result<Left, CommandError> {
+    async fn watch(&mut self) -> Result<Left, CommandError> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut lines = if answers { Some(typed_lines()) } else { None };
+        let mut typing = if self.answers == Answers::None { None } else { Some(keys::bytes()) };
         loop {
-            tokio::select! {
-                _ = poll.tick() => {
-                    if let Some(left) = self.look()? {
-                        return Ok(left);
-                    }
-                }
-                _ = interrupt.recv() => {
-                    if self.interrupt() {
-                        return Ok(Left::Detached);
-                    }
-                }
-                _ = hangup.recv() => return Ok(Left::Detached),
-                _ = terminate.recv() => return Ok(Left::Detached),
-                line = next(&mut lines) => match line {
-                    Some(line) => if self.typed(&line) { return Ok(Left::Detached) },
+            let left = tokio::select! {
+                _ = poll.tick() => self.look()?,
+                _ = interrupt.recv() => self.interrupt(),
+                _ = hangup.recv() => Some(Left::Detached),
+                _ = terminate.recv() => Some(Left::Detached),
+                bytes = next(&mut typing) => match bytes {
+                    Some(bytes) => self.take(&bytes),
                     // Ctrl-D, or the terminal is gone.
-                    None => return Ok(Left::Detached),
+                    None => Some(Left::Detached),
                 },
+            };
+            if let Some(left) = left {
+                return Ok(left);
             }
         }
     }
@@ -165,6 +187,9 @@ impl<'a> Watch<'a> {
         for record in &new {
             self.view.apply(record);
         }
+        if self.answers == Answers::Keys {
+            self.show_prompt();
+        }
         if !new.is_empty() {
             self.reporter.facts(&self.view, &new, clock::now());
         }
@@ -188,26 +213,76 @@ impl<'a> Watch<'a> {
     }
 
     /// Ctrl-C: the first says what can be done, the second within three seconds leaves.
-    fn interrupt(&mut self) -> bool {
+    fn interrupt(&mut self) -> Option<Left> {
         if self.interrupted.is_some_and(|at| at.elapsed() < TWICE) {
-            return true;
+            return Some(Left::Detached);
         }
         self.interrupted = Some(Instant::now());
         self.dialog.interrupt();
+        self.line = Line::default();
+        self.typed.clear();
+        self.question.clear();
         self.say(&interrupted(&self.view));
-        false
+        None
+    }
+
+    /// Keys or lines from the terminal.
+    fn take(&mut self, bytes: &[u8]) -> Option<Left> {
+        for typing in self.line.take(bytes) {
+            match typing {
+                // A key of its own: leaving harms nothing, and no other word begins with it.
+                Typing::Line(text) if text == "q" && self.answers == Answers::Keys && self.dialog.idle() => {
+                    return Some(Left::Detached);
+                }
+                Typing::Line(text) => self.typed = text,
+                Typing::Entered(line) => {
+                    self.typed.clear();
+                    self.question.clear();
+                    if self.entered(&line) {
+                        return Some(Left::Detached);
+                    }
+                    self.ask_next();
+                }
+                Typing::End => return Some(Left::Detached),
+            }
+        }
+        if self.answers == Answers::Keys {
+            // What is typed appears at once, not at the next tick.
+            self.show_prompt();
+            self.reporter.tick(&self.view, clock::now());
+        }
+        None
+    }
+
+    /// The line that is being typed, after what it answers.
+    fn show_prompt(&mut self) {
+        let about = match (self.question.as_str(), self.view.gates(), self.view.hold()) {
+            ("", _, Some(_)) => "hold",
+            ("", [gate, ..], None) => gate.action.step(),
+            ("", [], None) => "",
+            (question, ..) => question,
+        };
+        let rest =
+            if about.is_empty() && self.typed.is_empty() { "   (? lists the words, q leaves)" } else { &self.typed };
+        let prompt = format!("{about}> {rest}");
+        self.reporter.prompt(Some(&prompt));
+    }
+
+    /// The next question of a conversation, where the terminal itself echoes.
+    fn ask_next(&self) {
+        if self.answers == Answers::Lines && !self.question.is_empty() {
+            let mut err = anstream::stderr();
+            // Without a terminal there is nobody to read it.
+            let _ = write!(err, " {}> ", self.question).and_then(|()| err.flush());
+        }
     }
 
     /// Returns whether to leave.
-    fn typed(&mut self, line: &str) -> bool {
+    fn entered(&mut self, line: &str) -> bool {
         match self.dialog.typed(line, &self.view) {
             Typed::Nothing => {}
             Typed::Say(lines) => self.say(&lines),
-            Typed::Prompt(text) => {
-                let mut err = anstream::stderr();
-                // Without a terminal there is nobody to read it.
-                let _ = write!(err, "{text}").and_then(|()| err.flush());
-            }
+            Typed::Prompt(text) => self.question = text,
             Typed::Ask { ask, by } => self.ask(ask, by.as_deref()),
             Typed::Detach => return true,
         }
@@ -223,10 +298,15 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn say(&self, lines: &[String]) {
+    fn say(&mut self, lines: &[String]) {
+        let lines: Vec<String> = lines.iter().map(|line| format!(" {line}")).collect();
+        if self.answers == Answers::Keys {
+            self.reporter.say(&lines);
+            return;
+        }
         let mut err = anstream::stderr();
-        for line in lines {
-            let _ = writeln!(err, " {line}");
+        for line in &lines {
+            let _ = writeln!(err, "{line}");
         }
     }
 
@@ -240,28 +320,21 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// Whether a person at this terminal can be asked.
+/// What may be typed at this terminal.
 #[must_use]
-pub fn interactive(cx: &Context) -> bool {
-    !cx.global.no_input && !cx.global.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+pub fn answers(cx: &Context, show: &Show) -> Answers {
+    let person =
+        !cx.global.no_input && !cx.global.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    match person {
+        false => Answers::None,
+        true if show.live(cx) => Answers::Keys,
+        true => Answers::Lines,
+    }
 }
 
-/// Lines from the terminal, read by a thread of their own. Unbounded, because a person types them.
-fn typed_lines() -> mpsc::UnboundedReceiver<String> {
-    let (send, lines) = mpsc::unbounded_channel();
-    std::thread::spawn(move || {
-        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-            if send.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    lines
-}
-
-async fn next(lines: &mut Option<mpsc::UnboundedReceiver<String>>) -> Option<String> {
-    match lines {
-        Some(lines) => lines.recv().await,
+async fn next(typing: &mut Option<mpsc::UnboundedReceiver<Vec<u8>>>) -> Option<Vec<u8>> {
+    match typing {
+        Some(typing) => typing.recv().await,
         None => std::future::pending().await,
     }
 }

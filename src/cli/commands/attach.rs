@@ -3,7 +3,7 @@
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
-use crate::cli::watch::{self, Watch};
+use crate::cli::watch::{self, Answers, Watch};
 use crate::cli::{show, store};
 
 #[derive(Debug, clap::Args)]
@@ -20,6 +20,8 @@ pub struct Args {
 pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     let store = store::existing(cx)?;
     let run = store::find_to_look(&store, args.run.as_deref())?;
-    let reporter = show::reporter(cx, &args.show, &store, &run);
-    Watch::new(cx, store, run, reporter, None)?.follow(watch::interactive(cx) && !args.read_only)
+    let reporter = args.show.reporter(cx, &store.run_dir(&run.id));
+    let over = run.closed.is_some();
+    let answers = if args.read_only || over { Answers::None } else { watch::answers(cx, &args.show) };
+    Watch::new(cx, store, run, reporter, None)?.follow(answers)
 }

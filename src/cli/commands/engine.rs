@@ -103,7 +103,8 @@ fn ended(stopped: Stopped) -> Result<Exit, CommandError> {
         Stopped::Ended => Ok(Exit::Done),
         Stopped::Detached => Ok(Exit::NotFinished),
         Stopped::JournalFailed { error, open } => {
-            let mut e = CommandError::unexpected(format!("nothing can be recorded any more, so nothing new starts: {error}"));
+            let mut e =
+                CommandError::unexpected(format!("nothing can be recorded any more, so nothing new starts: {error}"));
             if !open.is_empty() {
                 e = e.hint("these attempts were started and go on by themselves; they may be half done:");
             }

@@ -11,6 +11,7 @@ use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::narrow::{LeftOut, Narrow};
 use crate::cli::setup::{Night, Setup};
+use crate::cli::variables::VarArgs;
 use crate::cli::watch::{self, Watch};
 use crate::cli::{confirm, laboratory, launch, load, preflight, reach, show, store, window};
 use crate::driver::clock;
@@ -23,6 +24,8 @@ use crate::report::short_digest;
 
 /// How long a person at the terminal may hold before an automatic rollback starts.
 const GRACE: SignedDuration = SignedDuration::from_secs(60);
+/// A run without an engine counts as about to start for this long.
+const STARTING: SignedDuration = SignedDuration::from_secs(60);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -48,12 +51,8 @@ pub struct Args {
     /// Wait for the window however long it takes
     #[arg(long)]
     wait: bool,
-    /// Set a variable of the plan
-    #[arg(long = "var", value_name = "NAME=VALUE")]
-    var: Vec<String>,
-    /// Set variables from a YAML file
-    #[arg(long, value_name = "FILE")]
-    vars: Option<PathBuf>,
+    #[command(flatten)]
+    vars: VarArgs,
     #[command(flatten)]
     narrow: Narrow,
     #[command(flatten)]
@@ -69,7 +68,7 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     if args.dry_run {
         return Err(CommandError::unexpected("`plan` is not written yet"));
     }
-    let load::Loaded { plan, digest, .. } = load::load_or_report(&args.plan, &[], cx)?;
+    let load::Loaded { plan, digest, .. } = load::load_or_report(&args.plan, &args.vars.values()?, cx)?;
     preflight::executable(&plan)?;
     let now = clock::now();
     let mut store = store::open(cx)?;
@@ -100,10 +99,14 @@ fn refuse_second(store: &Store, plan: &Plan, lab: bool) -> Result<(), CommandErr
     open.map_or(Ok(()), |run| Err(second(&run)))
 }
 
-/// A lab whose engine is gone holds nothing that matters.
+/// A run that nobody ever drove, and a lab whose engine is gone, hold nothing that matters.
 fn in_the_way(open: &RunRow, lab: bool) -> bool {
-    let alive = open.lease.as_ref().is_some_and(|lease| lease.live(clock::now()));
-    alive || (!open.lab && !lab)
+    let now = clock::now();
+    match &open.lease {
+        // Its `exec` is about to start the engine, or died before it could.
+        None => now.duration_since(open.created) < STARTING,
+        Some(lease) => lease.live(now) || (!open.lab && !lab),
+    }
 }
 
 fn second(open: &RunRow) -> CommandError {
@@ -136,7 +139,8 @@ fn look_before(
     if failed == 0 {
         return Ok(());
     }
-    Err(CommandError::refused("the preflight failed; nothing was changed").hint("each FAIL line above says what to mend"))
+    Err(CommandError::refused("the preflight failed; nothing was changed")
+        .hint("each FAIL line above says what to mend"))
 }
 
 /// The typed name of the plan. The lab asks nothing: nothing real is at stake.
@@ -158,11 +162,7 @@ fn arm(
         _ => String::new(),
     };
     let s = |n: usize| if n == 1 { "" } else { "s" };
-    talk.line(&format!(
-        "Up to {steps} step{} on {hosts} host{}.{opening} Rollback is automatic.",
-        s(steps),
-        s(hosts)
-    ));
+    talk.line(&format!("Up to {steps} step{} on {hosts} host{}.{opening} Rollback is automatic.", s(steps), s(hosts)));
     if args.lab.lab {
         return Ok(());
     }
@@ -229,9 +229,11 @@ fn freeze(store: &mut Store, mut night: Night) -> Result<RunRow, CommandError> {
 
 /// Starts the engine and attaches this terminal to it.
 fn engage(args: &Args, cx: &Context, mut store: Store, run: &RunRow, lab: Option<Lab>) -> Result<Exit, CommandError> {
-    let socket = launch::socket(cx, &run.id)?;
     let environment = lab.as_ref().map(|lab| lab.local.env.clone()).unwrap_or_default();
-    let engine = match launch::start(cx, &run.id, &store.run_dir(&run.id), &socket, &environment) {
+    let run_dir = store.run_dir(&run.id);
+    let started =
+        launch::socket(cx, &run.id).and_then(|socket| launch::start(cx, &run.id, &run_dir, &socket, &environment));
+    let engine = match started {
         Ok(engine) => engine,
         Err(e) => {
             // Without facts nothing was sent anywhere; a run that has some stays, for whoever looks into it.
@@ -246,8 +248,8 @@ fn engage(args: &Args, cx: &Context, mut store: Store, run: &RunRow, lab: Option
     if args.detach {
         return left(cx, run);
     }
-    let reporter = show::reporter(cx, &args.show, &store, run);
-    Watch::new(cx, store, run.clone(), reporter, Some(engine))?.follow(watch::interactive(cx))
+    let reporter = args.show.reporter(cx, &run_dir);
+    Watch::new(cx, store, run.clone(), reporter, Some(engine))?.follow(watch::answers(cx, &args.show))
 }
 
 fn left(cx: &Context, run: &RunRow) -> Result<Exit, CommandError> {
