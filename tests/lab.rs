@@ -209,7 +209,7 @@ fn commands_that_would_touch_this_machine_are_only_written_down() {
         let mut sh = Command::new("sh");
         let host = &lab.hosts["a"];
         sh.args(["-c", command]).env_clear().envs(&host.env).current_dir(&host.dir);
-        sh.env("RUNBOOK_STEP", "s").env("RUNBOOK_ATTEMPT", "r/s/a/undo/1").output().unwrap()
+        sh.env("RUNBOOK_STEP", "s").env("RUNBOOK_OUTCOME", "failed").output().unwrap()
     };
     for command in ["systemctl stop everything", "reboot", "shutdown -h now"] {
         assert!(run(command).status.success());

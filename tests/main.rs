@@ -10,6 +10,7 @@ mod architecture;
 mod check;
 mod driver;
 mod engine;
+mod graph;
 mod exec;
 mod harness;
 mod journal;

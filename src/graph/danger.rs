@@ -9,7 +9,7 @@ pub fn danger(text: &str) -> Option<&'static str> {
 
 /// The simple commands of a shell text as words without quotes: good enough to recognize, not to execute.
 fn commands(text: &str) -> impl Iterator<Item = Vec<&str>> {
-    text.split(|c| matches!(c, ';' | '|' | '&' | '\n' | '(' | ')' | '`')).map(|command| {
+    text.split([';', '|', '&', '\n', '(', ')', '`']).map(|command| {
         let words = command.split_whitespace().map(|w| w.trim_matches(|c| c == '"' || c == '\''));
         let wrapper = |w: &&str| {
             w.contains('=') && !w.starts_with('-')

@@ -29,12 +29,14 @@ pub struct Marks {
 pub fn text(graph: &Graph, marks: &Marks, width: usize) -> String {
     let reach = Reach::new(graph);
     let names = graph.step_ixs().map(|s| graph.step(s).id.len()).max().unwrap_or(0).clamp(4, 24);
+    let estimates = graph.step_ixs().map(|s| estimate(graph, s).len()).max().unwrap_or(0);
+    let columns = Columns { names, estimates, width };
     let mut out = title_line(&graph.plan().name, &marks.summary, width);
     for stage in stages(graph) {
         out.push('\n');
         for step in stage {
             let needs = reach.reduced_needs(graph, step);
-            write_row(&mut out, graph, marks, step, &needs, names, width);
+            write_row(&mut out, graph, marks, step, &needs, columns);
         }
     }
     let legend = [
@@ -57,15 +59,19 @@ fn title_line(title: &str, summary: &str, width: usize) -> String {
     }
 }
 
-fn write_row(
-    out: &mut String,
-    graph: &Graph,
-    marks: &Marks,
-    step: StepIx,
-    needs: &[(StepIx, bool)],
+#[derive(Debug, Clone, Copy)]
+struct Columns {
     names: usize,
+    estimates: usize,
+    /// Of the whole line.
     width: usize,
-) {
+}
+
+fn estimate(graph: &Graph, step: StepIx) -> String {
+    graph.step(step).estimate.map(|e| e.to_string()).unwrap_or_default()
+}
+
+fn write_row(out: &mut String, graph: &Graph, marks: &Marks, step: StepIx, needs: &[(StepIx, bool)], columns: Columns) {
     let author = graph.step(step);
     let mark = if marks.skipped.contains(&step) {
         '-'
@@ -76,23 +82,24 @@ fn write_row(
     } else {
         ' '
     };
-    let estimate = author.estimate.map(|e| e.to_string()).unwrap_or_default();
-    let head = format!("{:>3} {mark} {:<names$}  {estimate:<10} {:<14}", step.0 + 1, author.id, places(graph, step));
+    let Columns { names, estimates, width } = columns;
+    let estimate = estimate(graph, step);
+    let head =
+        format!("{:>3} {mark} {:<names$}  {estimate:<estimates$}  {:<14}", step.0 + 1, author.id, places(graph, step));
     let indent = head.chars().count() + 1;
     let mut line = head;
-    let mut first = true;
-    for (need, same_host) in needs {
+    for (i, (need, same_host)) in needs.iter().enumerate() {
+        let (first, last) = (i == 0, i + 1 == needs.len());
         let lead = if first { "after " } else { "" };
         let host = if *same_host { " (same host)" } else { "" };
         let word = format!("{lead}{}{host}", graph.step(*need).id);
         let comma = if first { "" } else { "," };
-        if !first && line.chars().count() + comma.len() + 1 + word.chars().count() > width {
+        if !first && line.chars().count() + comma.len() + 1 + word.chars().count() + usize::from(!last) > width {
             let _ = writeln!(out, "{line},");
             line = format!("{}{word}", " ".repeat(indent + 6));
         } else {
             let _ = write!(line, "{comma} {word}");
         }
-        first = false;
     }
     let _ = writeln!(out, "{}", line.trim_end());
 }
@@ -128,13 +135,8 @@ pub fn places(graph: &Graph, step: StepIx) -> String {
 /// Names as long as they are few and short.
 fn folded(hosts: &[String]) -> String {
     let all = hosts.join(" ");
-    if hosts.len() <= 4 && all.len() <= 14 {
-        all
-    } else if hosts.len() == 1 {
-        all
-    } else {
-        format!("{} hosts", hosts.len())
-    }
+    let short = hosts.len() == 1 || (hosts.len() <= 4 && all.len() <= 14);
+    if short { all } else { format!("{} hosts", hosts.len()) }
 }
 
 /// For Graphviz: `runbook graph PLAN --format dot | dot -Tsvg`.
@@ -249,27 +251,26 @@ mod tests {
         let expected = "\
 Call-centre release 2.4                               11 steps on 5 hosts, 4h02m
 
-  1 * bridge           5m         people
+  1 * bridge           5m        people
 
-  2 * stop-frontend    5m         fe1 fe2        after bridge
-  3   stop-backend     5m         be1 be2        after bridge
+  2 * stop-frontend    5m        fe1 fe2        after bridge
+  3   stop-backend     5m        be1 be2        after bridge
 
-  4 * backup-db        15m-20m    db1            after stop-frontend,
-                                                       stop-backend
-  5   deploy-backend   20m-30m    be1 be2        after stop-backend
+  4 * backup-db        15m-20m   db1            after stop-frontend,
+                                                      stop-backend
+  5   deploy-backend   20m-30m   be1 be2        after stop-backend
 
-  6 * db-scripts       30m-40m    db1            after backup-db
+  6 * db-scripts       30m-40m   db1            after backup-db
 
-  7 * sanity-backend   20m-25m    be1 be2        after deploy-backend,
-                                                       db-scripts
+  7 * sanity-backend   20m-25m   be1 be2        after deploy-backend, db-scripts
 
-  8 * deploy-frontend  20m-25m    fe1 fe2        after sanity-backend
+  8 * deploy-frontend  20m-25m   fe1 fe2        after sanity-backend
 
-  9 * sanity-frontend  25m-30m    fe1 fe2 +      after deploy-frontend
+  9 * sanity-frontend  25m-30m   fe1 fe2 +      after deploy-frontend
 
- 10 * landing-test     2h-2h40m   people         after sanity-frontend
+ 10 * landing-test     2h-2h40m  people         after sanity-frontend
 
- 11 ! announce         2m         here           after landing-test
+ 11 ! announce         2m        here           after landing-test
 
 * decides the end   ! no way back
 ";
@@ -287,7 +288,7 @@ Call-centre release 2.4                               11 steps on 5 hosts, 4h02m
         plan.name = "a\"] -> evil; \\".into();
         let graph = graph(plan);
         let marks = Marks { skipped: BTreeSet::from([StepIx(1)]), ..Marks::default() };
-        assert!(text(&graph, &marks, 80).contains("  2 - second  1m         103 hosts      after first (same host)\n"));
+        assert!(text(&graph, &marks, 80).contains("  2 - second  1m  103 hosts      after first (same host)\n"));
         assert_eq!(
             dot(&graph, &marks),
             "digraph \"a\\\"] -> evil; \\\\\" {\n  rankdir=LR;\n  node [fontname=\"Helvetica\", shape=box, style=rounded];\n  \

@@ -127,14 +127,14 @@ pub fn start(plan: &Plan, plan_dir: &Path, options: &LabOptions) -> Result<Lab, 
     let names = hosts::names(plan);
     let block = sshd::AddressBlock::find(names.len() + 1)?;
     (lab.hosts, lab.local) = hosts::make(plan, &names, &block, folder.as_ref(), &lab.dir)?;
-    if let Some(folder) = &folder {
-        hosts::set_up(&lab, folder)?;
-    }
-    hosts::forget_effects(&lab.dir)?;
     match sshd::start(plan, &lab, &block, options.without_ssh)? {
         Ok(config) => lab.ssh_config = Some(config),
         Err(why) => lab.note = Some(why),
     }
+    if let Some(folder) = &folder {
+        hosts::set_up(&lab, folder)?;
+    }
+    hosts::forget_effects(&lab.dir)?;
     lab.write_record()?;
     Ok(lab)
 }

@@ -30,13 +30,14 @@ const RECORD: &str = r#"#!/bin/sh
 # Stands for a command that would touch this machine: writes down what it was asked, and does nothing.
 direction=${RUNBOOK_DIRECTION:-}
 if [ -z "$direction" ]; then
-    case "/${RUNBOOK_ATTEMPT:-}/" in
-        */undo/*) direction=undo ;;
-        */undo-check/*) direction=undo-check ;;
-        */check/*) direction=check ;;
-        */do/*) direction=do ;;
-        *) direction=- ;;
-    esac
+    # Only the commands of a rollback are told an outcome.
+    if [ -n "${RUNBOOK_OUTCOME:-}" ]; then
+        direction=undo
+    elif [ -n "${RUNBOOK_STEP:-}" ]; then
+        direction=do
+    else
+        direction=-
+    fi
 fi
 printf '%s %s %s %s\n' "$LAB_HOST" "${RUNBOOK_STEP:--}" "$direction" "${0##*/} $*" >>"$LAB_DIR/effects.log"
 "#;

@@ -99,29 +99,50 @@ pub fn entries<'n, 'a>(
 }
 
 /// Reports a key that a record does not have, with the nearest one that it has, or our word for another tool's.
+/// Gives the key that was meant, where that is certain enough to say nothing more about its absence.
 pub fn unknown_key(
     key: &Spanned<impl AsRef<str>>,
     record: &str,
-    keys: &[&str],
+    keys: &'static [&'static str],
     at: &At<'_>,
     found: &mut Vec<Diagnostic>,
-) {
+) -> Option<&'static str> {
     let name = key.value.as_ref();
     let message = format!("unknown key {} in {}", Quoted(name), at.describe());
     let d = Diagnostic::error(codes::UNKNOWN_KEY, message);
-    found.push(if let Some(word) = words::translate(record, name) {
+    if let Some(word) = words::translate(record, name) {
         let d = d.at(key.span, word.says).help(word.help);
-        match word.rename {
+        found.push(match word.rename {
             Some(new) => d.fix(key.span, new),
             None => d,
-        }
-    } else if let Some(near) = words::nearest(name, keys.iter().copied()) {
-        d.at(key.span, format!("did you mean `{near}`?"))
-            .help(format!("keys here: {}", keys.join(", ")))
-            .fix(key.span, near)
-    } else {
-        d.at(key.span, "not a key of the plan language").help(format!("keys here: {}", keys.join(", ")))
+        });
+        return word.rename;
+    }
+    let near = words::nearest(name, keys.iter().copied());
+    let d = d.help(format!("keys here: {}", list(keys)));
+    found.push(match near {
+        Some(near) => d.at(key.span, format!("did you mean `{near}`?")).fix(key.span, near),
+        None => d.at(key.span, "not a key of the plan language"),
     });
+    keys.iter().copied().find(|k| Some(*k) == near)
+}
+
+/// Words with commas, in lines of about 100 characters.
+fn list(words: &[&str]) -> String {
+    let (mut text, mut width) = (String::new(), 11);
+    for (i, word) in words.iter().enumerate() {
+        let last = i + 1 == words.len();
+        if width + word.len() > 100 {
+            text.push('\n');
+            width = 0;
+        } else if i > 0 {
+            text.push(' ');
+        }
+        text.push_str(word);
+        text.push_str(if last { "" } else { "," });
+        width += word.len() + 2;
+    }
+    text
 }
 
 /// Declares a record: a struct whose fields are all `Option<Spanned<T>>`, its reader, and its schema.
@@ -174,7 +195,10 @@ macro_rules! record {
                                 record.broken.push(key_of!($field));
                             }
                         })+
-                        _ => $crate::plan::decode::unknown_key(&entry.key, stringify!($name), Self::KEYS, at, found),
+                        _ => {
+                            let name = stringify!($name);
+                            record.broken.extend($crate::plan::decode::unknown_key(&entry.key, name, Self::KEYS, at, found));
+                        }
                     }
                 }
                 Some(record)
@@ -360,6 +384,14 @@ impl<T> Default for Table<T> {
 
 impl<T: Decode + Label> Decode for Table<T> {
     fn decode(node: &Node<'_>, at: &At<'_>, found: &mut Vec<Diagnostic>) -> Option<Self> {
+        if let Kind::Seq(nodes) = &node.kind {
+            if nodes.is_empty() {
+                return Some(Self::default());
+            }
+            let d = wrong(node, at, "a mapping of names to values");
+            found.push(d.help("write each entry as `NAME: ...`, without a dash before it"));
+            return None;
+        }
         let entries = entries(node, at, "a mapping of names to values", found)?;
         let mut table = Self { rows: Vec::with_capacity(entries.len()), broken: Vec::new() };
         for entry in entries {

@@ -10,7 +10,7 @@ use super::model::{FileFacts, Plan, Value};
 use super::raw::RawPlan;
 use super::source::Source;
 use super::span::{Span, Spanned};
-use super::tree;
+use super::tree::{self, Kind, Node};
 
 /// A plan's text, read key by key.
 #[derive(Debug)]
@@ -97,6 +97,10 @@ impl<'s> Draft<'s> {
     pub fn read(source: &'s Source) -> Self {
         let mut found = Vec::new();
         let raw = match tree::parse(source.text(), &mut found) {
+            Ok(Some(root)) if is_something_else(&root) => {
+                found.push(not_a_plan());
+                None
+            }
             Ok(Some(root)) => RawPlan::decode(&root, &At::PLAN, &mut found),
             Ok(None) => {
                 found.push(empty_plan());
@@ -134,6 +138,18 @@ impl<'s> Draft<'s> {
         let plan = plan.filter(|_| !found.iter().any(Diagnostic::is_error));
         Checked { plan, diagnostics: found, places }
     }
+}
+
+/// Whether it is a mapping without a single key of a plan: an inventory, or another tool's file.
+fn is_something_else(root: &Node<'_>) -> bool {
+    let Kind::Map(entries) = &root.kind else { return false };
+    entries.len() > 1 && !entries.iter().any(|e| RawPlan::KEYS.contains(&&*e.key.value))
+}
+
+fn not_a_plan() -> Diagnostic {
+    Diagnostic::error(codes::EMPTY_PLAN, "this file is no plan: it has neither `runbook: 1` nor `steps`")
+        .at(Span::START, "something else")
+        .help("a plan begins with `runbook: 1`; `runbook new NAME.yaml` writes an example")
 }
 
 fn empty_plan() -> Diagnostic {

@@ -38,7 +38,9 @@ impl Decode for NeedText {
                     step = String::decode(&e.value, &At::key("step", at), found).map(|s| Spanned::new(s, e.value.span))
                 }
                 "same_host" => same_host = bool::decode(&e.value, &At::key("same_host", at), found)?,
-                _ => unknown_key(&e.key, "NeedText", &["step", "same_host"], at, found),
+                _ => {
+                    unknown_key(&e.key, "NeedText", &["step", "same_host"], at, found);
+                }
             }
         }
         if step.is_none() {
@@ -58,7 +60,7 @@ impl Decode for NeedText {
 
 /// Declares a type that is written as a record, or shorter as one value of it.
 macro_rules! short_form {
-    ($(#[doc = $doc:literal])* $name:ident($record:ident) = $field:ident: $short:ty) => {
+    ($(#[doc = $doc:literal])* $name:ident($record:ident) = $field:ident: $short:ty, $long:literal) => {
         $(#[doc = $doc])*
         #[derive(Debug, Clone)]
         pub struct $name(pub $record);
@@ -68,7 +70,13 @@ macro_rules! short_form {
                 if matches!(node.kind, Kind::Map(_)) {
                     return $record::decode(node, at, found).map(Self);
                 }
-                let value = <$short>::decode(node, at, found)?;
+                let before = found.len();
+                let Some(value) = <$short>::decode(node, at, found) else {
+                    if let [d] = &mut found[before..] {
+                        d.help.get_or_insert_with(|| concat!("or, longer: ", $long).into());
+                    }
+                    return None;
+                };
                 Some(Self($record { $field: Some(Spanned::new(value, node.span)), ..Default::default() }))
             }
 
@@ -81,27 +89,27 @@ macro_rules! short_form {
 
 short_form! {
     /// `2`, or `{times: 2, wait: 30s, backoff: fixed}`.
-    RetryText(RawRetry) = times: Whole<0, 20>
+    RetryText(RawRetry) = times: Whole<0, 20>, "retry: {times: 2, wait: 30s, backoff: exponential}"
 }
 short_form! {
     /// A command, or `{run, script, hosts, estimate, timeout, verify, retry}`.
-    UndoText(RawRollback) = run: String
+    UndoText(RawRollback) = run: String, "rollback: {run: COMMAND, estimate: 10m}"
 }
 short_form! {
     /// A command, or `{run, hosts, until, timeout}`.
-    Drainage(RawDrain) = run: String
+    Drainage(RawDrain) = run: String, "drain: {run: COMMAND, until: COMMAND, timeout: 5m}"
 }
 short_form! {
     /// An address, or `{url, expect, ...}`.
-    Request(RawHttp) = url: String
+    Request(RawHttp) = url: String, "http: {url: https://example.org/health, expect: 200}"
 }
 short_form! {
     /// A file, or `{run: COMMAND}`.
-    InventoryText(RawInventory) = file: String
+    InventoryText(RawInventory) = file: String, "inventory: {run: COMMAND}"
 }
 short_form! {
     /// A name, or `{name, phone, mail}`.
-    Contact(RawPerson) = name: String
+    Contact(RawPerson) = name: String, "dba: {name: Dev, phone: \"+1 555 0102\"}"
 }
 impl Label for Contact {}
 

@@ -200,7 +200,7 @@ impl<'a> Reader<'a, '_> {
             let (value, h) = self.node(event, span, depth + 1)?;
             height = height.max(h + 1);
             let Kind::Scalar { text, plain } = key.kind else {
-                return Err(key_is_not_text(key.span));
+                return Err(key_is_not_text(self.text, key.span));
             };
             if plain && text == "<<" {
                 merges.push(value);
@@ -313,12 +313,15 @@ fn too_deep(span: Span) -> Box<Diagnostic> {
     )
 }
 
-fn key_is_not_text(span: Span) -> Box<Diagnostic> {
-    Box::new(
-        Diagnostic::error(codes::SYNTAX, "a key must be plain text")
-            .at(span, "this is a list or a mapping")
-            .help("a value that begins with `{{` or `[` must be quoted: \"{{ VERSION }}\""),
-    )
+fn key_is_not_text(text: &str, span: Span) -> Box<Diagnostic> {
+    let braces = span.start > 0 && text.get(span.start - 1..).is_some_and(|t| t.starts_with("{{"));
+    Box::new(if braces {
+        Diagnostic::error(codes::SYNTAX, "a value that begins with `{{` must be quoted")
+            .at(Span::new(span.start - 1, span.end), "YAML takes this for a mapping")
+            .help("write it in quotes: \"{{ VERSION }}\"")
+    } else {
+        Diagnostic::error(codes::SYNTAX, "a key must be plain text").at(span, "this is a list or a mapping")
+    })
 }
 
 /// The offset of a tab among the blanks at the start of the line of `at`, or of the line before it.

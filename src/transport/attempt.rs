@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::channel::Channel;
+use super::files::Payload;
 use super::hosts::Inner;
 use super::request::{Mode, Request};
 use super::sink::{Lane, Sink};
@@ -33,7 +34,7 @@ const LONGEST_OUTPUTS: usize = 64 * 1024;
 
 /// What to do first.
 pub(super) enum Purpose {
-    Launch { request: Request, payload: Option<std::path::PathBuf> },
+    Launch { request: Request, payload: Option<Payload> },
     Ask,
     End,
 }
@@ -175,7 +176,7 @@ impl Follow<'_> {
     }
 
     /// One conversation: sends the request, takes what comes until the other side ends.
-    async fn talk(&mut self, channel: Channel, request: &Request, payload: Option<std::path::PathBuf>) -> Talk {
+    async fn talk(&mut self, channel: Channel, request: &Request, payload: Option<Payload>) -> Talk {
         let Channel { stdin, mut stdout, mut stderr, end } = channel;
         let (ask, asks) = mpsc::unbounded_channel();
         let writer = tokio::spawn(write_all(stdin, request.bytes(), payload, asks));
@@ -300,17 +301,16 @@ fn silence(noise: &[u8]) -> String {
 async fn write_all(
     mut stdin: Box<dyn tokio::io::AsyncWrite + Send + Unpin>,
     request: Vec<u8>,
-    payload: Option<std::path::PathBuf>,
+    payload: Option<Payload>,
     mut asks: mpsc::UnboundedReceiver<&'static str>,
 ) {
     if stdin.write_all(&request).await.is_err() {
         return;
     }
-    if let Some(path) = payload {
-        let Ok(mut file) = tokio::fs::File::open(path).await else { return };
-        if tokio::io::copy(&mut file, &mut stdin).await.is_err() {
-            return;
-        }
+    if let Some(payload) = payload
+        && payload.copy_to(&mut stdin).await.is_err()
+    {
+        return;
     }
     if stdin.flush().await.is_err() {
         return;

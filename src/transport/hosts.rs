@@ -14,9 +14,8 @@ use super::attempt::{self, Purpose, Target};
 use super::channel::Channel;
 use super::links::Links;
 use super::mask::Masks;
-use super::quote::quote;
-use super::request::{Request, Start, Terms, exports, local_arguments, remote_command};
-use super::{Event, Report, Reports, Survey, SurveyRequest, Transport, secrets};
+use super::request::{Request, Terms, exports, local_arguments, remote_command};
+use super::{Event, Report, Reports, Survey, SurveyRequest, Transport, errands, http, secrets, work};
 use crate::graph::ids::AttemptId;
 use crate::graph::job::{Job, Site, Work};
 use crate::graph::outcome::{Evidence, Outcome};
@@ -36,6 +35,8 @@ pub struct Config {
     pub ssh_config: Option<PathBuf>,
     /// Connects at the same time, over all hosts.
     pub connect_at_once: usize,
+    /// A silent connection is asked for a sign of life this often (whole seconds), and given up after so many in vain.
+    pub keepalive: (Duration, u32),
     /// Receives `STEP/HOST.log`.
     pub logs: PathBuf,
     /// Directory of the attempt records on hosts; `${RUNBOOK_HOME:-$HOME/.runbook}` there where there is none.
@@ -62,6 +63,7 @@ impl Config {
             plan_dir,
             ssh_config: None,
             connect_at_once: 32,
+            keepalive: (Duration::from_secs(5), 3),
             logs,
             remote_dir: None,
             local_dir: None,
@@ -84,7 +86,7 @@ pub struct Hosts {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub config: Config,
-    links: Links,
+    pub links: Links,
     masks: OnceCell<Masks>,
 }
 
@@ -94,8 +96,27 @@ impl Hosts {
     /// # Errors
     /// An address that cannot be given to ssh, or no private directory for its control sockets.
     pub fn new(config: Config) -> std::io::Result<Self> {
-        let links = Links::new(&config.hosts, config.ssh_config.as_deref(), config.connect_at_once)?;
+        let links = Links::new(&config)?;
         Ok(Self { inner: Arc::new(Inner { config, links, masks: OnceCell::new() }), followers: Arc::default() })
+    }
+
+    /// Takes the lock of the plan `stem` for this run on every site, all at once. `holder` says who holds it, in words
+    /// that another run's people will read. A lock that this run has already is taken again.
+    ///
+    /// One answer per site; the error says who holds the lock, or why the site cannot be asked.
+    pub async fn lock(&self, sites: Vec<Site>, stem: &str, holder: &str) -> Vec<(Site, Result<(), String>)> {
+        errands::everywhere(&self.inner, sites, "lock", &[("plan", stem), ("holder", holder)]).await
+    }
+
+    /// Gives the locks of this run back. Another run's lock stays and is an error.
+    pub async fn unlock(&self, sites: Vec<Site>, stem: &str) -> Vec<(Site, Result<(), String>)> {
+        errands::everywhere(&self.inner, sites, "unlock", &[("plan", stem)]).await
+    }
+
+    /// Removes the records of this run, and with them what an undo would need. Refused where something of the run has
+    /// not ended.
+    pub async fn forget(&self, sites: Vec<Site>) -> Vec<(Site, Result<(), String>)> {
+        errands::everywhere(&self.inner, sites, "forget", &[]).await
     }
 
     fn follow(&self, work: impl Future<Output = ()> + Send + 'static) {
@@ -125,8 +146,9 @@ impl Transport for Hosts {
         self.follow(async move { attempt::run(&inner, &target, Purpose::End, &reports).await });
     }
 
-    fn survey(&self, _sites: Vec<SurveyRequest>) -> JoinHandle<Vec<Survey>> {
-        tokio::spawn(async { Vec::new() })
+    fn survey(&self, sites: Vec<SurveyRequest>) -> JoinHandle<Vec<Survey>> {
+        let inner = self.inner.clone();
+        tokio::spawn(async move { errands::survey(&inner, sites).await })
     }
 
     fn close(&self) -> JoinHandle<()> {
@@ -180,6 +202,12 @@ impl Inner {
 
     async fn launch(&self, job: Job, reports: Reports) {
         let target = Target { site: job.site.clone(), attempt: job.attempt.clone(), outputs: job.outputs.clone() };
+        if let Work::Http(check) = &job.work {
+            let _ = reports.send(Report { attempt: target.attempt.clone(), what: Event::Launched });
+            let (outcome, evidence) = http::check(&job, check, &self.masks().await).await;
+            let _ = reports.send(Report { attempt: target.attempt, what: Event::Ended { outcome, evidence } });
+            return;
+        }
         match self.prepare(&job).await {
             Ok(purpose) => attempt::run(self, &target, purpose, &reports).await,
             Err(why) => {
@@ -192,18 +220,8 @@ impl Inner {
     /// Resolves and reads everything that the attempt needs from this machine. Nothing is sent.
     async fn prepare(&self, job: &Job) -> Result<Purpose, String> {
         let environment = self.environment(job).await?;
-        let shell: Vec<String> = job.shell.as_deref().unwrap_or("sh -eu").split_whitespace().map(quote).collect();
-        let start = match &job.work {
-            Work::Shell(text) => Start {
-                script: text.clone(),
-                command: format!("exec setsid {} \"$d/cmd\"", shell.join(" ")),
-                environment,
-                payload: 0,
-                payload_sha256: String::new(),
-            },
-            _ => return Err("this kind of work cannot be executed yet".into()),
-        };
-        Ok(Purpose::Launch { request: Request::launch(&self.terms(&job.site), job, &start), payload: None })
+        let (start, payload) = work::start(job, environment, &self.config.plan_dir).await?;
+        Ok(Purpose::Launch { request: Request::launch(&self.terms(&job.site), job, &start), payload })
     }
 
     async fn environment(&self, job: &Job) -> Result<SecretString, String> {

@@ -15,6 +15,7 @@ use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder, Stdio};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use super::channel::Channel;
+use super::hosts::Config;
 use super::jitter;
 use crate::plan::model::{Host, HostName};
 
@@ -56,10 +57,13 @@ impl Links {
     ///
     /// # Errors
     /// A host whose address cannot be an ssh option, or no short private directory for the control sockets.
-    pub(super) fn new(hosts: &IndexMap<HostName, Host>, ssh_config: Option<&Path>, at_once: usize) -> io::Result<Self> {
+    pub(super) fn new(settings: &Config) -> io::Result<Self> {
         let directory = short_directory()?;
         let config = directory.path().join("config");
-        std::fs::write(&config, config_text(hosts, ssh_config)?)?;
+        let (every, times) = settings.keepalive;
+        let keepalive = format!("ServerAliveInterval {}\nServerAliveCountMax {times}\n", every.as_secs());
+        let text = config_text(&settings.hosts, settings.ssh_config.as_deref())?;
+        std::fs::write(&config, keepalive + &text)?;
         let mut builder = SessionBuilder::default();
         builder
             .known_hosts_check(KnownHosts::Strict)
@@ -67,8 +71,13 @@ impl Links {
             .control_directory(directory.path())
             .control_persist(NonZeroUsize::new(IDLE_SECONDS).map_or(ControlPersist::Forever, ControlPersist::IdleFor))
             .connect_timeout(CONNECT_TIMEOUT);
-        let hosts = hosts.keys().map(|name| (name.clone(), HostLinks::default())).collect();
-        Ok(Self { builder, hosts, connects: Arc::new(Semaphore::new(at_once.max(1))), _directory: directory })
+        let hosts = settings.hosts.keys().map(|name| (name.clone(), HostLinks::default())).collect();
+        Ok(Self {
+            builder,
+            hosts,
+            connects: Arc::new(Semaphore::new(settings.connect_at_once.max(1))),
+            _directory: directory,
+        })
     }
 
     /// Starts `command` on the host, connecting when needed.
@@ -95,6 +104,19 @@ impl Links {
                 link.dead.store(true, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Starts `command` on a connection of its own. It ends with the connection that is given back.
+    ///
+    /// # Errors
+    /// Why it cannot be done, in plain words.
+    pub(super) async fn open_apart(&self, host: &str, command: &str) -> Result<(Channel, Arc<Session>), String> {
+        let session = Arc::new(self.connect(host).await?);
+        let slots = Arc::new(Semaphore::new(1));
+        let slot = slots.clone().acquire_owned().await.map_err(|_| "closed".to_owned())?;
+        let link = Link { session: session.clone(), slots, dead: AtomicBool::new(false) };
+        let child = spawn(&link, command).await.map_err(|e| in_plain_words(&chain(&e)))?;
+        Ok((Channel::remote(child, slot), session))
     }
 
     /// A live connection with a free slot. Connects of one host wait for one another, so that a burst of actions on a
@@ -186,7 +208,7 @@ fn config_text(hosts: &IndexMap<HostName, Host>, ssh_config: Option<&Path>) -> i
     let mut text = String::from(
         "ForwardAgent no\nForwardX11 no\nForwardX11Trusted no\nTunnel no\nClearAllForwardings yes\nPermitLocalCommand no\n\
          RequestTTY no\nRemoteCommand none\nCompression no\nBatchMode yes\nStrictHostKeyChecking yes\nUpdateHostKeys no\n\
-         ServerAliveInterval 5\nServerAliveCountMax 3\nTCPKeepAlive yes\nControlMaster auto\n",
+         TCPKeepAlive yes\nControlMaster auto\n",
     );
     for (name, host) in hosts {
         let options = [

@@ -5,7 +5,10 @@
 
 mod attempt;
 mod channel;
+mod errands;
+mod files;
 mod hosts;
+mod http;
 mod links;
 pub mod mask;
 pub mod quote;
@@ -13,6 +16,7 @@ mod request;
 mod secrets;
 mod sink;
 pub mod wire;
+mod work;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;

@@ -66,11 +66,22 @@ impl Request {
         let mut text = common(Mode::Launch, terms, &job.attempt);
         let timeout = job.timeout.map(seconds).unwrap_or_default();
         let _ = writeln!(text, "timeout={timeout} payload={}", start.payload);
-        let _ = writeln!(text, "dir={}", quote(job.dir.as_deref().unwrap_or("")));
+        let _ = writeln!(text, "as={}", quote(&start.sudo));
+        let _ = writeln!(text, "dir={}", quote(&start.dir));
         let _ = writeln!(text, "script={}", quote(&start.script));
         let _ = writeln!(text, "command={}", quote(&start.command));
         let _ = writeln!(text, "payload_sha256={}", quote(&start.payload_sha256));
         let _ = writeln!(text, "environment={}", quote(start.environment.expose_secret()));
+        Self::sealed(text)
+    }
+
+    /// Asks the machine itself: `mode` of the runner with these values.
+    pub(super) fn errand(mode: &str, terms: &Terms, values: &[(&str, &str)]) -> Self {
+        let mut text = format!("mode={mode} run={} action=. try=.\n", quote(&terms.run));
+        let _ = writeln!(text, "home={} epoch={}", quote(terms.home.as_deref().unwrap_or("")), terms.epoch);
+        for (name, value) in values {
+            let _ = writeln!(text, "{name}={}", quote(value));
+        }
         Self::sealed(text)
     }
 
@@ -99,6 +110,10 @@ pub(super) struct Start {
     pub command: String,
     /// `export` lines.
     pub environment: SecretString,
+    /// Options of `sudo` for a command that is another user's.
+    pub sudo: String,
+    /// Entered before `command`.
+    pub dir: String,
     /// Bytes that follow the request, and their checksum.
     pub payload: u64,
     pub payload_sha256: String,

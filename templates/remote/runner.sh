@@ -159,31 +159,56 @@ members() {
 
 # Ends the command's processes: TERM, grace, KILL; then looks three times more. What is left is named in $left.
 sweep() {
-  leader= left=
+  leader=
   if whole "$d/pid"; then
     set -- $line
     # A process of that pid with another start is a stranger, and so are its group and session.
     if [ "$1" != void ] && { ! born "$1" || [ "$start" = "$2" ]; }; then leader=$1; fi
   fi
+  if [ -e "$d/as" ]; then
+    # The command belongs to somebody else, who alone can end it.
+    read -r as <"$d/as"
+    left=$(printf '%s\n' "$N" "mode=sweep_for_owner grace=$grace cookie='$cookie' leader=$leader" "end $N" |
+      sudo $as sh -c "$R" 2>/dev/null)
+    case $left in
+      none) left= ;;
+      '') left=' (sudo refused to look)' ;;
+    esac
+  else
+    end_members
+  fi
+}
+
+sweep_for_owner() {
+  end_members
+  echo "${left:-none}"
+}
+
+end_members() {
+  left=
   uptime
   until=$((${up%.*} + grace))
-  with=TERM quiet=0 told=
+  with=TERM quiet=0 warned=
   while [ "$quiet" -lt 3 ]; do
     if members; then
       quiet=0
       uptime
       [ "$with" != KILL ] || [ "${up%.*}" -lt $((until + 5)) ] || break
       [ "${up%.*}" -lt "$until" ] || with=KILL
-      case $with in KILL) kill -KILL $found ;; *) for id in $found; do
-        case $told in *" $id "*) ;; *) kill -TERM "$id"; told="$told $id " ;; esac
-      done ;; esac 2>/dev/null
+      if [ "$with" = KILL ]; then
+        kill -KILL $found
+      else
+        for id in $found; do
+          case $warned in *" $id "*) ;; *) kill -TERM "$id"; warned="$warned $id " ;; esac
+        done
+      fi 2>/dev/null
       nap 0.05
     else
       quiet=$((quiet + 1))
       [ "$quiet" = 3 ] || nap 0.3
     fi
   done
-  [ "$quiet" = 3 ] && return
+  [ "$quiet" != 3 ] || return 0
   for id in $found; do { read -r name <"/proc/$id/comm"; } 2>/dev/null && left="$left $id($name)"; done
 }
 
@@ -239,6 +264,13 @@ listen() {
   ear=$!
 }
 
+# Takes the file that follows the request.
+receive() {
+  head -c "$payload" <&6 >"$d/payload" || return 1
+  x=$({ sha256sum || shasum -a 256 || openssl dgst -sha256 -r; } <"$d/payload" 2>/dev/null)
+  case $x in "$payload_sha256"*) ;; *) return 1 ;; esac
+}
+
 launch() {
   open_home
   command -v setsid >/dev/null || refuse "the host has no setsid"
@@ -249,6 +281,12 @@ launch() {
   : >"$d/out"; : >"$d/err"
   if ! fence; then first "$d/pid" void; refuse "the run has a later owner"; fi
   if ! printf '%s' "$script" >"$d/cmd"; then first "$d/pid" void; refuse "cannot write to $d"; fi
+  [ -z "$as" ] || echo "$as" >"$d/as"
+  if [ "$payload" != 0 ] && ! receive; then
+    first "$d/pid" void
+    first "$d/rc" never
+    refuse "the file did not arrive whole"
+  fi
   say launched
   mine=$start go= gone= told=
   trap 'go=1' USR1
@@ -375,6 +413,76 @@ end_it() {
   ends=1
   whole "$d/rc" || (exec </dev/null >/dev/null 2>&1 6<&-; finish cancel) &
   follow
+}
+
+# What this machine says of itself. Reads only; $users are names with `-` for root, $probe the pid and start of a process
+# that was left behind by an ended connection.
+survey() {
+  say clock "$(date +%s.%N 2>/dev/null)"
+  h=${home:-${RUNBOOK_HOME:-$HOME/.runbook}}
+  at=$h
+  while [ ! -e "$at" ] && [ -n "$at" ]; do at=${at%/*}; done
+  say free "$(df -Pk "${at:-/}" 2>/dev/null | { read -r x; read -r x x x free x; echo "$free"; })"
+  [ -w "${at:-/}" ] || say missing "write access to ${at:-/}"
+  for x in setsid mkdir dd mv cp rm cat head tail sleep wc grep date df chmod; do command -v "$x" >/dev/null || say missing "$x"; done
+  command -v sha256sum >/dev/null || command -v shasum >/dev/null || command -v openssl >/dev/null || say missing sha256sum
+  [ -r /proc/self/stat ] && [ -r /proc/sys/kernel/random/boot_id ] || say missing /proc
+  for x in $users; do
+    as=
+    [ "$x" = - ] || as="-u $x"
+    sudo -n $as true </dev/null >/dev/null 2>&1 || say refused "$x"
+  done
+  set +f
+  for x in "$h"/locks/*; do
+    whole "$x" || continue
+    case $line in "$run "*) ;; *) say locked "${x##*/}: ${line#* }" ;; esac
+  done
+  set -f
+  set -- $probe
+  [ -n "$probe" ] && ! alive "$1" "$2" || say survives
+  say surveyed
+}
+
+# Leaves a process behind, for `survey` to look for.
+leave() {
+  setsid sleep 20 </dev/null >/dev/null 2>&1 6<&- &
+  born $!
+  say left "$! $start"
+}
+
+# Takes the lock of a plan on this machine for the run. $holder says who holds it, in words.
+lock() {
+  open_home
+  [ -d "$h/locks" ] || mkdir -m 700 "$h/locks" 2>/dev/null || [ -d "$h/locks" ] || refuse "cannot create $h/locks"
+  if ! first "$h/locks/$plan" "$run $holder"; then
+    whole "$h/locks/$plan" || refuse "the lock $h/locks/$plan cannot be read"
+    case $line in "$run "*) ;; *) refuse "${line#* }" ;; esac
+  fi
+  say locked
+}
+
+# Gives the lock back; one that is another run's stays.
+unlock() {
+  h=${home:-${RUNBOOK_HOME:-$HOME/.runbook}}
+  if whole "$h/locks/$plan"; then
+    case $line in "$run "*) rm -f "$h/locks/$plan" ;; *) refuse "${line#* }" ;; esac
+  fi
+  say unlocked
+}
+
+# Removes the run's records, unless something of it may still be running.
+forget() {
+  h=${home:-${RUNBOOK_HOME:-$HOME/.runbook}}
+  r=$h/runs/$run
+  set +f
+  for x in "$r"/*/*; do [ ! -d "$x" ] || whole "$x/rc" || refuse "$x has not ended"; done
+  for x in "$r"/*/*/previous_at; do
+    { IFS= read -r old <"$x"; } 2>/dev/null || continue
+    case $old in */.*.runbook-old.*) rm -rf "$old" ;; esac
+  done
+  set -f
+  rm -rf "$r"
+  say forgotten
 }
 
 tails= shown= from_out=${from_out:-0} from_err=${from_err:-0} detached= ends= patience=100

@@ -108,8 +108,8 @@ fn write_configs(dir: &Path, port: u16, options: &Options) {
     let key = std::fs::read_to_string(dir.join("host.pub")).unwrap();
     for n in 1..=options.hosts {
         let _ = writeln!(sshd, "ListenAddress 127.0.0.{n}");
-        let _ = writeln!(ssh, "Host h{n}\n  HostName 127.0.0.{n}");
-        let _ = writeln!(known, "[127.0.0.{n}]:{client_port} {}", key.trim());
+        let _ = writeln!(ssh, "Host h{n}\n  HostName 127.0.0.{n}\n  HostKeyAlias h{n}");
+        let _ = writeln!(known, "h{n},[127.0.0.{n}]:{client_port} {}", key.trim());
     }
     sshd.push_str(&options.sshd);
     if let Some(shell) = &options.shell {

@@ -2,4 +2,6 @@
 
 mod basics;
 mod bed;
+mod faults;
+mod files;
 mod records;

@@ -142,7 +142,7 @@ impl Checker<'_> {
 
     fn bad_clock(&mut self, text: &Spanned<String>, why: &'static str) {
         let message = format!("{} {why}", Quoted(&text.value));
-        let d = Diagnostic::error(codes::CLOCK, message).at(text.span, why);
+        let d = Diagnostic::error(codes::CLOCK, message).at(text.span, "");
         self.found.push(d.help("write \"2026-11-28 01:30\""));
     }
 

@@ -202,6 +202,9 @@ impl Checker<'_> {
         let mut seen: BTreeMap<(String, u16), &Spanned<String>> = BTreeMap::new();
         for (name, raw) in &groups.value.hosts {
             let Some(address) = machines.hosts.get(&name.value).and_then(|h| h.address.clone()) else { continue };
+            if raw.broken.contains(&"port") {
+                continue;
+            }
             let port = raw.port.as_ref().map_or(22, |p| u16::try_from(p.value.0).unwrap_or(22));
             if let Some(first) = seen.insert((address.clone(), port), name).filter(|first| first.value != name.value) {
                 let message = format!(

@@ -1,5 +1,7 @@
 //! Which keys fit which verb, and what `defaults` adds to a step. Knows no values.
 
+use std::borrow::Cow;
+
 use super::Checker;
 use crate::plan::codes;
 use crate::plan::diagnostic::{Diagnostic, Quoted};
@@ -57,9 +59,9 @@ impl Checker<'_> {
     }
 
     /// The step with what `defaults` adds to it, where that fits.
-    pub fn with_defaults(&self, written: &RawStep, verb: &str) -> RawStep {
+    pub fn with_defaults<'r>(&self, written: &'r RawStep, verb: &str) -> Cow<'r, RawStep> {
+        let Some(defaults) = self.raw.defaults.as_ref().map(|d| &*d.value) else { return Cow::Borrowed(written) };
         let mut raw = written.clone();
-        let Some(defaults) = self.raw.defaults.as_ref().map(|d| &*d.value) else { return raw };
         let runs = !matches!(verb, "gate" | "http")
             && !(verb == "wait" && !written.wait.as_ref().is_some_and(|w| w.value.until.is_some()));
         let changes = matches!(verb, "run" | "script" | "copy" | "template");
@@ -80,6 +82,6 @@ impl Checker<'_> {
         adopt!(hold where matches!(verb, "test" | "http"));
         adopt!(read_only where matches!(verb, "run" | "script") && !super::undo::says_how(written));
         adopt!(who, checklist, call_ahead, answer_by, not_author, quorum where written.has("gate"));
-        raw
+        Cow::Owned(raw)
     }
 }

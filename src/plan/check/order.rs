@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Checker;
 use crate::plan::codes;
 use crate::plan::diagnostic::{Diagnostic, Quoted};
-use crate::plan::model::{Need, Place, Plan, StepId, Undo};
+use crate::plan::model::{Need, Place, Plan, Step, StepId, Undo};
 use crate::plan::span::{Span, Spanned};
 use crate::plan::words;
 
@@ -82,11 +82,9 @@ impl Checker<'_> {
                 }
             }
         }
-        let known: BTreeSet<StepId> = plan.steps.keys().cloned().collect();
-        for step in plan.steps.values_mut() {
-            let mut seen = BTreeSet::new();
-            let own = step.id.clone();
-            step.needs.retain(|n| n.step != own && known.contains(&n.step) && seen.insert(n.step.clone()));
+        let legal: Vec<Vec<Need>> = plan.steps.values().map(|step| legal_needs(plan, step)).collect();
+        for (step, needs) in plan.steps.values_mut().zip(legal) {
+            step.needs = needs;
         }
     }
 
@@ -187,6 +185,18 @@ impl Checker<'_> {
         }
         false
     }
+}
+
+/// The needs that name other steps of the plan, each once.
+fn legal_needs(plan: &Plan, step: &Step) -> Vec<Need> {
+    let mut legal: Vec<Need> = Vec::with_capacity(step.needs.len());
+    let mut seen = BTreeSet::new();
+    for need in &step.needs {
+        if need.step != step.id && plan.steps.contains_key(&need.step) && seen.insert(need.step.as_str()) {
+            legal.push(need.clone());
+        }
+    }
+    legal
 }
 
 /// Without any `needs` a plan is a list: each step waits for the one before.

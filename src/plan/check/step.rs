@@ -30,7 +30,7 @@ impl Checker<'_> {
     pub fn step(&mut self, (name, written): Row<'_>, plan: &Plan) -> Option<Step> {
         let verb = self.verb_key(name, written)?;
         self.misplaced(name, written, verb);
-        let raw = &self.with_defaults(written, verb);
+        let raw = &*self.with_defaults(written, verb);
         let action = self.verb(name, raw, verb, plan);
         let gate = raw.gate.as_ref().and_then(|question| self.gate(question, raw, plan));
         let place = self.step_place(name, raw, verb);
@@ -99,7 +99,13 @@ impl Checker<'_> {
             [] => {
                 let d = Diagnostic::error(codes::VERB, format!("step {} does nothing", Quoted(&name.value)))
                     .at(name.span, "has no verb");
-                self.found.push(d.help(format!("write one of {}", VERBS.join(", "))));
+                let command = raw.shell.as_ref().filter(|s| s.value.contains(' '));
+                self.found.push(match command {
+                    Some(shell) => d
+                        .label(shell.span, "names the program that reads the commands")
+                        .help("write the command with `run`"),
+                    None => d.help(format!("write one of {}", VERBS.join(", "))),
+                });
                 None
             }
             [first, second, ..] => {
@@ -230,7 +236,7 @@ impl Checker<'_> {
     ) -> Option<SignedDuration> {
         if let Some(timeout) = &raw.timeout {
             self.limit(timeout.value.0, "timeout", timeout.span, plan);
-            if let Some(e) = estimate.filter(|e| timeout.value.0 < e.worst) {
+            if let Some(e) = estimate.filter(|e| timeout.value.0 < e.worst && !timeout.value.0.is_zero()) {
                 let message = format!(
                     "the timeout of {} is shorter than the worst estimate of {}",
                     Short(timeout.value.0),

@@ -1,2 +1,0 @@
--- changes
-alter table calls add column billing text;
