@@ -16,5 +16,6 @@ mod harness;
 mod journal;
 mod lab;
 mod licences;
+mod scenarios;
 mod screens;
 mod transport;
