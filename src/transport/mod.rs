@@ -3,8 +3,25 @@
 //! Outcomes come from an attempt record on the host, never from the exit status of ssh. A lost connection changes the
 //! view, not the attempt: the worker reconnects with back-off and follows from the byte where it stopped.
 
+mod attempt;
+mod channel;
+mod errands;
+mod files;
+mod hosts;
+mod http;
+mod links;
+pub mod mask;
+pub mod quote;
+mod request;
+mod secrets;
+mod sink;
+pub mod wire;
+mod work;
+
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
+pub use hosts::{Config, Hosts};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::graph::ids::AttemptId;
@@ -92,4 +109,14 @@ pub struct SiteState {
     pub detached_survives: bool,
     /// Tools that the runner needs and the host lacks.
     pub missing_tools: Vec<String>,
+}
+
+/// Unpredictable enough for names and jitter; not for keys.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// Between half of the duration and all of it.
+fn jitter(full: Duration) -> Duration {
+    full / 2 + full.mul_f64((random() % 1000) as f64 / 2000.0)
 }

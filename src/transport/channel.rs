@@ -1,0 +1,63 @@
+//! A started process with its three streams, here or on a host. Knows nothing of what it does.
+
+use std::io;
+use std::sync::Arc;
+
+use openssh::{Child, Session};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Dropping a channel ends no process: what runs on the other side is detached from it.
+pub(super) struct Channel {
+    pub stdin: Box<dyn AsyncWrite + Send + Unpin>,
+    pub stdout: Box<dyn AsyncRead + Send + Unpin>,
+    pub stderr: Box<dyn AsyncRead + Send + Unpin>,
+    pub end: End,
+}
+
+pub(super) enum End {
+    Remote(Child<Arc<Session>>, OwnedSemaphorePermit),
+    Local(tokio::process::Child),
+}
+
+impl Channel {
+    pub(super) fn remote(mut child: Child<Arc<Session>>, slot: OwnedSemaphorePermit) -> Self {
+        Self {
+            stdin: child.stdin().take().map_or_else(|| Box::new(tokio::io::sink()) as _, |s| Box::new(s) as _),
+            stdout: child.stdout().take().map_or_else(|| Box::new(tokio::io::empty()) as _, |s| Box::new(s) as _),
+            stderr: child.stderr().take().map_or_else(|| Box::new(tokio::io::empty()) as _, |s| Box::new(s) as _),
+            end: End::Remote(child, slot),
+        }
+    }
+
+    /// Starts a shell on this machine, in a process group of its own, so that signals meant for us do not reach it.
+    ///
+    /// # Errors
+    /// The process could not be started.
+    pub(super) fn local(arguments: &[&str]) -> io::Result<Self> {
+        let mut child = tokio::process::Command::new("sh")
+            .args(arguments)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .process_group(0)
+            .spawn()?;
+        let missing = || io::Error::other("a pipe is missing");
+        Ok(Self {
+            stdin: Box::new(child.stdin.take().ok_or_else(missing)?),
+            stdout: Box::new(child.stdout.take().ok_or_else(missing)?),
+            stderr: Box::new(child.stderr.take().ok_or_else(missing)?),
+            end: End::Local(child),
+        })
+    }
+}
+
+impl End {
+    /// Whether the process ended by itself, as opposed to a connection that was lost. Not about success.
+    pub(super) async fn ended_by_itself(self) -> bool {
+        match self {
+            Self::Remote(child, _slot) => child.wait().await.is_ok(),
+            Self::Local(mut child) => child.wait().await.is_ok(),
+        }
+    }
+}

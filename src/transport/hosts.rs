@@ -1,0 +1,235 @@
+//! The transport over ssh, and the same contract on this machine. Knows how to reach a site; what an attempt is, the
+//! modules beside it know.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::OnceCell;
+use tokio::task::{AbortHandle, JoinHandle};
+
+use super::attempt::{self, Purpose, Target};
+use super::channel::Channel;
+use super::links::Links;
+use super::mask::Masks;
+use super::request::{Request, Terms, exports, local_arguments, remote_command};
+use super::{Event, Report, Reports, Survey, SurveyRequest, Transport, errands, http, secrets, work};
+use crate::graph::ids::AttemptId;
+use crate::graph::job::{Job, Site, Work};
+use crate::graph::outcome::{Evidence, Outcome};
+use crate::plan::model::{Host, HostName, SecretRef};
+
+/// How a run reaches its hosts.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Name of the run; part of every attempt's id.
+    pub run: String,
+    /// Hosts refuse requests of owners with a lower epoch than they have seen.
+    pub epoch: u64,
+    pub hosts: IndexMap<HostName, Host>,
+    /// Files of `script` and `copy` are named relative to this.
+    pub plan_dir: PathBuf,
+    /// Instead of the user's own ssh configuration.
+    pub ssh_config: Option<PathBuf>,
+    /// Connects at the same time, over all hosts.
+    pub connect_at_once: usize,
+    /// A silent connection is asked for a sign of life this often (whole seconds), and given up after so many in vain.
+    pub keepalive: (Duration, u32),
+    /// Receives `STEP/HOST.log`.
+    pub logs: PathBuf,
+    /// Directory of the attempt records on hosts; `${RUNBOOK_HOME:-$HOME/.runbook}` there where there is none.
+    pub remote_dir: Option<String>,
+    /// The same on this machine.
+    pub local_dir: Option<PathBuf>,
+    /// Between TERM and KILL; whole seconds count.
+    pub kill_grace: Duration,
+    /// Bytes kept of the beginning and of the end of each output stream, about.
+    pub keep_head: u64,
+    pub keep_tail: u64,
+    /// Every secret that the plan names: their values are hidden in all output, also after a resume.
+    pub secrets: Vec<SecretRef>,
+}
+
+impl Config {
+    /// The usual settings.
+    #[must_use]
+    pub fn new(run: &str, epoch: u64, hosts: IndexMap<HostName, Host>, plan_dir: PathBuf, logs: PathBuf) -> Self {
+        Self {
+            run: run.to_owned(),
+            epoch,
+            hosts,
+            plan_dir,
+            ssh_config: None,
+            connect_at_once: 32,
+            keepalive: (Duration::from_secs(5), 3),
+            logs,
+            remote_dir: None,
+            local_dir: None,
+            kill_grace: Duration::from_secs(10),
+            keep_head: 1 << 20,
+            keep_tail: 9 << 20,
+            secrets: Vec::new(),
+        }
+    }
+}
+
+/// Executes attempts on hosts and on this machine. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Hosts {
+    inner: Arc<Inner>,
+    /// What is being followed, so that closing can stop it.
+    followers: Arc<Mutex<Vec<AbortHandle>>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub config: Config,
+    pub links: Links,
+    masks: OnceCell<Masks>,
+}
+
+impl Hosts {
+    /// Prepares; connects to nothing. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// An address that cannot be given to ssh, or no private directory for its control sockets.
+    pub fn new(config: Config) -> std::io::Result<Self> {
+        let links = Links::new(&config)?;
+        Ok(Self { inner: Arc::new(Inner { config, links, masks: OnceCell::new() }), followers: Arc::default() })
+    }
+
+    /// Takes the lock of the plan `stem` for this run on every site, all at once. `holder` says who holds it, in words
+    /// that another run's people will read. A lock that this run has already is taken again.
+    ///
+    /// One answer per site; the error says who holds the lock, or why the site cannot be asked.
+    pub async fn lock(&self, sites: Vec<Site>, stem: &str, holder: &str) -> Vec<(Site, Result<(), String>)> {
+        errands::everywhere(&self.inner, sites, "lock", &[("plan", stem), ("holder", holder)]).await
+    }
+
+    /// Gives the locks of this run back. Another run's lock stays and is an error.
+    pub async fn unlock(&self, sites: Vec<Site>, stem: &str) -> Vec<(Site, Result<(), String>)> {
+        errands::everywhere(&self.inner, sites, "unlock", &[("plan", stem)]).await
+    }
+
+    /// Removes the records of this run, and with them what an undo would need. Refused where something of the run has
+    /// not ended.
+    pub async fn forget(&self, sites: Vec<Site>) -> Vec<(Site, Result<(), String>)> {
+        errands::everywhere(&self.inner, sites, "forget", &[]).await
+    }
+
+    fn follow(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let handle = tokio::spawn(work).abort_handle();
+        if let Ok(mut followers) = self.followers.lock() {
+            followers.retain(|f| !f.is_finished());
+            followers.push(handle);
+        }
+    }
+}
+
+impl Transport for Hosts {
+    fn launch(&self, job: Job, reports: Reports) {
+        let inner = self.inner.clone();
+        self.follow(async move { inner.launch(job, reports).await });
+    }
+
+    fn probe(&self, site: Site, attempt: AttemptId, reports: Reports) {
+        let inner = self.inner.clone();
+        let target = Target { site, attempt, outputs: Vec::new() };
+        self.follow(async move { attempt::run(&inner, &target, Purpose::Ask, &reports).await });
+    }
+
+    fn kill(&self, site: Site, attempt: AttemptId, reports: Reports) {
+        let inner = self.inner.clone();
+        let target = Target { site, attempt, outputs: Vec::new() };
+        self.follow(async move { attempt::run(&inner, &target, Purpose::End, &reports).await });
+    }
+
+    fn survey(&self, sites: Vec<SurveyRequest>) -> JoinHandle<Vec<Survey>> {
+        let inner = self.inner.clone();
+        tokio::spawn(async move { errands::survey(&inner, sites).await })
+    }
+
+    fn close(&self) -> JoinHandle<()> {
+        let followers = self.followers.lock().map(|mut f| std::mem::take(&mut *f)).unwrap_or_default();
+        let inner = self.inner.clone();
+        tokio::spawn(async move {
+            for follower in &followers {
+                follower.abort();
+            }
+            inner.links.close().await;
+        })
+    }
+}
+
+impl Inner {
+    /// Starts the runner on the site, ready to read a request.
+    pub(super) async fn open(&self, site: &Site, label: &str) -> Result<Channel, String> {
+        match site {
+            Site::Controller => Channel::local(&local_arguments(label)).map_err(|e| format!("cannot start sh: {e}")),
+            Site::Host(host) => self.links.open(host, &remote_command(label)).await,
+        }
+    }
+
+    pub(super) fn terms(&self, site: &Site) -> Terms {
+        let config = &self.config;
+        let home = match site {
+            Site::Controller => config.local_dir.as_ref().map(|d| d.display().to_string()),
+            Site::Host(_) => config.remote_dir.clone(),
+        };
+        Terms {
+            run: config.run.clone(),
+            epoch: config.epoch,
+            home,
+            grace: config.kill_grace.as_secs(),
+            head_cap: config.keep_head,
+            tail_cap: config.keep_tail,
+        }
+    }
+
+    /// What to hide in output: every secret of the plan that can be resolved.
+    pub(super) async fn masks(&self) -> Masks {
+        let masks = self.masks.get_or_init(|| async {
+            let mut values = Vec::new();
+            for reference in &self.config.secrets {
+                values.extend(secrets::resolve(reference, &self.config.plan_dir).await.ok());
+            }
+            Masks::new(values.iter().map(ExposeSecret::expose_secret))
+        });
+        masks.await.clone()
+    }
+
+    async fn launch(&self, job: Job, reports: Reports) {
+        let target = Target { site: job.site.clone(), attempt: job.attempt.clone(), outputs: job.outputs.clone() };
+        if let Work::Http(check) = &job.work {
+            let _ = reports.send(Report { attempt: target.attempt.clone(), what: Event::Launched });
+            let (outcome, evidence) = http::check(&job, check, &self.masks().await).await;
+            let _ = reports.send(Report { attempt: target.attempt, what: Event::Ended { outcome, evidence } });
+            return;
+        }
+        match self.prepare(&job).await {
+            Ok(purpose) => attempt::run(self, &target, purpose, &reports).await,
+            Err(why) => {
+                let what = Event::Ended { outcome: Outcome::NeverStarted { why }, evidence: Evidence::default() };
+                let _ = reports.send(Report { attempt: target.attempt, what });
+            }
+        }
+    }
+
+    /// Resolves and reads everything that the attempt needs from this machine. Nothing is sent.
+    async fn prepare(&self, job: &Job) -> Result<Purpose, String> {
+        let environment = self.environment(job).await?;
+        let (start, payload) = work::start(job, environment, &self.config.plan_dir).await?;
+        Ok(Purpose::Launch { request: Request::launch(&self.terms(&job.site), job, &start), payload })
+    }
+
+    async fn environment(&self, job: &Job) -> Result<SecretString, String> {
+        let mut values = Vec::new();
+        for (name, reference) in &job.secrets {
+            values.push((name.as_str(), secrets::resolve(reference, &self.config.plan_dir).await?));
+        }
+        let plain = job.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        exports(plain.chain(values.iter().map(|(name, value)| (*name, value.expose_secret()))))
+    }
+}

@@ -1,0 +1,500 @@
+# runbook: starts one attempt on this machine, or asks about one. POSIX sh and standard tools; works in dash, bash and
+# busybox. This text is the same for every attempt; the attempt itself arrives on stdin, as lines up to "end NONCE", so
+# that nothing of it shows in a process list and a request that was cut starts nothing. $R holds this text.
+set -f
+IFS= read -r N || exit 95
+J=
+while :; do
+  IFS= read -r l || exit 95
+  [ "$l" = "end $N" ] && break
+  J="$J$l
+"
+done
+eval "$J" || exit 95
+exec 6<&0
+
+say() { printf '\n@%s %s\n' "$N" "$*"; }
+refuse() { say "refused $*"; exit 0; }
+nap() { sleep "$1" 2>/dev/null || sleep 1; }
+uptime() { read -r up rest </proc/uptime; }
+
+# State and start (ticks since boot) of process $1; false when there is none.
+born() {
+  { IFS= read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+  set -- ${stat##*) }
+  state=$1 start=${20}
+}
+alive() { born "$1" && [ "$start" = "$2" ] && [ "$state" != Z ] && [ "$state" != X ]; }
+
+# Creates file $1 with line $2, or fails when it exists: whoever creates it has decided.
+first() {
+  set -C
+  { echo "$2 end" >"$1"; } 2>/dev/null
+  set -- $?
+  set +C
+  return "$1"
+}
+# Reads the line of file $1 into $line, without its end mark; false when it is absent or torn.
+whole() {
+  line=
+  { IFS= read -r line <"$1"; } 2>/dev/null
+  case $line in *" end") line=${line% end} ;; *) return 1 ;; esac
+}
+
+# The records of all runs: a directory of ours that nobody else can look into.
+open_home() {
+  h=${home:-${RUNBOOK_HOME:-$HOME/.runbook}}
+  r=$h/runs/$run
+  d=$r/$action/$try
+  [ -d "$h" ] || mkdir -p -m 700 "$h" || refuse "cannot create $h"
+  [ -O "$h" ] || refuse "$h belongs to somebody else"
+  [ -d "$h/runs" ] || mkdir -m 700 "$h/runs" 2>/dev/null || [ -d "$h/runs" ] || refuse "cannot create $h/runs"
+  [ -O "$h/runs" ] && [ ! -L "$h/runs" ] || refuse "$h/runs belongs to somebody else"
+  [ -d "$r/$action" ] || mkdir -p "$r/$action" || refuse "cannot create $r/$action"
+}
+
+# False when a later owner of the run has been here.
+fence() {
+  [ -e "$r/epoch.$epoch" ] || : >"$r/epoch.$epoch" || return 1
+  set +f
+  for f in "$r"/epoch.*; do [ "${f##*.}" -le "$epoch" ] || { set -f; return 1; }; done
+  set -f
+}
+
+# Keeps the first part of stdin in $d/$1 and a ring of the last part in $d/$1.N, and reads on whatever the disk does.
+pump() {
+  exec >/dev/null 5>&-
+  o=$d/$1 to=$d/$1 seg=0 low=1 head=0 total=0 ring=0 gone=0 lines=0 sizes=
+  while :; do
+    LC_ALL=C dd bs=4096 count=256 2>"$o.dd" >>"$to" || { cat >/dev/null; gone=-1; break; }
+    # "N+M records in", "N+M records out", "BYTES ..."; a warning may stand before them.
+    reads=0+0 bytes=0
+    while read -r x y z; do
+      case $z in in) reads=$x ;; out) read -r bytes x ;; esac
+    done <"$o.dd"
+    total=$((total + bytes))
+    if [ "$seg" = 0 ]; then head=$((head + bytes)); else ring=$((ring + bytes)) sizes="$sizes $bytes"; fi
+    [ $((${reads%+*} + ${reads#*+})) -lt 256 ] && break
+    if [ "$seg" != 0 ] || [ "$head" -ge "$head_cap" ]; then seg=$((seg + 1)) to=$o.$seg; fi
+    while set -- $sizes && [ $# -gt 1 ] && [ $((ring - $1)) -ge "$tail_cap" ]; do
+      lines=$((lines + $(wc -l <"$o.$low"))) ring=$((ring - $1)) gone=$((gone + $1))
+      rm -f "$o.$low"
+      low=$((low + 1)) sizes="${sizes# "$1"}"
+    done
+  done
+  echo "$total $head $low $seg $gone $lines end" >"$o.end"
+}
+
+# Becomes the command, in a session of its own. Its pid, start and boot are on disk before it executes anything, in a
+# file that can be created only once: that makes a start unique, and a non-start provable.
+become() {
+  exec 4>&- 5>&- 6<&-
+  IFS= read -r stat </proc/self/stat
+  p=${stat%% *}
+  set -- ${stat##*) }
+  read -r boot </proc/sys/kernel/random/boot_id
+  uptime
+  first "$d/pid" "$p ${20} $boot $up" || exit 0
+  dd if=/dev/null of="$d/pid" conv=notrunc,fsync 2>/dev/null
+  RUNBOOK_OUTPUT=$d/output RUNBOOK_COOKIE=$cookie
+  export RUNBOOK_OUTPUT RUNBOOK_COOKIE
+  eval "$environment"
+  [ -z "$dir" ] || cd -- "$dir" || exit 126
+  eval "$command"
+}
+
+# How the command ended. Shells say so when it was a signal, with which a plain exit code above 128 is told apart; except
+# bash, which is silent here (and but for the signals of ^C and of a closed pipe). Another process may be ending it just now (the file `ending`): then that one records it.
+record() {
+  uptime
+  [ -e "$d/ending" ] && return
+  if [ "$1" -gt 128 ] && [ "$1" -lt 193 ] &&
+    { [ -s "$d/sig" ] || [ -n "${BASH_VERSION-}" ] || [ "$1" = 130 ] || [ "$1" = 141 ]; }; then
+    first "$d/rc" "signal $(($1 - 128)) $up"
+  else
+    first "$d/rc" "exit $1 $up"
+  fi
+}
+
+# Executes the command between two pumps; descriptors 4 and 5 lead to them. Nobody here may hold the caller's streams,
+# for what the command leaves behind can keep a pump open for ever. HUP tells the waiting runner that the outcome is there.
+work() {
+  {
+    {
+      { (become >&5 2>&4); code=$?; } 2>"$d/sig"
+      exec 4>&- 5>&-
+      record "$code"
+      whole "$d/ending"
+      [ "${line%% *}" = timeout ] || [ -z "$timer" ] || kill -KILL "$timer"
+      ! alive $$ "$mine" || kill -HUP $$
+    } 4>&1 >/dev/null | pump err
+  } 5>&1 | pump out
+}
+
+# Pids of what belongs to the command, in $found: its session and group, descendants, and what carries its cookie.
+members() {
+  found=' ' pairs=
+  set +f
+  for q in /proc/[0-9]*/stat; do
+    { IFS= read -r stat <"$q"; } 2>/dev/null || continue
+    id=${stat%% *}
+    set -- ${stat##*) }
+    case $1 in Z | X) continue ;; esac
+    [ "$id" = "$$" ] && continue
+    pairs="$pairs $id:$2"
+    [ -z "$leader" ] || { [ "$3" != "$leader" ] && [ "$4" != "$leader" ]; } || found="$found$id "
+  done
+  for q in $(LC_ALL=C grep -lsF "RUNBOOK_COOKIE=$cookie" /proc/[0-9]*/environ 2>/dev/null); do
+    id=${q#/proc/}
+    id=${id%/environ}
+    case " $pairs" in *" $id:"*) case $found in *" $id "*) ;; *) found="$found$id " ;; esac ;; esac
+  done
+  set -f
+  more=1
+  while [ -n "$more" ]; do
+    more=
+    for q in $pairs; do
+      case $found in *" ${q%:*} "*) continue ;; esac
+      case $found in *" ${q#*:} "*) found="$found${q%:*} " more=1 ;; esac
+    done
+  done
+  [ "$found" != ' ' ]
+}
+
+# Ends the command's processes: TERM, grace, KILL; then looks three times more. What is left is named in $left.
+sweep() {
+  leader=
+  if whole "$d/pid"; then
+    set -- $line
+    # A process of that pid with another start is a stranger, and so are its group and session.
+    if [ "$1" != void ] && { ! born "$1" || [ "$start" = "$2" ]; }; then leader=$1; fi
+  fi
+  if [ -e "$d/as" ]; then
+    # The command belongs to somebody else, who alone can end it.
+    read -r as <"$d/as"
+    left=$(printf '%s\n' "$N" "mode=sweep_for_owner grace=$grace cookie='$cookie' leader=$leader" "end $N" |
+      sudo $as sh -c "$R" 2>/dev/null)
+    case $left in
+      none) left= ;;
+      '') left=' (sudo refused to look)' ;;
+    esac
+  else
+    end_members
+  fi
+}
+
+sweep_for_owner() {
+  end_members
+  echo "${left:-none}"
+}
+
+end_members() {
+  left=
+  uptime
+  until=$((${up%.*} + grace))
+  with=TERM quiet=0 warned=
+  while [ "$quiet" -lt 3 ]; do
+    if members; then
+      quiet=0
+      uptime
+      [ "$with" != KILL ] || [ "${up%.*}" -lt $((until + 5)) ] || break
+      [ "${up%.*}" -lt "$until" ] || with=KILL
+      if [ "$with" = KILL ]; then
+        kill -KILL $found
+      else
+        for id in $found; do
+          case $warned in *" $id "*) ;; *) kill -TERM "$id"; warned="$warned $id " ;; esac
+        done
+      fi 2>/dev/null
+      nap 0.05
+    else
+      quiet=$((quiet + 1))
+      [ "$quiet" = 3 ] || nap 0.3
+    fi
+  done
+  [ "$quiet" != 3 ] || return 0
+  for id in $found; do { read -r name <"/proc/$id/comm"; } 2>/dev/null && left="$left $id($name)"; done
+}
+
+# Ends the attempt because of $1 (`timeout` or `cancel`), unless it has ended or somebody else is at it.
+finish() {
+  born $$
+  first "$d/ending" "$1 $$ $start" || return
+  sweep
+  uptime
+  if [ -z "$left" ]; then first "$d/rc" "$1 0 $up"; else first "$d/rc" "survivors $up$left"; fi
+}
+
+# What the caller needs to know of the end: outcome, sizes, outputs. Small output that nobody has seen goes along.
+trailer() {
+  rc= pid= o= e=
+  whole "$d/rc" && rc=$line
+  whole "$d/pid" && pid=$line
+  whole "$d/out.end" && o=$line
+  whole "$d/err.end" && e=$line
+  if [ -z "$shown" ] && [ -n "$rc" ]; then
+    set -- ${o:-x}
+    if [ "$1" != 0 ] && [ "${1%x}0" -le 655360 ]; then say stdout; tail -c +$((from_out + 1)) "$d/out"; fi
+    set -- ${e:-x}
+    if [ "$1" != 0 ] && [ "${1%x}0" -le 655360 ]; then say stderr >&2; tail -c +$((from_err + 1)) "$d/err" >&2; fi
+  fi
+  [ ! -s "$d/output" ] || { say outputs; head -c 65536 "$d/output"; }
+  say "done rc=$rc;pid=$pid;out=$o;err=$e;"
+}
+
+# Sends the output as it comes, from the bytes that the caller has already.
+show() {
+  [ -z "$shown" ] || return
+  shown=1
+  say stdout
+  tail -c +$((from_out + 1)) -f "$d/out" 2>/dev/null 6<&- &
+  tails=$!
+  say stderr >&2
+  tail -c +$((from_err + 1)) -f "$d/err" >&2 2>/dev/null 6<&- &
+  tails="$tails $!"
+}
+# KILL, here and for the timer: a TERM that comes between fork and exec would meet our own handler and be lost.
+hide() {
+  [ -z "$tails" ] || { kill -KILL $tails; wait $tails; } 2>/dev/null || :
+  tails=
+}
+
+# Turns lines on stdin into USR1 and its end into USR2.
+listen() {
+  (
+    exec <&6 >/dev/null 2>&1
+    while IFS= read -r l; do kill -USR1 $$ || exit; done
+    kill -USR2 $$
+  ) &
+  ear=$!
+}
+
+# Takes the file that follows the request.
+receive() {
+  head -c "$payload" <&6 >"$d/payload" || return 1
+  x=$({ sha256sum || shasum -a 256 || openssl dgst -sha256 -r; } <"$d/payload" 2>/dev/null)
+  case $x in "$payload_sha256"*) ;; *) return 1 ;; esac
+}
+
+launch() {
+  open_home
+  command -v setsid >/dev/null || refuse "the host has no setsid"
+  fence || refuse "the run has a later owner"
+  mkdir -m 700 "$d" 2>/dev/null || { [ -d "$d" ] || refuse "cannot create $d"; follow; return; }
+  born $$
+  echo "$$ $start end" >"$d/sup" || refuse "cannot write to $d"
+  : >"$d/out"; : >"$d/err"
+  if ! fence; then first "$d/pid" void; refuse "the run has a later owner"; fi
+  if ! printf '%s' "$script" >"$d/cmd"; then first "$d/pid" void; refuse "cannot write to $d"; fi
+  [ -z "$as" ] || echo "$as" >"$d/as"
+  if [ "$payload" != 0 ] && ! receive; then
+    first "$d/pid" void
+    first "$d/rc" never
+    refuse "the file did not arrive whole"
+  fi
+  say launched
+  mine=$start go= gone= told=
+  trap 'go=1' USR1
+  trap 'gone=1' USR2
+  trap : HUP INT TERM
+  timer=
+  [ -z "$timeout" ] || { sleep "$timeout" </dev/null >/dev/null 2>&1 6<&- & timer=$!; }
+  # By exec, because shells keep copies of what a redirected function would have to get back.
+  (exec </dev/null >/dev/null 2>&1 6<&-; work) &
+  job=$!
+  listen
+  attend
+  kill -KILL "$ear" 2>/dev/null
+  hide
+  trailer
+}
+
+# Waits for the command and its pumps, enforces the limit, and shows the output when asked.
+attend() {
+  waits=${timer:-$job}
+  while :; do
+    wait "$waits" 2>/dev/null
+    code=$?
+    # A trapped signal ends the waiting too, and so does, for ever after, a child that was killed.
+    [ "$code" -lt 128 ] || kill -0 "$waits" 2>/dev/null || code=127
+    [ -z "$go" ] || { go=; show; }
+    [ -n "$told" ] || [ ! -s "$d/rc" ] || { told=1; say over; }
+    [ -z "$gone" ] || { hide; gone=; detached=1; }
+    [ -z "$detached" ] || [ ! -s "$d/rc" ] || break
+    if [ "$waits" != "$job" ] && [ -s "$d/rc" ]; then
+      waits=$job
+      continue
+    fi
+    # Still there: it was only a signal that ended the waiting.
+    [ "$code" = 127 ] || ! kill -0 "$waits" 2>/dev/null || continue
+    [ "$waits" != "$job" ] || break
+    [ "$code" != 0 ] || [ -s "$d/rc" ] || finish timeout 2>/dev/null
+    waits=$job
+  done
+  # Somebody else is ending it, and tells how when it is over.
+  while [ ! -s "$d/rc" ] && whole "$d/ending"; do
+    set -- $line
+    alive "$2" "$3" || break
+    nap 0.1
+  done
+}
+
+# The resolution procedure. Sets $is to `ended`, `runs` or `wait`; what it finds undecided it decides.
+look() {
+  is=ended
+  whole "$d/rc" && return
+  read -r boot </proc/sys/kernel/random/boot_id
+  if whole "$d/ending"; then set -- $line; if alive "$2" "$3"; then is=runs; return; fi; fi
+  sup=
+  if whole "$d/sup"; then set -- $line; if alive "$1" "$2"; then sup=1; fi; fi
+  if ! whole "$d/pid"; then
+    # Claimed, not started: the runner may be about to. After a while it loses the right to.
+    is=wait
+    [ -z "$sup" ] || [ "$patience" -gt 0 ] || { first "$d/pid" void; return; }
+    [ -n "$sup" ] || [ "$patience" -gt 90 ] || first "$d/pid" void
+    return
+  fi
+  set -- $line
+  if [ "$1" = void ]; then first "$d/rc" never; return; fi
+  is=runs
+  [ "$3" != "$boot" ] || { ! alive "$1" "$2" && [ -z "$sup" ]; } || return 0
+  whole "$d/rc" || { is=ended; first "$d/rc" interrupted; }
+}
+
+# Follows an attempt that somebody else started.
+follow() {
+  say found
+  trap 'go=1' USR1
+  trap 'hide; exit 0' USR2 TERM HUP INT
+  listen
+  patience=100 went=0
+  while look; [ "$is" != ended ]; do
+    if [ "$is" = runs ]; then
+      [ -e "$d/out" ] && [ -e "$d/err" ] && { [ -n "$shown" ] || say runs; show; }
+      whole "$d/ending" && [ -n "$ends" ] && { set -- $line; alive "$2" "$3" || { rm -f "$d/ending"; finish cancel 2>/dev/null; }; }
+    fi
+    patience=$((patience - 1)) went=$((went + 1))
+    if [ "$went" -lt 20 ]; then nap 0.05; else nap 0.25; fi
+  done
+  # The pumps may still be writing what the command left behind.
+  went=0
+  while [ "$went" -lt 20 ] && [ -e "$d/out.dd" ] && { [ ! -s "$d/out.end" ] || [ ! -s "$d/err.end" ]; }; do
+    went=$((went + 1))
+    nap 0.05
+  done
+  kill -KILL "$ear" 2>/dev/null
+  hide
+  trailer
+}
+
+# What became of the attempt? One that this host does not know is made impossible.
+ask() {
+  open_home
+  fence || refuse "the run has a later owner"
+  if mkdir -m 700 "$d" 2>/dev/null; then
+    first "$d/pid" void
+    first "$d/rc" never
+  fi
+  follow
+}
+
+# Sends all that is kept of the output, from the bytes that the caller has already.
+fetch() {
+  open_home
+  exec 3>&1
+  for s in out err; do
+    if [ "$s" = out ]; then from=$from_out; say stdout; else from=$from_err; exec >&2; say stderr; fi
+    if whole "$d/$s.end"; then set -- $line; else set -- 0 0 1 0; fi
+    low=$3 seg=$4 skip=$((from > $2 ? from - $2 : 0))
+    [ ! -s "$d/$s" ] || tail -c +$((from + 1)) "$d/$s"
+    [ "$seg" = 0 ] || while [ "$low" -le "$seg" ]; do cat "$d/$s.$low"; low=$((low + 1)); done | tail -c +$((skip + 1))
+  done
+  exec >&3
+  say fetched
+}
+
+end_it() {
+  open_home
+  fence || refuse "the run has a later owner"
+  if mkdir -m 700 "$d" 2>/dev/null; then
+    first "$d/pid" void
+    first "$d/rc" never
+  fi
+  first "$d/pid" void
+  ends=1
+  whole "$d/rc" || (exec </dev/null >/dev/null 2>&1 6<&-; finish cancel) &
+  follow
+}
+
+# What this machine says of itself. Reads only; $users are names with `-` for root, $probe the pid and start of a process
+# that was left behind by an ended connection.
+survey() {
+  say clock "$(date +%s.%N 2>/dev/null)"
+  h=${home:-${RUNBOOK_HOME:-$HOME/.runbook}}
+  at=$h
+  while [ ! -e "$at" ] && [ -n "$at" ]; do at=${at%/*}; done
+  say free "$(df -Pk "${at:-/}" 2>/dev/null | { read -r x; read -r x x x free x; echo "$free"; })"
+  [ -w "${at:-/}" ] || say missing "write access to ${at:-/}"
+  for x in setsid mkdir dd mv cp rm cat head tail sleep wc grep date df chmod; do command -v "$x" >/dev/null || say missing "$x"; done
+  command -v sha256sum >/dev/null || command -v shasum >/dev/null || command -v openssl >/dev/null || say missing sha256sum
+  [ -r /proc/self/stat ] && [ -r /proc/sys/kernel/random/boot_id ] || say missing /proc
+  for x in $users; do
+    as=
+    [ "$x" = - ] || as="-u $x"
+    sudo -n $as true </dev/null >/dev/null 2>&1 || say refused "$x"
+  done
+  set +f
+  for x in "$h"/locks/*; do
+    whole "$x" || continue
+    case $line in "$run "*) ;; *) say locked "${x##*/}: ${line#* }" ;; esac
+  done
+  set -f
+  set -- $probe
+  [ -n "$probe" ] && ! alive "$1" "$2" || say survives
+  say surveyed
+}
+
+# Leaves a process behind, for `survey` to look for.
+leave() {
+  setsid sleep 20 </dev/null >/dev/null 2>&1 6<&- &
+  born $!
+  say left "$! $start"
+}
+
+# Takes the lock of a plan on this machine for the run. $holder says who holds it, in words.
+lock() {
+  open_home
+  [ -d "$h/locks" ] || mkdir -m 700 "$h/locks" 2>/dev/null || [ -d "$h/locks" ] || refuse "cannot create $h/locks"
+  if ! first "$h/locks/$plan" "$run $holder"; then
+    whole "$h/locks/$plan" || refuse "the lock $h/locks/$plan cannot be read"
+    case $line in "$run "*) ;; *) refuse "${line#* }" ;; esac
+  fi
+  say locked
+}
+
+# Gives the lock back; one that is another run's stays.
+unlock() {
+  h=${home:-${RUNBOOK_HOME:-$HOME/.runbook}}
+  if whole "$h/locks/$plan"; then
+    case $line in "$run "*) rm -f "$h/locks/$plan" ;; *) refuse "${line#* }" ;; esac
+  fi
+  say unlocked
+}
+
+# Removes the run's records, unless something of it may still be running.
+forget() {
+  h=${home:-${RUNBOOK_HOME:-$HOME/.runbook}}
+  r=$h/runs/$run
+  set +f
+  for x in "$r"/*/*; do [ ! -d "$x" ] || whole "$x/rc" || refuse "$x has not ended"; done
+  for x in "$r"/*/*/previous_at; do
+    { IFS= read -r old <"$x"; } 2>/dev/null || continue
+    case $old in */.*.runbook-old.*) rm -rf "$old" ;; esac
+  done
+  set -f
+  rm -rf "$r"
+  say forgotten
+}
+
+tails= shown= from_out=${from_out:-0} from_err=${from_err:-0} detached= ends= patience=100
+"$mode"

@@ -1,0 +1,4 @@
+//! What several test modules need: private sshds, proxies, transports with their reports.
+
+pub mod proxy;
+pub mod sshd;

@@ -1,0 +1,8 @@
+//! The transport against real shells and a real sshd on loopback.
+
+mod basics;
+mod bed;
+mod faults;
+mod files;
+mod records;
+mod speed;
