@@ -128,10 +128,11 @@ fn ssh_to_any_other_host_is_refused_before_a_connection() {
     let parent = parent();
     let lab = start(&plan("one", &[("all", &["a"])]), parent.path());
     let Some(config) = ssh_config(&lab) else { return };
-    // The address is the lab's own sshd, which would answer.
-    let out = ssh(&config, &lab.hosts["a"].address, "echo reached");
-    assert_ne!(out.status.code(), Some(0));
-    assert_eq!(text(&out.stdout), "");
+    // The address is the lab's own sshd, which would answer and whose key would be taken.
+    let mut ssh = Command::new("ssh");
+    ssh.arg("-F").arg(&config).args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]);
+    let out = ssh.args([&lab.hosts["a"].address, "echo reached"]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!((out.status.code(), text(&out.stdout)), (Some(255), String::new()));
 }
 
 #[test]
@@ -208,7 +209,7 @@ fn commands_that_would_touch_this_machine_are_only_written_down() {
         let mut sh = Command::new("sh");
         let host = &lab.hosts["a"];
         sh.args(["-c", command]).env_clear().envs(&host.env).current_dir(&host.dir);
-        sh.env("RUNBOOK_STEP", "s").env("RUNBOOK_ATTEMPT", "r/s/a/undo/1").output().unwrap()
+        sh.env("RUNBOOK_STEP", "s").env("RUNBOOK_OUTCOME", "failed").output().unwrap()
     };
     for command in ["systemctl stop everything", "reboot", "shutdown -h now"] {
         assert!(run(command).status.success());
@@ -323,8 +324,17 @@ impl Night<'_> {
         text(&out.stderr)
     }
 
-    fn script(&self, host: &str, file: &str) {
-        self.works(host, "do", &format!("sh -eu {}", plans().join(file).display()));
+    fn script(&self, hosts: &[&str], file: &str) {
+        self.all(hosts, "do", &format!("sh -eu {}", plans().join(file).display()));
+    }
+
+    /// The same on several hosts at once.
+    fn all(&self, hosts: &[&str], direction: &str, command: &str) {
+        std::thread::scope(|scope| {
+            for host in hosts {
+                scope.spawn(|| self.works(host, direction, command));
+            }
+        });
     }
 }
 
@@ -335,47 +345,36 @@ fn the_call_centre_stops_migrates_deploys_passes_and_comes_back() {
     let Some(config) = ssh_config(&lab) else { return };
     let night = Night { config: &config };
 
+    let (frontend, backend) = (["fe1", "fe2"], ["be1", "be2"]);
     assert!(night.fails("be1", "sanity --backend").contains("expected backend 2.4.0, got: backend 2.3.7"));
-    for host in ["fe1", "fe2"] {
-        night.works(host, "do", "systemctl stop callcentre-fe");
-    }
-    for host in ["be1", "be2"] {
-        night.works(host, "do", "systemctl stop callcentre-be");
-    }
+    night.all(&frontend, "do", "systemctl stop callcentre-fe");
+    night.all(&backend, "do", "systemctl stop callcentre-be");
     assert!(night.fails("be1", "curl -fsS localhost:8081/health").contains("curl: (7)"));
 
     night.works("db1", "do", "callcentre-backup \"$PREVIOUS.dump\"");
     assert!(night.works("db1", "do", "callcentre-backup --test \"$PREVIOUS.dump\"").contains("3 tables"));
-    for host in ["be1", "be2"] {
-        night.script(host, "install-backend.sh");
-        assert_eq!(night.works(host, "do", "curl -fsS localhost:8081/health"), "ok backend 2.4.0");
-    }
+    night.script(&backend, "install-backend.sh");
+    assert_eq!(night.works("be1", "do", "curl -fsS localhost:8081/health"), "ok backend 2.4.0");
     assert!(night.fails("be1", "sanity --backend").contains("needs database 2.4.0, found 2.3.7"));
-    night.script("db1", "db/2.4.0.sql");
+    night.script(&["db1"], "db/2.4.0.sql");
     assert_eq!(night.works("be2", "do", "sanity --backend"), "be2: backend 2.4.0 -> database 2.4.0");
-    for host in ["fe1", "fe2"] {
-        night.script(host, "install-frontend.sh");
-    }
+    night.script(&frontend, "install-frontend.sh");
     let whole = "frontend 2.4.0 -> backend 2.4.0 -> database 2.4.0";
     assert_eq!(night.works("fe1", "do", "sanity --frontend"), format!("fe1: {whole}"));
 
-    for host in ["fe1", "fe2"] {
-        night.works(host, "undo", "install-frontend \"$PREVIOUS\"");
-    }
+    night.all(&frontend, "undo", "install-frontend \"$PREVIOUS\"");
     night.works("db1", "undo", "callcentre-restore \"$PREVIOUS.dump\"");
-    for host in ["be1", "be2"] {
-        night.works(host, "undo", "install-backend \"$PREVIOUS\" && systemctl start callcentre-be");
-    }
-    for host in ["fe1", "fe2"] {
-        night.works(host, "undo", "systemctl start callcentre-fe");
-    }
+    night.all(&backend, "undo", "install-backend \"$PREVIOUS\" && systemctl start callcentre-be");
+    night.all(&frontend, "undo", "systemctl start callcentre-fe");
     let whole = "frontend 2.3.7 -> backend 2.3.7 -> database 2.3.7";
     assert_eq!(night.works("fe2", "do", "sanity --frontend --expect \"$PREVIOUS\""), format!("fe2: {whole}"));
 
     let log = fs::read_to_string(lab.effects_log()).unwrap();
     let undone: Vec<&str> = log.lines().filter_map(|l| l.strip_prefix("db1 night undo ")).collect();
     assert_eq!(undone, ["restore 2.3.7.dump"]);
-    assert!(log.starts_with("fe1 night do stop callcentre-fe\n"), "{log}");
+    let stopped: Vec<&str> =
+        log.lines().take(2).filter_map(|l| l.strip_suffix(" night do stop callcentre-fe")).collect();
+    assert_eq!(stopped.len(), 2, "{log}");
 }
 
 #[test]
@@ -410,5 +409,54 @@ async fn the_openssh_crate_multiplexes_sessions_over_the_lab() {
             assert_eq!((text(&out.stdout), out.status.code()), (host.to_owned(), Some(exit)));
         }
         session.close().await.unwrap();
+    }
+}
+
+#[test]
+fn a_plan_that_brings_no_commands_gets_stand_ins_for_those_that_this_machine_lacks() {
+    let parent = parent();
+    let mut plan = plan("no-folder", &[("all", &["a"])]);
+    plan.after_rollback = Some(runbook::plan::model::Step {
+        verb: runbook::plan::model::Verb::Test("db-split-lab-test --check && ls".to_owned()),
+        ..step("after_rollback")
+    });
+    let lab = start(&plan, parent.path());
+    assert_eq!(lab.stand_ins, ["db-split-lab-test"]);
+    assert_eq!(Lab::open(&lab.dir).unwrap().stand_ins, lab.stand_ins);
+    let host = &lab.hosts["a"];
+    let mut sh = Command::new("sh");
+    sh.args(["-c", "db-split-lab-test --check"]).env_clear().envs(&host.env).env("RUNBOOK_DIRECTION", "do");
+    assert!(sh.status().unwrap().success());
+    assert_eq!(fs::read_to_string(lab.effects_log()).unwrap(), "a - do db-split-lab-test --check\n");
+}
+
+fn step(id: &str) -> runbook::plan::model::Step {
+    use runbook::plan::model::{Fleet, OnFailure, OnStop, Place, Retry, Shell, Step, Undo, Verb};
+    Step {
+        id: id.to_owned(),
+        line: 1,
+        needs: Vec::new(),
+        place: Place::Hosts(vec!["a".to_owned()]),
+        when: None,
+        verb: Verb::Gate,
+        gate: None,
+        undo: Undo::Nothing,
+        estimate: None,
+        timeout: None,
+        expect: None,
+        retry: Retry::default(),
+        idempotent: false,
+        atomic: false,
+        verify: None,
+        outputs: Vec::new(),
+        on_failure: OnFailure::Rollback,
+        on_stop: OnStop::default(),
+        uses: IndexMap::new(),
+        hold: None,
+        shell: Shell::default(),
+        fleet: Fleet::default(),
+        say: None,
+        warn: None,
+        tags: Vec::new(),
     }
 }

@@ -1,8 +1,17 @@
 //! One test binary: what it tests is listed here.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it wants by panicking"
+)]
 
 mod architecture;
+mod check;
 mod driver;
 mod engine;
+mod exec;
+mod graph;
 mod harness;
 mod journal;
 mod lab;

@@ -1,5 +1,8 @@
 //! Screens of the night of 2 December 2007, from hand-written facts and a fake clock.
 
+mod live;
 mod log;
 mod night;
+mod plan;
+mod stream;
 mod view;

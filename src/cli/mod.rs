@@ -5,9 +5,26 @@ pub mod commands;
 pub mod confirm;
 pub mod context;
 pub mod control;
+pub mod diagnostics;
+pub mod dialog;
 pub mod error;
 pub mod exit;
+pub mod keys;
+pub mod laboratory;
+pub mod launch;
+pub mod load;
+pub mod look;
+pub mod narrow;
+pub mod output;
+pub mod pager;
+pub mod preflight;
+pub mod reach;
+pub mod setup;
+pub mod show;
 pub mod store;
+pub mod variables;
+pub mod watch;
+pub mod window;
 
 use std::process::ExitCode;
 
@@ -69,6 +86,11 @@ fn dispatch(command: Command, cx: &Context) -> Result<Exit, CommandError> {
 }
 
 fn report(e: &CommandError) -> ExitCode {
+    print_error(e);
+    ExitCode::from(e.exit().code())
+}
+
+fn print_error(e: &CommandError) {
     use std::io::Write as _;
     let mut err = anstream::stderr();
     let word = if e.kind == error::Kind::Refused { "refused" } else { "error" };
@@ -77,5 +99,4 @@ fn report(e: &CommandError) -> ExitCode {
     for hint in &e.hints {
         let _ = writeln!(err, "  {hint}");
     }
-    ExitCode::from(e.exit().code())
 }

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
+use crate::engine::Engine;
 use crate::engine::effect::{Effect, Turn};
 use crate::engine::fact::{Actor, Fact, FactRecord};
 use crate::engine::input::{Ask, Input, Operator, Reply};
@@ -25,6 +26,8 @@ use crate::transport::{Event, Report, Transport};
 
 /// Inputs that share one append at most, so that a flood of reports cannot delay the first of them for long.
 const BATCH: usize = 256;
+/// Why an attempt without a site cannot have run.
+const NO_SITE: &str = "the plan does not say where";
 /// How long connections may take to close at the end.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -39,7 +42,22 @@ pub trait Decider: Send {
     /// A sentence that says why it cannot be rendered.
     fn job(&self, attempt: &AttemptId) -> Result<Job, String>;
 
-    fn site(&self, attempt: &AttemptId) -> Site;
+    /// Where an attempt runs; `None` for one that the plan does not know.
+    fn site(&self, attempt: &AttemptId) -> Option<Site>;
+}
+
+impl Decider for Engine {
+    fn handle(&mut self, now: Timestamp, input: Input) -> Turn {
+        Self::handle(self, now, input)
+    }
+
+    fn job(&self, attempt: &AttemptId) -> Result<Job, String> {
+        Self::job(self, attempt).map_err(|e| e.to_string())
+    }
+
+    fn site(&self, attempt: &AttemptId) -> Option<Site> {
+        Self::site(self, attempt)
+    }
 }
 
 /// A person's request, and where the answer goes.
@@ -268,12 +286,14 @@ impl RunLoop {
                     self.never_started(attempt, "there is no space left for the journal");
                 }
                 Effect::Launch(attempt) => self.launch(attempt),
-                Effect::Probe(attempt) => {
-                    self.transport.probe(self.decider.site(&attempt), attempt, self.reports.0.clone());
-                }
-                Effect::Kill(attempt) => {
-                    self.transport.kill(self.decider.site(&attempt), attempt, self.reports.0.clone());
-                }
+                Effect::Probe(attempt) => match self.decider.site(&attempt) {
+                    Some(site) => self.transport.probe(site, attempt, self.reports.0.clone()),
+                    None => self.never_started(attempt, NO_SITE),
+                },
+                Effect::Kill(attempt) => match self.decider.site(&attempt) {
+                    Some(site) => self.transport.kill(site, attempt, self.reports.0.clone()),
+                    None => self.never_started(attempt, NO_SITE),
+                },
                 Effect::WakeAt(at) => self.progress.wake = Some(at),
                 Effect::Finish => self.progress.finish = true,
             }

@@ -79,6 +79,9 @@ impl Decision<'_> {
 
     /// When the last running step that may not be killed ends at worst.
     fn protected_end(&self) -> Timestamp {
+        if !self.state.protects {
+            return Timestamp::MIN;
+        }
         let ends = self.state.running.iter().filter_map(|ix| match &self.state.action(*ix).doing {
             Doing::Running { since, .. } if self.state.graph().step_of(*ix).on_stop == OnStop::Protect => {
                 Some(self.worst_end(*ix, *since))

@@ -181,7 +181,7 @@ impl Decision<'_> {
         for ix in self.state.undecided() {
             match self.state.action(ix).doing.clone() {
                 Doing::Verify => self.launch(self.next_attempt(ix, Direction::Check)),
-                Doing::Ask => self.open_gate(ix),
+                Doing::Ask => self.ask_once(ix),
                 Doing::Judge { direction, outcome } => self.judge(ix, direction, &outcome),
                 _ => {}
             }
@@ -192,16 +192,13 @@ impl Decision<'_> {
     fn judge(&mut self, ix: ActionIx, direction: Direction, outcome: &Outcome) {
         let graph = self.state.graph().clone();
         let step = graph.step_of(ix);
-        let a = self.state.action(ix);
         let unclear = matches!(outcome, Outcome::Interrupted | Outcome::InDoubt { .. });
         if direction == Direction::Do && unclear && step.verify.is_some() {
             let check = self.next_attempt(ix, Direction::Check);
             return self.launch(check);
         }
-        let tries = a.tries[Direction::Do as usize] - a.tries_before[Direction::Do as usize];
-        match retry::after_failure(step, outcome, tries).and_then(|wait| self.now.checked_add(wait).ok()) {
-            Some(at) if self.state.roll_back_by().is_none_or(|by| at < by) => {
-                let attempt = self.next_attempt(ix, Direction::Do);
+        match self.next_try(ix, direction, outcome) {
+            Some((attempt, at)) if self.state.roll_back_by().is_none_or(|by| at < by) => {
                 self.record(Fact::RetryScheduled { attempt, at });
             }
             _ => {
@@ -209,6 +206,23 @@ impl Decision<'_> {
                 self.record(Fact::ActionFailed { action: self.id(ix), then });
             }
         }
+    }
+
+    /// The next attempt after one that ended so, and when it starts; `None` when there is none.
+    fn next_try(&self, ix: ActionIx, direction: Direction, outcome: &Outcome) -> Option<(AttemptId, Timestamp)> {
+        let step = self.state.graph().step_of(ix);
+        let a = self.state.action(ix);
+        let tries = |d: Direction| a.tries[d as usize] - a.tries_before[d as usize];
+        let could_not_verify = direction == Direction::Check && !outcome.may_have_run();
+        let (next, wait) = if could_not_verify && a.forward == Some(Outcome::Succeeded) {
+            (Direction::Check, retry::after_silence(tries(Direction::Check)))
+        } else {
+            // What a failed verification says of the work: that it ran, and is not done.
+            let work = if direction == Direction::Check { &Outcome::Failed { exit: 1 } } else { outcome };
+            let doubt = matches!(a.forward, Some(Outcome::InDoubt { .. }));
+            (Direction::Do, retry::after_failure(step, work, tries(Direction::Do)).filter(|_| !doubt))
+        };
+        Some((self.next_attempt(ix, next), self.now.checked_add(wait?).ok()?))
     }
 
     /// What the failure of an action leads to, once no further try is left.
@@ -335,6 +349,16 @@ impl Decision<'_> {
                     self.launch(self.next_attempt(ix, Direction::Do));
                 }
             }
+        }
+    }
+
+    /// A step's question is asked once, when the machine's half is passed on all its hosts.
+    fn ask_once(&mut self, ix: ActionIx) {
+        let graph = self.state.graph();
+        let mut others = graph.actions_of(graph.action(ix).step);
+        let passed = |a: &Doing| matches!(a, Doing::Ask | Doing::Done | Doing::Skipped);
+        if others.all(|other| passed(&self.state.action(other).doing)) {
+            self.open_gate(ix);
         }
     }
 

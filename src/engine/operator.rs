@@ -146,6 +146,13 @@ impl Decision<'_> {
         if again.is_empty() {
             return Err(format!("`{step}` is not among what failed: {}", list(actions)));
         }
+        if let Some(doubtful) =
+            again.iter().find(|a| self.state.find(a).is_some_and(super::state::ActionState::may_be_alive))
+        {
+            return Err(format!(
+                "{doubtful} may still be running: its host cannot be reached, so it cannot be run again"
+            ));
+        }
         if !rest.is_empty() {
             let reason = HoldReason::Failed { actions: again };
             self.record(Fact::HoldOpened { reason, limit: hold.limit, default: hold.default });

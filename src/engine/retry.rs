@@ -12,7 +12,8 @@ const WAIT_TO_START: SignedDuration = SignedDuration::from_secs(5);
 /// The longest wait between two tries.
 const LONGEST: SignedDuration = SignedDuration::from_mins(10);
 
-/// How long to wait before the next try of a step's work, or `None` when there is none. `tries` counts those made.
+/// How long to wait before the next try of a step's work, or `None` when there is none. `tries` counts those made. What
+/// may have changed something is repeated only where the plan says that this is harmless.
 pub fn after_failure(step: &Step, outcome: &Outcome, tries: u32) -> Option<SignedDuration> {
     if !outcome.may_have_run() {
         let limit = TRIES_TO_START.max(step.retry.times + 1);
@@ -20,6 +21,11 @@ pub fn after_failure(step: &Step, outcome: &Outcome, tries: u32) -> Option<Signe
     }
     let repeatable = !step.changes_something() || step.idempotent;
     (repeatable && tries <= step.retry.times).then(|| wait(&step.retry, tries))
+}
+
+/// The same for something that only looks and could not be started: `tries` counts those made.
+pub fn after_silence(tries: u32) -> Option<SignedDuration> {
+    (tries < TRIES_TO_START).then_some(WAIT_TO_START)
 }
 
 /// The same for a rollback, which may always be repeated: it must cope with nothing, half or all of the work.

@@ -10,7 +10,7 @@ use crate::graph::ids::{ActionId, AttemptId, Direction};
 use crate::graph::outcome::Outcome;
 use crate::graph::render::Outputs;
 use crate::graph::{ActionIx, Graph, StepIx};
-use crate::plan::model::OnFailure;
+use crate::plan::model::{OnFailure, OnStop};
 use crate::schedule::{RollbackCost, longest_remaining};
 
 /// Where a run stands.
@@ -284,6 +284,8 @@ pub struct State {
     pub(super) roll_back_by_shown: Option<Timestamp>,
     pub(super) room_warned: Option<SignedDuration>,
     pub(super) epoch: u64,
+    /// Whether any step of the plan must never be killed.
+    pub(super) protects: bool,
     pub(super) attempts_armed: u64,
 }
 
@@ -329,6 +331,7 @@ impl State {
             roll_back_by_shown: None,
             room_warned: None,
             epoch: 0,
+            protects: graph.plan().steps.values().any(|s| s.on_stop == OnStop::Protect),
             attempts_armed: 0,
             graph,
         }

@@ -2,9 +2,13 @@
 
 mod action;
 mod build;
+mod danger;
+pub mod draw;
 pub mod ids;
 pub mod job;
+pub mod lint;
 pub mod outcome;
+mod reach;
 pub mod render;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -12,3 +16,4 @@ mod soak;
 
 pub use action::{Action, ActionIx, StepIx};
 pub use build::Graph;
+pub use reach::Reach;

@@ -82,6 +82,21 @@ pub fn wanted(graph: &Graph, action: &ActionId, known: &Known<'_>) -> Result<boo
     })
 }
 
+/// Whether it is certain before anything has run that a step is skipped on all its hosts: from variables, not from
+/// outputs.
+#[must_use]
+pub fn never_wanted(graph: &Graph, step: StepIx) -> bool {
+    let Some(when) = &graph.step(step).when else { return false };
+    let outputs = Outputs::new();
+    let known =
+        Known { run: "", outputs: &outputs, roll_back_by: None, forward_outcome: None, replaced_by: Vec::new() };
+    let own = |name: &String| name == "HOST" || name.starts_with("RUNBOOK_");
+    let same_everywhere = graph.plan().hosts.values().all(|h| h.vars.is_empty())
+        && !template::undeclared_in_expression(when).iter().any(own);
+    let asked = if same_everywhere { 1 } else { usize::MAX };
+    graph.actions_of(step).take(asked).all(|ix| wanted(graph, &graph.action(ix).id, &known) == Ok(false))
+}
+
 /// The sentence for the timeline, where the step has one.
 ///
 /// # Errors

@@ -93,7 +93,7 @@ impl Step {
 
 pub(crate) fn rollback(work: RollbackWork, worst: i64) -> Rollback {
     let estimate = minutes(worst, worst);
-    Rollback { work, place: None, estimate, timeout: None, verify: None, retry: Retry::default() }
+    Rollback { work, place: None, estimate, timeout: None, reboot: None, verify: None, retry: Retry::default() }
 }
 
 /// A plan without a window.

@@ -10,7 +10,8 @@ use super::JournalError;
 /// Bytes set aside so that a rollback can still be recorded when the disk is full.
 const RESERVE: usize = 4 * 1024 * 1024;
 
-/// Makes `dir` and its parents where they are missing, readable by nobody else, and checks it.
+/// Makes `dir` and its parents where they are missing, readable by nobody else, and checks it: ours, no link, not
+/// writable by others.
 ///
 /// # Errors
 /// When it cannot be made, is no folder of ours, or is open to others.

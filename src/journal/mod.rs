@@ -20,6 +20,7 @@ use jiff::Timestamp;
 
 use crate::engine::fact::{Fact, FactRecord};
 
+pub use folder::prepare as private_folder;
 pub use memory::MemoryJournal;
 pub use sqlite::SqliteJournal;
 pub use store::{Claim, Lease, NewRun, RunRow, Store};

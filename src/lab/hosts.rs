@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::dir::write_script;
 use super::sshd::AddressBlock;
 use super::{EFFECTS, Lab, LabError, io, quoted, shims};
-use crate::plan::model::{HostName, Plan};
+use crate::plan::model::{HostName, Place, Plan, Verb};
 
 /// The name of this machine in a plan (`hosts: local`).
 pub(super) const LOCAL: &str = "local";
@@ -47,7 +47,8 @@ impl LabFolder {
 
 impl LabHost {
     pub(super) fn bare(name: &str, lab_dir: &Path) -> Self {
-        let dir = lab_dir.join("h").join(name);
+        // A name may be made of dots alone; a folder's may not.
+        let dir = lab_dir.join("h").join(if name.starts_with('.') { format!("_{name}") } else { name.to_owned() });
         Self { name: name.to_owned(), address: "127.0.0.1".to_owned(), dir, env: BTreeMap::new() }
     }
 
@@ -86,12 +87,12 @@ pub(super) fn make(
         let groups = groups_of(plan, name);
         let _ = writeln!(table, "{} {name} {}", host.address, if groups.is_empty() { "-" } else { &groups });
         host.env = environment(&host, &groups, &path, lab_dir);
-        build(&host)?;
+        build(&host, &destinations(plan, |place| matches!(place, Place::Hosts(h) if h.contains(name))))?;
         hosts.insert(name.clone(), host);
     }
     let mut local = LabHost { address: block.address(names.len()), ..LabHost::bare(LOCAL, lab_dir) };
     local.env = environment(&local, "", &path, lab_dir);
-    build(&local)?;
+    build(&local, &destinations(plan, |place| matches!(place, Place::Controller)))?;
     let file = lab_dir.join("hosts");
     fs::write(&file, table).map_err(io("write", &file))?;
     Ok((hosts, local))
@@ -103,7 +104,7 @@ fn groups_of(plan: &Plan, host: &str) -> String {
 }
 
 /// The plan's own commands, then the stand-ins, then what this machine has.
-fn path_of(folder: Option<&LabFolder>, lab_dir: &Path) -> String {
+pub(super) fn path_of(folder: Option<&LabFolder>, lab_dir: &Path) -> String {
     let mut dirs: IndexSet<String> = IndexSet::new();
     dirs.extend(folder.map(|f| f.dir.join("bin").display().to_string()));
     dirs.insert(lab_dir.join(shims::BIN).display().to_string());
@@ -126,15 +127,27 @@ fn environment(host: &LabHost, groups: &str, path: &str, lab_dir: &Path) -> BTre
         ("LAB_HOST_DIR", home.to_string()),
         ("LAB_ADDRESS", host.address.clone()),
         ("LAB_GROUPS", groups.to_owned()),
-        // Where the runner keeps its records, and what it puts before absolute destinations of `copy` and `template`.
+        // What `copy` and `template` put into place is found below this.
+        ("LAB_ROOT", format!("{home}/root")),
+        // Where the runner keeps its records.
         ("RUNBOOK_HOME", format!("{home}/.runbook")),
-        ("RUNBOOK_ROOT", format!("{home}/root")),
     ];
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn build(host: &LabHost) -> Result<(), LabError> {
-    for dir in [host.dir.join("tmp"), host.dir.join("root")] {
+/// The folders into which the plan's files are put on a host; a real host has them.
+fn destinations(plan: &Plan, is_here: impl Fn(&Place) -> bool) -> Vec<String> {
+    let here = plan.steps.values().filter(|s| is_here(&s.place));
+    let files = here.filter_map(|step| match &step.verb {
+        Verb::Copy(file) | Verb::Template { file, .. } => Some(file.dest.as_str()),
+        _ => None,
+    });
+    files.filter_map(|dest| dest.rsplit_once('/')).map(|(folder, _)| folder.to_owned()).collect()
+}
+
+fn build(host: &LabHost, destinations: &[String]) -> Result<(), LabError> {
+    let below_root = destinations.iter().map(|folder| host.dir.join(format!("root{folder}")));
+    for dir in [host.dir.join("tmp"), host.dir.join("root")].into_iter().chain(below_root) {
         fs::create_dir_all(&dir).map_err(io("make", &dir))?;
     }
     let mut text = format!(

@@ -3,12 +3,14 @@
 //! Every host of the plan becomes a private directory with its own `HOME`, its own `PATH` and its own loopback address,
 //! served by a private `sshd`: real ssh, real runner. Where the plan has a folder `NAME.lab` beside it, `NAME.lab/setup`
 //! prepares each host and `NAME.lab/bin` comes first on its `PATH`; commands that would touch this machine
-//! (`systemctl`, `reboot`, `sudo`, ...) are stand-ins that only write down what they were asked. The lab separates
+//! (`systemctl`, `reboot`, `sudo`, ...) are stand-ins that only write down what they were asked. A plan without such a
+//! folder gets stand-ins for the commands that this machine lacks, too: [`Lab::stand_ins`] says which. The lab separates
 //! environments, not file systems: a step that names an absolute path reaches this machine's file.
 //!
 //! A lab belongs to one or more processes, its owners. It may be started by one process and stopped by another
 //! ([`Lab::hand_over`], [`Lab::open`]); a lab whose owners are all dead is removed when the next one starts.
 
+mod commands;
 mod dir;
 mod hosts;
 mod night;
@@ -74,6 +76,8 @@ pub struct Lab {
     pub hosts: IndexMap<HostName, LabHost>,
     /// This machine, for steps with `hosts: local`.
     pub local: LabHost,
+    /// Commands of the plan that this machine lacks: they write down what they were asked, and succeed. Say so.
+    pub stand_ins: Vec<String>,
     keep: bool,
     /// Whether dropping this value stops the lab.
     stops_on_drop: bool,
@@ -87,6 +91,7 @@ struct Record {
     note: Option<String>,
     hosts: IndexMap<HostName, LabHost>,
     local: LabHost,
+    stand_ins: Vec<String>,
     keep: bool,
 }
 
@@ -109,23 +114,27 @@ pub fn start(plan: &Plan, plan_dir: &Path, options: &LabOptions) -> Result<Lab, 
         hosts: IndexMap::new(),
         ssh_config: None,
         note: None,
+        stand_ins: Vec::new(),
         keep: options.keep,
         stops_on_drop: true,
         dir,
     };
     let folder = hosts::LabFolder::beside(plan, plan_dir);
     shims::write(&lab.dir)?;
+    if folder.is_none() {
+        lab.stand_ins = shims::stand_in(&commands::of_plan(plan, plan_dir), &lab.dir)?;
+    }
     let names = hosts::names(plan);
     let block = sshd::AddressBlock::find(names.len() + 1)?;
     (lab.hosts, lab.local) = hosts::make(plan, &names, &block, folder.as_ref(), &lab.dir)?;
-    if let Some(folder) = &folder {
-        hosts::set_up(&lab, folder)?;
-    }
-    hosts::forget_effects(&lab.dir)?;
     match sshd::start(plan, &lab, &block, options.without_ssh)? {
         Ok(config) => lab.ssh_config = Some(config),
         Err(why) => lab.note = Some(why),
     }
+    if let Some(folder) = &folder {
+        hosts::set_up(&lab, folder)?;
+    }
+    hosts::forget_effects(&lab.dir)?;
     lab.write_record()?;
     Ok(lab)
 }
@@ -148,6 +157,7 @@ impl Lab {
             note: record.note,
             hosts: record.hosts,
             local: record.local,
+            stand_ins: record.stand_ins,
             keep: record.keep,
             stops_on_drop: false,
         })
@@ -195,6 +205,7 @@ impl Lab {
             note: self.note.clone(),
             hosts: self.hosts.clone(),
             local: self.local.clone(),
+            stand_ins: self.stand_ins.clone(),
             keep: self.keep,
         };
         let path = self.dir.join(RECORD);

@@ -23,7 +23,7 @@ fn did_you_mean(near: Option<&str>) -> String {
 }
 
 /// The plan as it is executed in the lab: the window opens now with its own length, later instants keep their distance
-/// to its opening, and every host is the lab's.
+/// to its opening, every host is the lab's, and what `copy` and `template` put into place lies below the host's folder.
 #[must_use]
 pub fn relocate(mut plan: Plan, now: Timestamp, lab: &Lab) -> Plan {
     let shift = opening(&plan).map_or(SignedDuration::ZERO, |opens| now.duration_since(opens));
@@ -46,11 +46,20 @@ pub fn relocate(mut plan: Plan, now: Timestamp, lab: &Lab) -> Plan {
         match &mut step.verb {
             Verb::Wait(Wait::At(t)) => *t = moved(*t),
             Verb::Http(check) => check.url = at_lab_address(&check.url, &addresses),
+            Verb::Copy(file) | Verb::Template { file, .. } => {
+                // Relative to the process that writes, which starts in its host's folder: each host has its own.
+                file.dest = format!("{OWN_ROOT}{}", file.dest);
+                file.owner = None;
+                step.shell.dir = None;
+            }
             _ => {}
         }
     }
     plan
 }
+
+/// The folder `root` of whichever host's process looks at it.
+const OWN_ROOT: &str = "/proc/self/cwd/root";
 
 fn opening(plan: &Plan) -> Option<Timestamp> {
     match plan.window.as_ref().map(|w| &w.opening) {
@@ -77,7 +86,7 @@ pub fn speed_up(plan: &mut Plan, n: u32) {
     let opens = opening(plan);
     for step in every_step(plan) {
         match &mut step.verb {
-            Verb::Wait(Wait::For(d) | Wait::Until { every: d, .. }) => *d = *d / n,
+            Verb::Wait(Wait::For(d) | Wait::Until { every: d, .. }) => *d /= n,
             Verb::Wait(Wait::At(t)) => {
                 if let Some(opens) = opens {
                     *t = opens.checked_add(t.duration_since(opens) / n).unwrap_or(*t);
@@ -85,10 +94,10 @@ pub fn speed_up(plan: &mut Plan, n: u32) {
             }
             _ => {}
         }
-        step.retry.wait = step.retry.wait / n;
+        step.retry.wait /= n;
         step.hold = step.hold.map(|d| d / n);
         if let Undo::Command(r) | Undo::BuiltIn(r) = &mut step.undo {
-            r.retry.wait = r.retry.wait / n;
+            r.retry.wait /= n;
         }
     }
 }
@@ -160,7 +169,7 @@ fn nearest(word: &str, names: &[String]) -> Option<String> {
 mod tests {
     use super::*;
     use crate::plan::model::{
-        Fleet, Gate, Host, HttpCheck, OnDeadline, OnFailure, OnStop, Retry, Rollback, RollbackWork, Shell,
+        CopyFile, Fleet, Gate, Host, HttpCheck, OnDeadline, OnFailure, OnStop, Retry, Rollback, RollbackWork, Shell,
     };
     use crate::plan::units::Estimate;
     use indexmap::IndexMap;
@@ -242,6 +251,7 @@ mod tests {
             note: None,
             hosts: IndexMap::from([("be1".to_owned(), bare("be1"))]),
             local: bare("local"),
+            stand_ins: Vec::new(),
             keep: false,
             stops_on_drop: false,
         }
@@ -300,6 +310,29 @@ mod tests {
         assert_eq!(url("3"), urls[3]);
     }
 
+    #[test]
+    fn files_are_put_below_the_folder_of_each_host() {
+        let file = CopyFile {
+            src: "shop.conf".to_owned(),
+            dest: "/etc/shop.conf".to_owned(),
+            mode: Some(0o640),
+            owner: Some("shop".to_owned()),
+        };
+        let mut copy = step("conf", Verb::Copy(file), backends());
+        copy.shell.dir = Some("/srv".to_owned());
+        let moved = relocate(plan(vec![copy]), at("2026-11-23T10:00:00Z"), &lab());
+        let Verb::Copy(file) = &moved.steps["conf"].verb else { panic!("the verb changed") };
+        assert_eq!((file.owner.as_deref(), moved.steps["conf"].shell.dir.as_deref()), (None, None));
+        for host in ["one", "two"] {
+            let home = tempfile::tempdir().unwrap();
+            std::fs::create_dir_all(home.path().join("root/etc")).unwrap();
+            let mut sh = std::process::Command::new("sh");
+            sh.args(["-c", &format!("echo {host} | tee {} >/dev/null", file.dest)]).current_dir(&home);
+            assert!(sh.status().unwrap().success());
+            assert_eq!(std::fs::read_to_string(home.path().join("root/etc/shop.conf")).unwrap(), format!("{host}\n"));
+        }
+    }
+
     /// What a shell says to the step's text on a host.
     fn exit_on(host: &str, text: &str) -> Option<i32> {
         let sh =
@@ -351,6 +384,7 @@ mod tests {
             place: None,
             estimate: Estimate::ZERO,
             timeout: Some(secs(60)),
+            reboot: None,
             verify: None,
             retry: Retry { times: 1, wait: secs(20), ..Retry::default() },
         });

@@ -20,6 +20,9 @@ use crate::plan::model::Plan;
 /// Compiled into OpenSSH as `MAX_LISTEN_SOCKS`.
 const ADDRESSES_PER_SSHD: usize = 16;
 
+/// Other ports follow when something listens there on all addresses.
+const FIRST_PORT: u16 = 20_022;
+
 /// How long a started `sshd` may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -32,11 +35,12 @@ pub(super) struct AddressBlock {
 impl AddressBlock {
     /// Looks for a block in 127.64.0.0 - 127.126.255.255, where nobody else has a reason to be.
     pub(super) fn find(wanted: usize) -> Result<Self, LabError> {
-        for _ in 0..50 {
+        for attempt in 0..50 {
             let dice = random();
             let (second, third) = (64 + dice % 62, dice / 62 % 250);
             let first = u32::from(Ipv4Addr::new(127, low_byte(second), low_byte(third), 1));
-            let port = 20_000 + u16::from(low_byte(dice >> 32));
+            // All labs try the same port first, so that two of them cannot share an address unnoticed.
+            let port = FIRST_PORT + attempt / 10;
             let block = Self { first, port };
             if (0..wanted).all(|i| TcpListener::bind(block.socket(i)).is_ok()) {
                 return Ok(block);

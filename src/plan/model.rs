@@ -373,6 +373,9 @@ pub struct Rollback {
     pub place: Option<Place>,
     pub estimate: Estimate,
     pub timeout: Option<SignedDuration>,
+    /// Reboot the host afterwards, and wait at most this long for a new boot id.
+    #[serde(default)]
+    pub reboot: Option<SignedDuration>,
     pub verify: Option<String>,
     pub retry: Retry,
 }

@@ -16,6 +16,23 @@ pub struct Spanned<T> {
     pub span: Span,
 }
 
+impl Span {
+    #[must_use]
+    pub const fn new(start: usize, end: usize) -> Self {
+        Self { start, end }
+    }
+
+    /// The empty place before the first character.
+    pub const START: Self = Self { start: 0, end: 0 };
+}
+
+impl<T> Spanned<T> {
+    #[must_use]
+    pub const fn new(value: T, span: Span) -> Self {
+        Self { value, span }
+    }
+}
+
 impl<T: fmt::Debug> fmt::Debug for Spanned<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.value.fmt(f)

@@ -73,6 +73,10 @@ impl Reporter for Lines {
         lines.extend(summary::block(view, now));
         self.put(&lines);
     }
+
+    fn say(&mut self, lines: &[String]) {
+        self.put(lines);
+    }
 }
 
 /// `01:40:40 ....   3/11 done  2 running (backup-db 1m, deploy-backend 1m)  room 4h34m  finish 05:31`.

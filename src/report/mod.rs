@@ -3,12 +3,23 @@
 //! Facts become lines of history that stay; `tick` redraws what is true now. stdout belongs to results (`--json`),
 //! stderr to talk. Nothing that came from a host or a plan reaches a terminal but through [`escape_for_terminal`].
 
+mod ask;
+mod choose;
 mod clock;
 mod escape;
+mod frame;
+mod json;
 mod lines;
+mod live;
+mod plan_page;
+pub mod status;
 mod story;
 mod style;
 pub mod summary;
+mod tail;
+mod text;
+mod timeline;
+mod wave_page;
 mod words;
 
 use jiff::Timestamp;
@@ -16,15 +27,22 @@ use jiff::Timestamp;
 use crate::engine::fact::FactRecord;
 use crate::view::RunView;
 
+pub use choose::{Progress, Wishes, can_be_live, choose, utf8_locale};
 pub use clock::{Clock, coarse, span};
 pub use escape::{escape_bytes, escape_for_terminal, escape_text};
+pub use frame::{Scene, frame, state_word};
+pub use json::JsonStream;
 pub use lines::Lines;
+pub use live::Live;
+pub use plan_page::PlanPage;
 pub use story::{Columns, Story};
 pub use style::{Look, Tone};
+pub use tail::{Progress as Reported, Said, Tails};
+pub use wave_page::{WaveHosts, resolve_waves, wave_lines};
 pub use words::{clock_of, short_digest};
 
 /// Somebody who is told. `view` has already folded `new`.
-pub trait Reporter {
+pub trait Reporter: Send {
     /// Facts that became durable, oldest first.
     fn facts(&mut self, view: &RunView, new: &[FactRecord], now: Timestamp);
 
@@ -33,6 +51,12 @@ pub trait Reporter {
 
     /// The last call: the run is over, or this terminal leaves it.
     fn finish(&mut self, view: &RunView, now: Timestamp);
+
+    /// What the person at this terminal is typing, shown under everything else; `None` when nothing is asked for.
+    fn prompt(&mut self, _text: Option<&str>) {}
+
+    /// Lines for the person at this terminal only, such as an answer to what was typed.
+    fn say(&mut self, _lines: &[String]) {}
 }
 
 /// Says nothing (`--progress none`).

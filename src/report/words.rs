@@ -4,7 +4,7 @@ use super::clock::Clock;
 use super::escape::escape_for_terminal as esc;
 use crate::engine::fact::{Actor, Channel, HoldAnswer, HoldReason, RollbackCause};
 use crate::graph::ids::{ActionId, Direction};
-use crate::plan::model::{Step, Verb, Wait};
+use crate::plan::model::{Gate, Plan, Step, Verb, Wait};
 use crate::view::RunView;
 
 /// `fe1 fe2`, `here`, `103 hosts`, nothing for an action that runs nowhere.
@@ -132,17 +132,43 @@ pub(super) fn command(view: &RunView, id: &ActionId, direction: Direction) -> Op
 
 /// Names of the people a gate asks: `Sarah, Dev`.
 pub(super) fn people(view: &RunView, step: &Step, phones: bool) -> String {
-    let who = step.gate.iter().flat_map(|g| &g.who);
-    let names: Vec<String> = who
-        .map(|key| match view.graph().plan().people.get(key) {
-            Some(p) => match (&p.phone, phones) {
-                (Some(phone), true) => esc(&format!("{} {phone}", p.name)),
-                _ => esc(&p.name),
-            },
-            None => esc(key),
-        })
-        .collect();
-    names.join(", ")
+    names(view.graph().plan(), step, phones)
+}
+
+/// The same, before there is a run.
+pub(super) fn names(plan: &Plan, step: &Step, phones: bool) -> String {
+    step.gate.as_ref().map_or(String::new(), |gate| who(plan, gate, phones))
+}
+
+/// Who a gate asks.
+pub(super) fn who(plan: &Plan, gate: &Gate, phones: bool) -> String {
+    let one = |key: &String| match plan.people.get(key) {
+        Some(p) => match (&p.phone, phones) {
+            (Some(phone), true) => esc(&format!("{} {phone}", p.name)),
+            _ => esc(&p.name),
+        },
+        None => esc(key),
+    };
+    gate.who.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// Every text of a step that is executed, with what it is for.
+pub(super) fn texts(step: &Step) -> Vec<(&'static str, String)> {
+    let mut out = Vec::new();
+    let mut add = |label, text: Option<String>| out.extend(text.map(|t| (label, t)));
+    add("drain", step.fleet.drain.as_ref().map(|d| d.run.clone()));
+    match &step.verb {
+        Verb::Run(t) => add("run", Some(t.clone())),
+        Verb::Test(t) => add("test", Some(t.clone())),
+        Verb::Script(file) => add("script", Some(file.clone())),
+        Verb::Copy(_) | Verb::Template { .. } | Verb::Http(_) | Verb::Wait(_) => add("does", Some(what(step))),
+        Verb::Gate => {}
+    }
+    add("verify", step.verify.clone());
+    add("undrain", step.fleet.undrain.as_ref().map(|d| d.run.clone()));
+    add("rollback", crate::view::undo_text(step));
+    add("proof", step.rollback().and_then(|r| r.verify.clone()));
+    out
 }
 
 /// `7c1f-9a3e`.

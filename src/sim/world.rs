@@ -71,7 +71,6 @@ pub trait Script {
 /// What a host remembers of an attempt.
 #[derive(Debug, Clone)]
 struct Record {
-    started: Timestamp,
     /// When it ends, or ended, by itself; `None` while it hangs.
     ends: Option<Timestamp>,
     fate: Fate,
@@ -108,6 +107,8 @@ pub struct World {
     left_behind: BTreeMap<ActionId, Leaves>,
     log: Vec<EffectLine>,
     asked: BTreeSet<ActionId>,
+    /// Hosts that cannot be reached, and until when.
+    away: BTreeMap<String, Timestamp>,
 }
 
 /// How long the virtual controller waits before it says that a host cannot be reached.
@@ -127,6 +128,7 @@ impl World {
             left_behind: BTreeMap::new(),
             log: Vec::new(),
             asked: BTreeSet::new(),
+            away: BTreeMap::new(),
         }
     }
 
@@ -214,6 +216,10 @@ impl World {
         if self.tombstones.contains(attempt) || self.records.contains_key(attempt) {
             return self.probe(now, attempt);
         }
+        if self.unreachable_until(attempt, now).is_some() {
+            let why = "the virtual host is away".to_string();
+            return self.report_end(now + UNREACHABLE_AFTER, attempt, Outcome::NeverStarted { why });
+        }
         let fate = script.attempt(&self.graph, attempt);
         if !fate.outcome.may_have_run() {
             return self.report_end(now + fate.takes, attempt, fate.outcome);
@@ -228,6 +234,8 @@ impl World {
         }
         self.log.push(EffectLine { at: now, attempt: attempt.clone() });
         if let Some(lost) = fate.unreachable_for {
+            let until = self.away.entry(attempt.action.host().unwrap_or_default().into()).or_insert(now);
+            *until = (*until).max(now + lost);
             let why = "the virtual host is away".to_string();
             self.at(now + UNREACHABLE_AFTER, Input::LinkLost { attempt: attempt.clone(), why });
             self.at(now + lost, Input::LinkRestored { attempt: attempt.clone() });
@@ -238,7 +246,7 @@ impl World {
             self.cause(ends, Happening::End(attempt.clone()));
         }
         let timed_out = limit.and(ends).map(|at| (at, Outcome::TimedOut));
-        self.records.insert(attempt.clone(), Record { started: now, ends, fate, ended_by_us: timed_out });
+        self.records.insert(attempt.clone(), Record { ends, fate, ended_by_us: timed_out });
     }
 
     fn limit(&self, attempt: &AttemptId) -> Option<SignedDuration> {
@@ -281,10 +289,7 @@ impl World {
     }
 
     fn unreachable_until(&self, attempt: &AttemptId, now: Timestamp) -> Option<Timestamp> {
-        let host = attempt.action.host();
-        let away = self.records.iter().filter(|(id, _)| id.action.host() == host);
-        let until = away.filter_map(|(_, r)| Some(r.started + r.fate.unreachable_for?));
-        until.filter(|until| *until > now).max()
+        self.away.get(attempt.action.host()?).copied().filter(|until| *until > now)
     }
 
     fn probe(&mut self, now: Timestamp, attempt: &AttemptId) {

@@ -54,8 +54,8 @@ pub fn weave(pieces: &[Piece<'_>]) -> Result<String, Misplaced> {
 /// Whether [`weave`] knows how this program reads its script. `program` may be a path and have options.
 #[must_use]
 pub fn is_posix_shell(program: &str) -> bool {
-    let first = program.split_whitespace().next().unwrap_or_default();
-    let name = first.rsplit('/').next().unwrap_or_default();
+    let mut names = program.split_whitespace().map(|word| word.rsplit('/').next().unwrap_or_default());
+    let name = names.find(|name| *name != "env").unwrap_or_default();
     matches!(name, "sh" | "dash" | "bash" | "ash" | "busybox" | "ksh" | "mksh")
 }
 

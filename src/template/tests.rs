@@ -1,3 +1,5 @@
+//! Hostile values in every place of a command, and what each kind of text allows.
+
 use std::process::Command;
 
 use proptest::prelude::*;
@@ -233,6 +235,8 @@ fn other_programs_than_shells_get_no_quoted_values() {
     assert!(render("print({{ v }})", "python3 -u").unwrap_err().message.contains("python3 -u"));
     assert_eq!(render("print({{ v | unquoted }})", "python3 -u").unwrap(), "print(1)");
     assert_eq!(render("echo {{ v }}", "/bin/bash -eu").unwrap(), "echo 1");
+    assert_eq!(render("echo {{ v }}", "/usr/bin/env bash").unwrap(), "echo 1");
+    assert!(render("echo {{ v }}", "/usr/bin/env").is_err());
 }
 
 #[test]

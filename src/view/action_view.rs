@@ -66,6 +66,8 @@ pub struct ActionView {
     pub outcome: Option<Outcome>,
     /// Of the last attempt that ended, in whatever direction.
     pub evidence: Evidence,
+    /// When that was.
+    pub evidence_at: Option<Timestamp>,
     /// The connection is gone since then; the attempt itself goes on.
     pub lost_since: Option<Timestamp>,
     /// Passed its worst estimate.
@@ -94,6 +96,7 @@ impl ActionView {
             attempt_started: None,
             outcome: None,
             evidence: Evidence::default(),
+            evidence_at: None,
             lost_since: None,
             late: false,
             tolerated: false,

@@ -225,6 +225,7 @@ impl RunView {
         let action = &mut self.actions[i];
         let from = action.attempt_started.unwrap_or(at);
         action.evidence = evidence.clone();
+        action.evidence_at = Some(at);
         action.lost_since = None;
         let forward = matches!(attempt.direction, Direction::Do | Direction::Check);
         if forward {

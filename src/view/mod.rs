@@ -19,4 +19,4 @@ pub use event::{Event, Mark, What};
 pub use forecast::{Forecast, StepTimes};
 pub use rows::{RollbackProgress, StepRow};
 pub use run_view::{OpenGate, OpenHold, Phase, RunView};
-pub use stuck::StuckRow;
+pub use stuck::{StuckRow, undo_text};

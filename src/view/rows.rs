@@ -127,6 +127,12 @@ impl RunView {
         Some(RollbackProgress { undone, to_undo: undone + left })
     }
 
+    /// Whether a rollback still has to undo some host of this step.
+    #[must_use]
+    pub fn row_needs_undo(&self, ix: StepIx) -> bool {
+        self.members(ix.index()).any(|i| self.needs_undo(i))
+    }
+
     fn row_undone(&self, row: usize) -> bool {
         self.count(row, ActionState::Undone) > 0 && !self.members(row).any(|i| self.needs_undo(i))
     }

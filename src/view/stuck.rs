@@ -86,7 +86,9 @@ impl RunView {
     }
 }
 
-fn undo_text(step: &Step) -> Option<String> {
+/// What undoes a step, as the plan writes it; `None` where nothing does.
+#[must_use]
+pub fn undo_text(step: &Step) -> Option<String> {
     match &step.undo {
         Undo::Command(r) | Undo::BuiltIn(r) => Some(match &r.work {
             RollbackWork::Run(text) => text.clone(),

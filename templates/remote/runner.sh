@@ -315,6 +315,8 @@ attend() {
   while :; do
     wait "$waits" 2>/dev/null
     code=$?
+    # A trapped signal ends the waiting too, and so does, for ever after, a child that was killed.
+    [ "$code" -lt 128 ] || kill -0 "$waits" 2>/dev/null || code=127
     [ -z "$go" ] || { go=; show; }
     [ -n "$told" ] || [ ! -s "$d/rc" ] || { told=1; say over; }
     [ -z "$gone" ] || { hide; gone=; detached=1; }

@@ -1,4 +1,5 @@
 //! The engine in the virtual world: random plans, random faults, and a crash at every fact.
 
+mod injection;
 mod plans;
 mod properties;

@@ -87,6 +87,7 @@ pub fn undone_by(worst: SignedDuration) -> Undo {
         place: None,
         estimate: Estimate::exactly(worst),
         timeout: Some(worst * 2),
+        reboot: None,
         verify: None,
         retry: Retry { times: 2, wait: SignedDuration::from_secs(5), backoff: Backoff::Fixed },
     })
@@ -169,6 +170,9 @@ pub fn random_plan(dice: &mut Dice) -> Plan {
 fn vary(step: &mut Step, dice: &mut Dice) {
     if matches!(step.verb, Verb::Gate) {
         return;
+    }
+    if matches!(step.verb, Verb::Test(_)) && dice.one_in(4) {
+        step.gate = super::plans::step("gate", &[], Place::Nowhere, Verb::Gate, Undo::Nothing, Estimate::ZERO).gate;
     }
     if dice.one_in(4) {
         step.fleet.at_once = Some(Size::Count(1 + dice.roll(2) as u32));

@@ -9,7 +9,15 @@ use runbook::report::{Lines, Reporter};
 use super::night::{Night, at};
 
 #[derive(Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
+pub struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Buffer {
+    /// What was written, without colours.
+    pub fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap().clone();
+        anstream::adapter::strip_str(&String::from_utf8(bytes).unwrap()).to_string()
+    }
+}
 
 impl Write for Buffer {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -37,8 +45,7 @@ fn told(night: &Night, until: Timestamp) -> String {
         lines.facts(&view, turn, now);
     }
     lines.finish(&view, until);
-    let bytes = buffer.0.lock().unwrap().clone();
-    anstream::adapter::strip_str(&String::from_utf8(bytes).unwrap()).to_string()
+    buffer.text()
 }
 
 #[test]

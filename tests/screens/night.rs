@@ -60,6 +60,7 @@ fn undo(command: &str, m: i64) -> Undo {
         place: None,
         estimate: Estimate::exactly(minutes(m)),
         timeout: None,
+        reboot: None,
         verify: None,
         retry: Retry::default(),
     })

@@ -1,12 +1,209 @@
-//! `runbook check`.
+//! `runbook check`: every mistake of a plan in one go. No network, no changes (but for `--fix`).
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
 
 use crate::cli::context::Context;
+use crate::cli::diagnostics::{render, to_json};
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
+use crate::cli::load::{LoadError, Loaded, load};
+use crate::cli::output;
+use crate::cli::variables::VarArgs;
+use crate::plan::diagnostic::Diagnostic;
+use crate::plan::model::{Opening, Plan, Value};
+use crate::plan::source::Source;
+use crate::plan::units::Short;
+use crate::plan::{fixed, not_executable_yet, short_digest};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(
+    after_help = "Examples:\n  runbook check plans/2007-12-02.yaml\n  runbook check plans/*.yaml --deny warnings\n  \
+                  runbook check plan.yaml --fix\n\nExit codes: 0 no errors, 2 errors (or warnings with --deny warnings)"
+)]
+pub struct Args {
+    /// Plans to look at
+    #[arg(required = true, value_name = "PLAN")]
+    plans: Vec<PathBuf>,
+    /// Correct what has one certain correction, in the file
+    #[arg(long)]
+    fix: bool,
+    /// Count warnings as errors
+    #[arg(long, value_enum, value_name = "WHAT")]
+    deny: Option<Deny>,
+    #[command(flatten)]
+    vars: VarArgs,
+}
 
-pub fn run(_args: Args, _cx: &Context) -> Result<Exit, CommandError> {
-    Err(CommandError::unexpected("`check` is not written yet"))
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Deny {
+    Warnings,
+}
+
+/// What became of one plan.
+struct Verdict {
+    source: Source,
+    found: Vec<Diagnostic>,
+    loaded: Option<Box<Loaded>>,
+    /// How many corrections were written.
+    fixes: usize,
+}
+
+impl Verdict {
+    fn errors(&self) -> usize {
+        self.found.iter().filter(|d| d.is_error()).count()
+    }
+
+    fn warnings(&self) -> usize {
+        self.found.len() - self.errors()
+    }
+}
+
+pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
+    let vars = args.vars.values()?;
+    let mut failed = false;
+    let mut documents = Vec::new();
+    for path in &args.plans {
+        let verdict = look(path, &vars, args.fix)?;
+        failed |= verdict.errors() > 0 || (args.deny.is_some() && verdict.warnings() > 0);
+        if cx.global.json {
+            documents.push(document(&verdict));
+        } else {
+            show(&verdict, cx)?;
+        }
+    }
+    if cx.global.json {
+        output::json(&json!({ "plans": documents }))?;
+    }
+    Ok(if failed { Exit::Usage } else { Exit::Done })
+}
+
+fn look(path: &Path, vars: &[(String, Value)], fix: bool) -> Result<Verdict, CommandError> {
+    let mut fixes = 0;
+    // A correction can bring another finding to light; each round corrects something, so this ends.
+    for _ in 0..5 {
+        let verdict = once(path, vars, fixes)?;
+        let (text, count) = if fix { fixed(verdict.source.text(), &verdict.found) } else { (String::new(), 0) };
+        if count == 0 {
+            return Ok(verdict);
+        }
+        write_atomically(path, &text)?;
+        fixes += count;
+    }
+    once(path, vars, fixes)
+}
+
+fn once(path: &Path, vars: &[(String, Value)], fixes: usize) -> Result<Verdict, CommandError> {
+    match load(path, vars) {
+        Ok(loaded) => {
+            let (source, found) = (loaded.source.clone(), loaded.diagnostics.clone());
+            Ok(Verdict { source, found, loaded: Some(Box::new(loaded)), fixes })
+        }
+        Err(LoadError::Invalid { text, diagnostics }) => {
+            Ok(Verdict { source: text, found: diagnostics, loaded: None, fixes })
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// The new text takes the place of the old one in one step, with the same permissions.
+pub fn write_atomically(path: &Path, text: &str) -> Result<(), CommandError> {
+    let cannot = |e: std::io::Error| CommandError::unexpected(format!("cannot write {}: {e}", path.display()));
+    let target = fs::canonicalize(path).map_err(cannot)?;
+    let mode = fs::metadata(&target).map_err(cannot)?.permissions().mode();
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = target.with_file_name(format!(".{name}.{}", std::process::id()));
+    let written = fs::File::create_new(&temporary).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.sync_all()?;
+        fs::rename(&temporary, &target)
+    });
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written.map_err(cannot)
+}
+
+fn show(verdict: &Verdict, cx: &Context) -> Result<(), CommandError> {
+    let mut text = render(&verdict.source, &verdict.found, true);
+    let name = &verdict.source.name;
+    if verdict.fixes > 0 {
+        text.push_str(&format!("fixed {} in {name}\n", count(verdict.fixes, "place")));
+    }
+    match &verdict.loaded {
+        Some(loaded) => {
+            if !cx.global.quiet {
+                let digest = short_digest(&loaded.digest);
+                text.push_str(&format!(
+                    "ok {name}: {}    digest {digest}\n",
+                    summary(&loaded.plan, verdict.warnings())
+                ));
+                for reason in not_executable_yet(&loaded.plan) {
+                    text.push_str(&format!("   note: {reason}\n"));
+                }
+            }
+        }
+        None => {
+            let code = verdict.found.iter().find(|d| d.is_error()).map_or("E021", |d| d.code);
+            let counts = match verdict.warnings() {
+                0 => count(verdict.errors(), "error"),
+                w => format!("{}, {}", count(verdict.errors(), "error"), count(w, "warning")),
+            };
+            text.push_str(&format!("{counts} in {name}        more: `runbook explain {code}`\n"));
+        }
+    }
+    output::text(&text).map(|_| ())
+}
+
+fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+/// "11 steps, 5 hosts, 01:30-07:00 with 15m reserve".
+fn summary(plan: &Plan, warnings: usize) -> String {
+    let mut parts = vec![count(plan.steps.len(), "step"), count(plan.hosts.len(), "host")];
+    if let Some(window) = &plan.window {
+        let reserve = Short(window.reserve);
+        parts.push(match &window.opening {
+            Opening::At { opens, closes } => {
+                let zone = plan.timezone.as_deref().unwrap_or("UTC");
+                let clock =
+                    |t: &jiff::Timestamp| t.in_tz(zone).map(|z| z.strftime("%H:%M").to_string()).unwrap_or_default();
+                format!(
+                    "{}-{} ({}) with {reserve} reserve",
+                    clock(opens),
+                    clock(closes),
+                    Short(closes.duration_since(*opens))
+                )
+            }
+            Opening::WhenStarted { lasts } => format!("{} from the start with {reserve} reserve", Short(*lasts)),
+        });
+    }
+    if !plan.waves.is_empty() {
+        parts.push(count(plan.waves.len(), "wave"));
+    }
+    if warnings > 0 {
+        parts.push(count(warnings, "warning"));
+    }
+    parts.join(", ")
+}
+
+fn document(verdict: &Verdict) -> serde_json::Value {
+    json!({
+        "plan": verdict.source.name,
+        "ok": verdict.loaded.is_some(),
+        "errors": verdict.errors(),
+        "warnings": verdict.warnings(),
+        "fixed": verdict.fixes,
+        "digest": verdict.loaded.as_ref().map(|l| l.digest.clone()),
+        "steps": verdict.loaded.as_ref().map(|l| l.plan.steps.len()),
+        "hosts": verdict.loaded.as_ref().map(|l| l.plan.hosts.len()),
+        "not_executable_yet": verdict.loaded.as_ref().map(|l| not_executable_yet(&l.plan)),
+        "diagnostics": verdict.found.iter().map(|d| to_json(&verdict.source, d)).collect::<Vec<_>>(),
+    })
 }

@@ -1,12 +1,21 @@
-//! `runbook completions`.
+//! `runbook completions`: the completion script for a shell, on stdout.
 
+use clap::CommandFactory as _;
+
+use crate::cli::args::Cli;
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "Example:\n  runbook completions bash > ~/.local/share/bash-completion/completions/runbook")]
+pub struct Args {
+    shell: clap_complete::Shell,
+}
 
-pub fn run(_args: Args, _cx: &Context) -> Result<Exit, CommandError> {
-    Err(CommandError::unexpected("`completions` is not written yet"))
+pub fn run(args: Args, _cx: &Context) -> Result<Exit, CommandError> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "runbook", &mut script);
+    crate::cli::pager::put(&script)?;
+    Ok(Exit::Done)
 }

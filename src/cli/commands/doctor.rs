@@ -1,12 +1,249 @@
-//! `runbook doctor`.
+//! `runbook doctor`: what this program sees of the machine, and where each setting comes from. Changes nothing.
 
+use std::env;
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::cli::args::Color;
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
+use crate::cli::output;
+use crate::report::escape_for_terminal;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  runbook doctor --json | jq '.settings[] | select(.trouble)'")]
 pub struct Args {}
 
-pub fn run(_args: Args, _cx: &Context) -> Result<Exit, CommandError> {
-    Err(CommandError::unexpected("`doctor` is not written yet"))
+/// One line of the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Setting {
+    name: &'static str,
+    value: String,
+    /// Such as `--store`, `RUNBOOK_USER` or `default`.
+    from: String,
+    /// What will not work like this.
+    trouble: Option<String>,
+}
+
+impl Setting {
+    fn new(name: &'static str, value: impl Into<String>, from: impl Into<String>) -> Self {
+        Self { name, value: value.into(), from: from.into(), trouble: None }
+    }
+
+    fn but(mut self, trouble: Option<String>) -> Self {
+        self.trouble = trouble;
+        self
+    }
+}
+
+pub fn run(_args: Args, cx: &Context) -> Result<Exit, CommandError> {
+    let settings = look(cx);
+    if cx.global.json {
+        let rows: Vec<_> = settings
+            .iter()
+            .map(|s| json!({ "name": s.name, "value": s.value, "from": s.from, "trouble": s.trouble }))
+            .collect();
+        return output::json(&json!({ "settings": rows }));
+    }
+    output::text(&table(&settings))
+}
+
+fn look(cx: &Context) -> Vec<Setting> {
+    let set = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(|v| v.to_string_lossy().into_owned());
+    vec![
+        Setting::new("version", env!("CARGO_PKG_VERSION"), program()),
+        store(cx),
+        runtime(cx),
+        user(cx, &set),
+        tool("ssh", &["-V"], "needed for every host but `local`"),
+        tool("sshd", &[], "needed for `exec --lab` only"),
+        tool("sudo", &["-n", "-V"], "needed for local steps with `sudo` or `user` only"),
+        tool("sh", &[], "executes local steps"),
+        locale(&set),
+        Setting::new("bars", if ascii(cx, &set) { "ASCII" } else { "UTF-8" }, bars_from(cx)),
+        colour(cx, &set),
+        terminal(&set),
+        Setting::new(
+            "questions",
+            if cx.global.no_input { "never asked here" } else { "asked at the terminal" },
+            flag_or(cx.global.no_input, "--no-input", "RUNBOOK_NO_INPUT"),
+        ),
+    ]
+}
+
+fn program() -> String {
+    env::current_exe().map_or_else(|_| "this program".into(), |p| p.display().to_string())
+}
+
+/// Whether a flag of the command line or its variable is the source.
+fn flag_or(used: bool, flag: &str, variable: &str) -> String {
+    let given = env::args_os().any(|a| a.to_string_lossy().split('=').next() == Some(flag));
+    match (used, given) {
+        (false, _) => "default".into(),
+        (true, true) => flag.into(),
+        (true, false) => variable.into(),
+    }
+}
+
+fn store(cx: &Context) -> Setting {
+    let from = match (&cx.global.store, env::var_os("XDG_STATE_HOME")) {
+        (Some(_), _) => flag_or(true, "--store", "RUNBOOK_STORE"),
+        (None, Some(dir)) if !dir.is_empty() => "XDG_STATE_HOME".into(),
+        (None, _) => "default, below HOME".into(),
+    };
+    Setting::new("store", cx.store.display().to_string(), from).but(folder_trouble(&cx.store))
+}
+
+fn runtime(cx: &Context) -> Setting {
+    let from = match (&cx.global.store, env::var_os("XDG_RUNTIME_DIR")) {
+        (None, Some(_)) => "XDG_RUNTIME_DIR",
+        _ => "the store",
+    };
+    Setting::new("sockets", cx.runtime.display().to_string(), from).but(folder_trouble(&cx.runtime))
+}
+
+/// Why a private folder could not be used; one that does not exist yet is judged by the nearest that does.
+fn folder_trouble(dir: &Path) -> Option<String> {
+    let existing: PathBuf = dir.ancestors().find(|d| d.exists())?.to_path_buf();
+    let meta = std::fs::metadata(&existing).ok()?;
+    if !meta.is_dir() {
+        return Some(format!("{} is not a folder", existing.display()));
+    }
+    if existing == dir && meta.uid() != rustix::process::getuid().as_raw() {
+        return Some(format!("belongs to uid {}", meta.uid()));
+    }
+    if existing == dir && meta.permissions().mode() & 0o077 != 0 {
+        return Some(format!("others can enter it: chmod 700 {}", existing.display()));
+    }
+    let writable = rustix::fs::access(&existing, rustix::fs::Access::WRITE_OK).is_ok();
+    (!writable).then(|| format!("{} cannot be written", existing.display()))
+}
+
+fn user(cx: &Context, set: &dyn Fn(&str) -> Option<String>) -> Setting {
+    let from = ["RUNBOOK_USER", "USER", "LOGNAME"].into_iter().find(|v| set(v).is_some()).unwrap_or("the user id");
+    Setting::new("name in the timeline", cx.user.clone(), from)
+}
+
+/// A program that we start: where it is, and what it says of its version.
+fn tool(name: &'static str, version: &[&str], purpose: &str) -> Setting {
+    let Some(path) = find_program(name) else {
+        return Setting::new(name, "not found", "PATH").but(Some(purpose.to_owned()));
+    };
+    let shown = path.display().to_string();
+    if version.is_empty() {
+        return Setting::new(name, shown, "PATH");
+    }
+    let answer = Command::new(&path).args(version).stdin(Stdio::null()).output();
+    let said = answer.ok().and_then(|out| {
+        let text = if out.stdout.is_empty() { out.stderr } else { out.stdout };
+        String::from_utf8_lossy(&text).lines().next().map(str::to_owned)
+    });
+    match said {
+        Some(said) => Setting::new(name, said, shown),
+        None => Setting::new(name, shown, "PATH").but(Some("does not answer".into())),
+    }
+}
+
+/// In `PATH`, or where servers live, which is in no user's `PATH`.
+fn find_program(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    folders
+        .map(|dir| dir.join(name))
+        .find(|file| std::fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0))
+}
+
+const LOCALE: [&str; 3] = ["LC_ALL", "LC_CTYPE", "LANG"];
+
+fn locale(set: &dyn Fn(&str) -> Option<String>) -> Setting {
+    match LOCALE.into_iter().find_map(|v| set(v).map(|value| (v, value))) {
+        Some((variable, value)) => Setting::new("locale", value, variable),
+        None => Setting::new("locale", "C", "default"),
+    }
+}
+
+fn ascii(cx: &Context, set: &dyn Fn(&str) -> Option<String>) -> bool {
+    let locale = LOCALE.into_iter().find_map(set).unwrap_or_default().to_ascii_lowercase();
+    cx.global.ascii || !(locale.contains("utf-8") || locale.contains("utf8"))
+}
+
+fn bars_from(cx: &Context) -> String {
+    if cx.global.ascii { flag_or(true, "--ascii", "RUNBOOK_ASCII") } else { "the locale".into() }
+}
+
+fn colour(cx: &Context, set: &dyn Fn(&str) -> Option<String>) -> Setting {
+    let (value, from) = match cx.global.color {
+        Color::Always => ("always", flag_or(true, "--color", "RUNBOOK_COLOR")),
+        Color::Never => ("never", flag_or(true, "--color", "RUNBOOK_COLOR")),
+        Color::Auto => {
+            let forced = ["CLICOLOR_FORCE", "FORCE_COLOR"].into_iter().find(|v| set(v).is_some_and(|x| x != "0"));
+            let dumb = env::var_os("TERM").as_deref() == Some(OsStr::new("dumb"));
+            match forced {
+                _ if set("NO_COLOR").is_some() => ("never", "NO_COLOR".into()),
+                Some(variable) => ("always", variable.to_owned()),
+                None if dumb => ("never", "TERM".into()),
+                None => ("on terminals", "default".into()),
+            }
+        }
+    };
+    Setting::new("colour", value, from)
+}
+
+fn terminal(set: &dyn Fn(&str) -> Option<String>) -> Setting {
+    let sizes = [rustix::termios::tcgetwinsize(std::io::stderr()), rustix::termios::tcgetwinsize(std::io::stdout())];
+    let size = sizes.into_iter().flatten().find(|s| s.ws_col > 0);
+    let term = set("TERM").unwrap_or_else(|| "no TERM".into());
+    match size {
+        Some(size) => {
+            Setting::new("terminal", format!("{} columns, {} lines, {term}", size.ws_col, size.ws_row), "the terminal")
+        }
+        None => Setting::new("terminal", "none: plain lines", "stdout and stderr"),
+    }
+}
+
+fn table(settings: &[Setting]) -> String {
+    let names = settings.iter().map(|s| s.name.len()).max().unwrap_or(0);
+    let values = settings.iter().map(|s| escape_for_terminal(&s.value).chars().count()).max().unwrap_or(0).min(60);
+    let mut out = String::new();
+    for s in settings {
+        let (value, from) = (escape_for_terminal(&s.value), escape_for_terminal(&s.from));
+        let _ = writeln!(out, "{:<names$}  {value:<values$}  from {from}", s.name);
+        if let Some(trouble) = &s.trouble {
+            let _ = writeln!(out, "{:names$}  ! {}", "", escape_for_terminal(trouble));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_that_cannot_be_used_say_why() {
+        let dir = tempfile::tempdir().unwrap();
+        let private = dir.path().join("private");
+        assert_eq!(folder_trouble(&private), None);
+        std::fs::create_dir(&private).unwrap();
+        std::fs::set_permissions(&private, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(folder_trouble(&private).unwrap().contains("chmod 700"));
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        assert!(folder_trouble(&dir.path().join("file/below")).unwrap().contains("is not a folder"));
+    }
+
+    #[test]
+    fn each_line_names_its_source_and_troubles_stand_below() {
+        let rows = [
+            Setting::new("store", "/x", "--store"),
+            Setting::new("ssh", "not\u{1b}[2J found", "PATH").but(Some("needed".into())),
+        ];
+        let expected = "store  /x              from --store\nssh    not\\e[2J found  from PATH\n       ! needed\n";
+        assert_eq!(table(&rows), expected);
+    }
 }

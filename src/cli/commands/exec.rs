@@ -1,12 +1,304 @@
-//! `runbook exec`.
+//! `runbook exec`: preflight, the typed confirmation, the engine in a process of its own, this terminal attached to it.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
 
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
+use crate::cli::narrow::{LeftOut, Narrow};
+use crate::cli::setup::{Night, Setup};
+use crate::cli::variables::VarArgs;
+use crate::cli::watch::{self, Watch};
+use crate::cli::{confirm, laboratory, launch, load, preflight, reach, show, store, window};
+use crate::driver::clock;
+use crate::engine::fact::{Actor, Channel, FORMAT, RunOptions, RunStarted};
+use crate::graph::Graph;
+use crate::journal::{JournalError, NewRun, RunRow, Store};
+use crate::lab::Lab;
+use crate::plan::model::Plan;
+use crate::report::short_digest;
+
+/// How long a person at the terminal may hold before an automatic rollback starts.
+const GRACE: SignedDuration = SignedDuration::from_secs(60);
+/// A run without an engine counts as about to start for this long.
+const STARTING: SignedDuration = SignedDuration::from_secs(60);
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "Examples:
+  runbook exec plans/2007-12-02.yaml                       arm it, run it, watch it
+  runbook exec plans/2007-12-02.yaml --lab                 the same on private hosts on this machine
+  runbook exec plans/2007-12-02.yaml --lab --fail sanity-backend@be2
+  runbook exec PLAN --no-input --confirm 2007-12-02        from a script")]
+pub struct Args {
+    /// The plan's file
+    plan: PathBuf,
+    /// Only show what would be done (the same as `runbook plan`)
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// The plan's name, instead of typing it
+    #[arg(long, value_name = "NAME")]
+    confirm: Option<String>,
+    /// Start although the window is not open; needs a reason
+    #[arg(long, requires = "message")]
+    outside_window: bool,
+    /// The reason for `--outside-window`; it goes into the report
+    #[arg(short, long = "message", value_name = "REASON", requires = "outside_window")]
+    message: Option<String>,
+    /// Wait for the window however long it takes
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    vars: VarArgs,
+    #[command(flatten)]
+    narrow: Narrow,
+    #[command(flatten)]
+    lab: laboratory::Laboratory,
+    #[command(flatten)]
+    show: show::Show,
+    /// Start the run and leave it; watch it with `runbook attach`
+    #[arg(long)]
+    detach: bool,
+}
 
-pub fn run(_args: Args, _cx: &Context) -> Result<Exit, CommandError> {
-    Err(CommandError::unexpected("`exec` is not written yet"))
+pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
+    if args.dry_run {
+        return Err(CommandError::unexpected("`plan` is not written yet"));
+    }
+    let load::Loaded { plan, digest, .. } = load::load_or_report(&args.plan, &args.vars.values()?, cx)?;
+    preflight::executable(&plan)?;
+    let now = clock::now();
+    let mut store = store::open(cx)?;
+    refuse_second(&store, &plan, args.lab.lab)?;
+    let mut setup = Setup { plan_file: std::path::absolute(&args.plan)?, lab: None };
+    let (plan, lab) = laboratory::prepare(&args.lab, plan, setup.plan_dir(), now)?;
+    setup.lab = lab.as_ref().map(|lab| lab.dir.clone());
+    let graph = Arc::new(Graph::build(Arc::new(plan)));
+    let left_out = args.narrow.resolve(&graph)?;
+    let talk = Talk { cx, plan: graph.plan() };
+    let wish = window::Wish { outside: args.message.as_deref(), wait: args.wait };
+    let instants = window::resolve(graph.plan(), now, wish)?;
+    talk.head(&digest);
+    if let Some(lab) = &lab {
+        talk.lab(lab);
+    }
+    look_before(&talk, &store, &graph, &setup, lab.as_ref(), &left_out)?;
+    arm(&talk, &args, &graph, &left_out, instants.map(|w| w.opens), now)?;
+    let started = started(&args, cx, &graph, digest, instants, left_out);
+    let night = Night { plan: Plan::clone(graph.plan()), started, setup };
+    let run = freeze(&mut store, night)?;
+    engage(&args, cx, store, &run, lab)
+}
+
+/// Another unfinished run of the same plan stands in the way: refused before anything is asked or contacted.
+fn refuse_second(store: &Store, plan: &Plan, lab: bool) -> Result<(), CommandError> {
+    let open = store.open_runs()?.into_iter().find(|run| run.plan == plan.stem && in_the_way(run, lab));
+    open.map_or(Ok(()), |run| Err(second(&run)))
+}
+
+/// A run that nobody ever drove, and a lab whose engine is gone, hold nothing that matters.
+fn in_the_way(open: &RunRow, lab: bool) -> bool {
+    let now = clock::now();
+    match &open.lease {
+        // Its `exec` is about to start the engine, or died before it could.
+        None => now.duration_since(open.created) < STARTING,
+        Some(lease) => lease.live(now) || (!open.lab && !lab),
+    }
+}
+
+fn second(open: &RunRow) -> CommandError {
+    let owner = open.lease.as_ref().map_or_else(
+        || "it was never started".to_owned(),
+        |lease| format!("by {} on {}, pid {}", lease.owner, lease.host, lease.pid),
+    );
+    let since = store::minute(open.created);
+    CommandError::refused(format!("this plan is running already: {} since {since}, {owner}", open.id))
+        .hint(format!("watch it:   runbook attach {}", open.id))
+}
+
+/// Preflight. Failures refuse the run; nothing has been changed by then, and nothing is contacted any more.
+fn look_before(
+    talk: &Talk<'_>,
+    store: &Store,
+    graph: &Graph,
+    setup: &Setup,
+    lab: Option<&Lab>,
+    left_out: &LeftOut,
+) -> Result<(), CommandError> {
+    let requests = preflight::requests(graph, &left_out.hosts);
+    let surveys = reach::survey(graph.plan(), setup, lab, requests)?;
+    let mut findings = preflight::judge(&surveys);
+    findings.push(preflight::journal(store.dir()));
+    for finding in &findings {
+        talk.line(&format!("  {:<5} {}", finding.verdict.word(), finding.text));
+    }
+    let failed = findings.iter().filter(|f| f.verdict == preflight::Verdict::Fail).count();
+    if failed == 0 {
+        return Ok(());
+    }
+    Err(CommandError::refused("the preflight failed; nothing was changed")
+        .hint("each FAIL line above says what to mend"))
+}
+
+/// The typed name of the plan. The lab asks nothing: nothing real is at stake.
+fn arm(
+    talk: &Talk<'_>,
+    args: &Args,
+    graph: &Graph,
+    left_out: &LeftOut,
+    opens: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), CommandError> {
+    let steps = graph.step_count() - left_out.steps.len();
+    let hosts = graph.plan().hosts.len() - left_out.hosts.len();
+    let opening = match opens.map(|at| at.duration_since(now)) {
+        Some(left) if left.is_positive() => {
+            let at = window::clock_time(graph.plan(), now + left);
+            format!(" Window opens in {} ({at}).", window::rough(left))
+        }
+        _ => String::new(),
+    };
+    let s = |n: usize| if n == 1 { "" } else { "s" };
+    talk.line(&format!("Up to {steps} step{} on {hosts} host{}.{opening} Rollback is automatic.", s(steps), s(hosts)));
+    if args.lab.lab {
+        return Ok(());
+    }
+    let name = &graph.plan().stem;
+    let question = format!("Type the plan's name to arm it, anything else leaves: {name}\n> ");
+    confirm::name(talk.cx, name, args.confirm.as_deref(), &question)
+}
+
+fn started(
+    args: &Args,
+    cx: &Context,
+    graph: &Graph,
+    digest: String,
+    window: Option<crate::engine::fact::WindowInstants>,
+    left_out: LeftOut,
+) -> RunStarted {
+    let plan = graph.plan();
+    let person = !cx.global.no_input && std::io::stdin().is_terminal() && !args.detach;
+    let lab = args.lab.lab;
+    RunStarted {
+        format: FORMAT,
+        run: String::new(),
+        plan: plan.stem.clone(),
+        title: plan.name.clone(),
+        digest,
+        by: Actor { name: cx.user.clone(), channel: Channel::Cli },
+        controller: controller(),
+        timezone: plan.timezone.clone(),
+        window,
+        options: RunOptions {
+            no_input: !person,
+            approve_gates: lab && !person,
+            rollback_grace: if person && !lab { GRACE } else { SignedDuration::ZERO },
+            outside_window: args.message.clone(),
+            narrowed: left_out.steps,
+            hosts_left_out: left_out.hosts,
+            speed: if lab { args.lab.speed } else { 0 },
+        },
+        seed: seed(),
+        actions: graph.actions().len() as u32,
+        steps: graph.step_count() as u32,
+    }
+}
+
+/// Freezes the plan under a new name. The check for a second run is made again, in the same transaction.
+fn freeze(store: &mut Store, mut night: Night) -> Result<RunRow, CommandError> {
+    let (started, lab) = (&night.started, night.setup.lab.is_some());
+    let new = NewRun {
+        plan: started.plan.clone(),
+        title: started.title.clone(),
+        digest: started.digest.clone(),
+        lab,
+        created: clock::now(),
+    };
+    let frozen = |run: &str| {
+        night.started.run = run.to_owned();
+        night.freeze().expect("plans are made of texts, numbers and lists")
+    };
+    store.create(&new, |open| in_the_way(open, lab), frozen).map_err(|e| match e {
+        JournalError::Unfinished(open) => second(&open),
+        other => other.into(),
+    })
+}
+
+/// Starts the engine and attaches this terminal to it.
+fn engage(args: &Args, cx: &Context, mut store: Store, run: &RunRow, lab: Option<Lab>) -> Result<Exit, CommandError> {
+    let environment = lab.as_ref().map(|lab| lab.local.env.clone()).unwrap_or_default();
+    let run_dir = store.run_dir(&run.id);
+    let engine = match launch::start(cx, &run.id, &run_dir, &launch::Start { environment, ask: None }) {
+        Ok(engine) => engine,
+        Err(e) => {
+            // Without facts nothing was sent anywhere; a run that has some stays, for whoever looks into it.
+            store.discard(&run.id)?;
+            return Err(e);
+        }
+    };
+    if let Some(lab) = lab {
+        // An engine that is done already has stopped it.
+        let _ = lab.hand_over(engine.id());
+    }
+    if args.detach {
+        return left(cx, run);
+    }
+    let reporter = args.show.reporter(cx, &run_dir);
+    Watch::new(cx, store, run.clone(), reporter, Some(engine))?.follow(watch::answers(cx, &args.show))
+}
+
+fn left(cx: &Context, run: &RunRow) -> Result<Exit, CommandError> {
+    let mut out = anstream::stdout();
+    if cx.global.json {
+        writeln!(out, "{}", serde_json::json!({ "run": run.id, "detached": true }))?;
+    } else {
+        writeln!(out, "{}", run.id)?;
+        writeln!(anstream::stderr(), "armed and running by itself; watch it:   runbook attach {}", run.id)?;
+    }
+    Ok(Exit::NotFinished)
+}
+
+/// What is said before the run, on stderr.
+struct Talk<'a> {
+    cx: &'a Context,
+    plan: &'a Plan,
+}
+
+impl Talk<'_> {
+    fn line(&self, text: &str) {
+        if !self.cx.global.quiet {
+            // A lost terminal does not keep a run from starting.
+            let _ = writeln!(anstream::stderr(), "{}", crate::report::escape_for_terminal(text));
+        }
+    }
+
+    fn head(&self, digest: &str) {
+        self.line(&format!("{}   digest {}", self.plan.name, short_digest(digest)));
+    }
+
+    fn lab(&self, lab: &Lab) {
+        self.line(&format!("  lab   {} hosts of this machine in {}", lab.hosts.len(), lab.dir.display()));
+        if let Some(note) = &lab.note {
+            self.line(&format!("  warn  {note}"));
+        }
+        if !std::io::stdin().is_terminal() || self.cx.global.no_input {
+            self.line("  note  nobody can be asked here, so gates approve themselves");
+        }
+    }
+}
+
+/// The name of this machine.
+fn controller() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "this machine".to_owned() } else { name.to_owned() }
+}
+
+/// Different for every run; only spreads retries, so it need not be unpredictable.
+fn seed() -> u64 {
+    let nanos = clock::now().as_nanosecond() as u64;
+    nanos ^ u64::from(std::process::id()).rotate_left(32)
 }

@@ -1,12 +1,28 @@
-//! `runbook schema`.
+//! `runbook schema`: the JSON Schema of plans, for editors.
 
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
+use crate::cli::output;
+use crate::plan::schema::plan_schema;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(
+    after_help = "Examples:\n  runbook schema > plan.schema.json\n  and as the first line of a plan:  # yaml-language-server: $schema=plan.schema.json"
+)]
+pub struct Args {
+    /// Of what
+    #[arg(value_enum, default_value_t = Of::Plan)]
+    of: Of,
+}
 
-pub fn run(_args: Args, _cx: &Context) -> Result<Exit, CommandError> {
-    Err(CommandError::unexpected("`schema` is not written yet"))
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Of {
+    Plan,
+}
+
+pub fn run(args: Args, _cx: &Context) -> Result<Exit, CommandError> {
+    match args.of {
+        Of::Plan => output::json(&plan_schema()),
+    }
 }

@@ -1,12 +1,56 @@
-//! `runbook status`.
+//! `runbook status`: one screen, now.
+
+use serde_json::json;
 
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
+use crate::cli::{look, pager, store};
+use crate::driver::clock;
+use crate::engine::fact::RunEnd;
+use crate::report::Look;
+use crate::report::status::{status, status_json};
+use crate::view::RunView;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(
+    after_help = "Examples:\n  runbook status\n  runbook status 2007-12-02-a --json\n  runbook status --exit-code"
+)]
+pub struct Args {
+    /// The run: its name, the beginning of it, or `latest` [default: the open one, or else the newest]
+    run: Option<String>,
+    /// Exit as the run did: 0 done, 10 rolled back, 20 a human is needed, 30 not finished, ...
+    #[arg(long)]
+    exit_code: bool,
+}
 
-pub fn run(_args: Args, _cx: &Context) -> Result<Exit, CommandError> {
-    Err(CommandError::unexpected("`status` is not written yet"))
+pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
+    let store = store::existing(cx)?;
+    let run = store::find_to_look(&store, args.run.as_deref())?;
+    let now = clock::now();
+    let view = look::view(&store, &run)?;
+    let engine = look::engine(&run, now);
+    if cx.global.json {
+        let document = status_json(&view, engine.as_ref(), now);
+        pager::put(format!("{document}\n").as_bytes())?;
+    } else if view.header().is_none() {
+        pager::put_lines(&[format!("{}  {}   not started", run.id, json!(run.title))])?;
+    } else {
+        let look = Look { width: pager::width(), ascii: true };
+        pager::put_lines(&status(&view, engine.as_ref(), now, look))?;
+    }
+    Ok(if args.exit_code { exit(&view) } else { Exit::Done })
+}
+
+/// The exit code of a run.
+fn exit(view: &RunView) -> Exit {
+    match view.end() {
+        None => Exit::NotFinished,
+        Some((_, RunEnd::Succeeded { late: false })) => Exit::Done,
+        Some((_, RunEnd::Succeeded { late: true })) => Exit::DoneLate,
+        Some((_, RunEnd::RolledBack { verified: Some(false), .. } | RunEnd::Stuck { .. })) => Exit::HumanNeeded,
+        Some((_, RunEnd::RolledBack { late: false, .. })) => Exit::RolledBack,
+        Some((_, RunEnd::RolledBack { late: true, .. })) => Exit::RolledBackLate,
+        Some((_, RunEnd::Rejected)) => Exit::Refused,
+    }
 }

@@ -1,3 +1,5 @@
+//! What each kind of attempt becomes, and that values from every source stay data.
+
 use std::process::Command;
 
 use indexmap::IndexMap;

@@ -1,0 +1,197 @@
+//! What a person types while a run is shown: words become requests. Knows nothing of terminals and sockets.
+
+use crate::engine::fact::HoldAnswer;
+use crate::engine::input::Ask;
+use crate::view::RunView;
+
+/// What a typed line leads to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Typed {
+    Nothing,
+    /// Lines to print.
+    Say(Vec<String>),
+    /// Ask this; the next line answers it.
+    Prompt(String),
+    /// Send this; in the name of this person, where one was named.
+    Ask {
+        ask: Ask,
+        by: Option<String>,
+    },
+    Detach,
+}
+
+/// A conversation of several lines, when there is one.
+#[derive(Debug, Default)]
+pub struct Dialog {
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+enum Open {
+    /// Approving with defects: first who decides, then the list.
+    Defects { gate: String, by: Option<String>, named: bool, defects: Vec<String> },
+    /// A rollback that nobody asked about needs the plan's name.
+    Rollback,
+}
+
+/// Asked while the defects are listed.
+const NEXT_DEFECT: &str = "defect (empty line ends)";
+
+impl Dialog {
+    /// Takes one line. Enter alone never answers anything.
+    pub fn typed(&mut self, line: &str, view: &RunView) -> Typed {
+        let line = line.trim();
+        match self.open.take() {
+            Some(Open::Defects { gate, by, named: false, .. }) => self.named(gate, by, line),
+            Some(Open::Defects { gate, by, defects, .. }) => self.defect(gate, by, defects, line),
+            Some(Open::Rollback) => roll_back(line, view),
+            None => self.word(line, view),
+        }
+    }
+
+    /// Whether the next line begins something new.
+    #[must_use]
+    pub const fn idle(&self) -> bool {
+        self.open.is_none()
+    }
+
+    /// Forgets a conversation in the middle.
+    pub fn interrupt(&mut self) {
+        self.open = None;
+    }
+
+    fn word(&mut self, line: &str, view: &RunView) -> Typed {
+        let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        let (rest, plain) = (rest.trim(), |ask| Typed::Ask { ask, by: None });
+        let gate = || gate_named(rest, view);
+        match word {
+            "" => Typed::Nothing,
+            "q" | "quit" | "detach" => Typed::Detach,
+            "?" | "help" => Typed::Say(help(view)),
+            "approve" => gate().map_or_else(|| no_gate(view), |g| plain(approve(g, Vec::new()))),
+            "defects" => gate().map_or_else(|| no_gate(view), |g| self.ask_who(g, view)),
+            "reject" => gate().map_or_else(|| no_gate(view), |g| plain(Ask::Reject { gate: Some(g), note: None })),
+            "note" if rest.is_empty() => Typed::Say(vec!["note what?   note TEXT".to_owned()]),
+            "note" => plain(Ask::Note { text: rest.to_owned() }),
+            "pause" => plain(Ask::Pause),
+            "rollback" if view.hold().is_none() => self.ask_rollback(view),
+            _ => hold_word(word, view)
+                .map_or_else(|| unknown(word, view), |answer| plain(Ask::Hold { answer, note: None })),
+        }
+    }
+
+    fn ask_who(&mut self, gate: String, view: &RunView) -> Typed {
+        let by = who(&gate, view);
+        let shown = by.clone().unwrap_or_else(|| "you".to_owned());
+        self.open = Some(Open::Defects { gate, by, named: false, defects: Vec::new() });
+        Typed::Prompt(format!("who decides? [{shown}]"))
+    }
+
+    fn named(&mut self, gate: String, default: Option<String>, line: &str) -> Typed {
+        let by = if line.is_empty() { default } else { Some(line.to_owned()) };
+        self.open = Some(Open::Defects { gate, by, named: true, defects: Vec::new() });
+        Typed::Prompt(NEXT_DEFECT.to_owned())
+    }
+
+    fn defect(&mut self, gate: String, by: Option<String>, mut defects: Vec<String>, line: &str) -> Typed {
+        if line.is_empty() {
+            if defects.is_empty() {
+                return Typed::Say(vec!["no defects were listed, so nothing was answered".to_owned()]);
+            }
+            return Typed::Ask { ask: approve(gate, defects), by };
+        }
+        defects.push(line.to_owned());
+        self.open = Some(Open::Defects { gate, by, named: true, defects });
+        Typed::Prompt(NEXT_DEFECT.to_owned())
+    }
+
+    fn ask_rollback(&mut self, view: &RunView) -> Typed {
+        self.open = Some(Open::Rollback);
+        let plan = view.header().map_or("", |h| &h.plan);
+        Typed::Prompt(format!("everything done so far is undone; the plan's name ({plan}) rolls back"))
+    }
+}
+
+fn roll_back(line: &str, view: &RunView) -> Typed {
+    if view.header().is_some_and(|h| h.plan == line) {
+        return Typed::Ask { ask: Ask::Rollback { reason: None }, by: None };
+    }
+    Typed::Say(vec!["that is not the plan's name; nothing was rolled back".to_owned()])
+}
+
+fn approve(gate: String, defects: Vec<String>) -> Ask {
+    Ask::Approve { gate: Some(gate), defects, note: None }
+}
+
+/// The open gate that is meant: the named one, or the only one.
+fn gate_named(name: &str, view: &RunView) -> Option<String> {
+    let gates = view.gates();
+    let found = match gates {
+        [one] if name.is_empty() => Some(one),
+        _ => gates.iter().find(|g| g.action.step() == name),
+    };
+    found.map(|g| g.action.step().to_owned())
+}
+
+fn no_gate(view: &RunView) -> Typed {
+    let open: Vec<&str> = view.gates().iter().map(|g| g.action.step()).collect();
+    Typed::Say(vec![match open.as_slice() {
+        [] => "no gate is open; nothing was answered".to_owned(),
+        gates => format!("say which gate: {}", gates.join(", ")),
+    }])
+}
+
+/// The people of a gate, as one text.
+fn who(gate: &str, view: &RunView) -> Option<String> {
+    let graph = view.graph();
+    let gate = graph.step(graph.find_step(gate)?).gate.as_ref()?;
+    let people = &graph.plan().people;
+    let names: Vec<&str> =
+        gate.who.iter().map(|key| people.get(key).map_or(key.as_str(), |p| p.name.as_str())).collect();
+    if names.is_empty() { None } else { Some(names.join(", ")) }
+}
+
+/// A word that answers the open hold.
+fn hold_word(word: &str, view: &RunView) -> Option<HoldAnswer> {
+    view.hold()?;
+    Some(match word {
+        "retry" => HoldAnswer::Retry,
+        "skip" => HoldAnswer::Skip,
+        "rollback" => HoldAnswer::Rollback,
+        "continue" => HoldAnswer::Continue,
+        "hold" | "stay" => HoldAnswer::Stay,
+        _ => return None,
+    })
+}
+
+fn unknown(word: &str, view: &RunView) -> Typed {
+    let mut lines = vec![format!("`{}` is no answer here", crate::report::escape_for_terminal(word))];
+    lines.extend(help(view));
+    Typed::Say(lines)
+}
+
+/// What can be typed now.
+fn help(view: &RunView) -> Vec<String> {
+    let mut words: Vec<&str> = Vec::new();
+    if !view.gates().is_empty() {
+        words.extend(["approve", "defects", "reject"]);
+    }
+    match view.hold() {
+        Some(_) => words.extend(["retry", "skip", "continue", "hold"]),
+        None => words.push("pause"),
+    }
+    words.extend(["rollback", "note TEXT", "q (leave; the run goes on)"]);
+    vec![format!("words: {}", words.join(", "))]
+}
+
+/// What is said after the first Ctrl-C.
+#[must_use]
+pub fn interrupted(view: &RunView) -> Vec<String> {
+    let mut lines = vec!["Ctrl-C stops nothing: the run goes on in its own process.".to_owned()];
+    lines.push("   q          leave this terminal (Ctrl-C again does the same)".to_owned());
+    if view.hold().is_none() {
+        lines.push("   pause      nothing new starts, running steps finish, the clock goes on".to_owned());
+    }
+    lines.push("   rollback   undo everything done so far".to_owned());
+    lines
+}

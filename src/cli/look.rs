@@ -1,0 +1,36 @@
+//! A run as its journal tells it, for commands that only look.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::error::CommandError;
+use crate::graph::Graph;
+use crate::journal::{RunRow, Store};
+use crate::plan::model::Plan;
+use crate::report::status::Engine;
+use crate::view::RunView;
+
+/// Everything recorded so far, folded.
+///
+/// # Errors
+/// When the journal cannot be read, or this version cannot read what was frozen with the run.
+pub fn view(store: &Store, run: &RunRow) -> Result<RunView, CommandError> {
+    let frozen = store.frozen(&run.id)?;
+    let plan: Plan = serde_json::from_str(&frozen.plan)
+        .map_err(|e| CommandError::unexpected(format!("the plan frozen with run {} cannot be read: {e}", run.id)))?;
+    let mut view = RunView::new(Arc::new(Graph::build(Arc::new(plan))));
+    store.facts(&run.id, 0)?.iter().for_each(|fact| view.apply(fact));
+    Ok(view)
+}
+
+/// Who drives the run, by the journal's record; `None` before the first.
+#[must_use]
+pub fn engine(run: &RunRow, now: Timestamp) -> Option<Engine> {
+    run.lease.as_ref().map(|lease| Engine {
+        controller: lease.host.clone(),
+        owner: lease.owner.clone(),
+        heartbeat: lease.renewed,
+        live: lease.live(now),
+    })
+}

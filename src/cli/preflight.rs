@@ -1,0 +1,244 @@
+//! What must be true before a run is armed: hosts answer, sudo works, clocks agree, there is room. Changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::error::CommandError;
+use crate::graph::Graph;
+use crate::graph::ids::{AttemptId, Direction};
+use crate::graph::job::Site;
+use crate::plan::model::{Plan, Step};
+use crate::transport::{SiteState, Survey, SurveyRequest};
+
+/// The journal needs this much free space at the start.
+const FREE: u64 = 64 << 20;
+/// A host should have this much for its attempt records.
+const HOST_FREE: u64 = 32 << 20;
+/// A clock that is further off makes the times of a run hard to compare.
+const CLOCK_WARN_MS: u64 = 2_000;
+
+/// One line of the preflight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub verdict: Verdict,
+    pub text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    Ok,
+    Warn,
+    /// The run is refused.
+    Fail,
+}
+
+impl Verdict {
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "FAIL",
+        }
+    }
+}
+
+/// Keys of the plan language that this version reads and checks but does not execute.
+///
+/// # Errors
+/// Names each of them, with its line.
+pub fn executable(plan: &Plan) -> Result<(), CommandError> {
+    let mut missing = Vec::new();
+    if !plan.waves.is_empty() {
+        missing.push("`waves`".to_owned());
+    }
+    for step in plan.steps.values() {
+        let fleet = &step.fleet;
+        let used = [
+            ("drain", fleet.drain.is_some()),
+            ("undrain", fleet.undrain.is_some()),
+            ("reboot", fleet.reboot.is_some()),
+            ("keep_up", fleet.keep_up.is_some()),
+            ("allow_failed", fleet.allow_failed.is_some()),
+        ];
+        for (key, _) in used.iter().filter(|(_, used)| *used) {
+            missing.push(format!("`{key}` of step `{}` (line {})", step.id, step.line));
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let error = CommandError::refused("this version checks and plans what follows, but cannot execute it yet");
+    Err(missing.into_iter().take(20).fold(error, |error, what| error.hint(what)))
+}
+
+/// What to ask of each site that the plan may touch, forward or back, without those that this run leaves out.
+#[must_use]
+pub fn requests(graph: &Graph, without_hosts: &[String]) -> Vec<SurveyRequest> {
+    let mut sites: BTreeMap<Site, (bool, BTreeSet<String>)> = BTreeMap::new();
+    let forward = graph.action_ixs().map(|ix| (&graph.action(ix).id, graph.step_of(ix)));
+    let proof = graph.plan().after_rollback.iter();
+    let proof = proof.flat_map(|step| graph.after_rollback().iter().map(move |a| (&a.id, step)));
+    for (action, step) in forward.chain(proof) {
+        for direction in [Direction::Do, Direction::Undo] {
+            let attempt = AttemptId { action: action.clone(), direction, number: 1 };
+            if let Some(site) = graph.site_of(&attempt) {
+                note(sites.entry(site).or_default(), step);
+            }
+        }
+    }
+    let left_out = |site: &Site| matches!(site, Site::Host(name) if without_hosts.contains(name));
+    let request = |(site, (sudo, users)): (Site, (bool, BTreeSet<String>))| SurveyRequest {
+        site,
+        sudo,
+        users: users.into_iter().collect(),
+    };
+    sites.into_iter().filter(|(site, _)| !left_out(site)).map(request).collect()
+}
+
+fn note((sudo, users): &mut (bool, BTreeSet<String>), step: &Step) {
+    *sudo |= step.shell.sudo;
+    users.extend(step.shell.user.clone());
+}
+
+/// What the sites answered, in a few lines: good news together, everything else by name.
+#[must_use]
+pub fn judge(surveys: &[Survey]) -> Vec<Finding> {
+    let mut out = Vec::new();
+    let hosts: Vec<&Survey> = surveys.iter().filter(|s| matches!(s.site, Site::Host(_))).collect();
+    let answered = hosts.iter().filter(|s| s.answer.is_ok()).count();
+    let troubles: Vec<Finding> = surveys.iter().flat_map(trouble).collect();
+    if !hosts.is_empty() {
+        let verdict = if answered == hosts.len() { Verdict::Ok } else { Verdict::Fail };
+        let mut text = format!("{answered} of {} host{} answer", hosts.len(), if hosts.len() == 1 { "" } else { "s" });
+        if answered > 0 && troubles.is_empty() {
+            text += &format!(
+                ", sudo works where it is needed, clocks within {}s",
+                worst_clock(&hosts).div_ceil(1000).max(1)
+            );
+        }
+        out.push(Finding { verdict, text });
+    }
+    out.extend(troubles);
+    out
+}
+
+fn worst_clock(hosts: &[&Survey]) -> u64 {
+    let offsets = hosts.iter().filter_map(|s| s.answer.as_ref().ok()).map(|state| state.clock_offset_ms.unsigned_abs());
+    offsets.max().unwrap_or(0)
+}
+
+fn trouble(survey: &Survey) -> Vec<Finding> {
+    let name = match &survey.site {
+        Site::Controller => "this machine",
+        Site::Host(name) => name,
+    };
+    let finding = |verdict, text: String| Finding { verdict, text: format!("{name}: {text}") };
+    match &survey.answer {
+        Err(why) => vec![finding(Verdict::Fail, why.clone())],
+        Ok(state) => troubles_of(state).into_iter().map(|(verdict, text)| finding(verdict, text)).collect(),
+    }
+}
+
+fn troubles_of(state: &SiteState) -> Vec<(Verdict, String)> {
+    let mut out = Vec::new();
+    if !state.missing_tools.is_empty() {
+        out.push((Verdict::Fail, format!("lacks {}", state.missing_tools.join(", "))));
+    }
+    for user in &state.sudo_refused {
+        let to = if user.is_empty() { "root" } else { user };
+        out.push((Verdict::Fail, format!("`sudo -n` to {to} is refused; steps cannot type a password")));
+    }
+    if let Some(owner) = &state.locked_by {
+        out.push((Verdict::Fail, format!("is held by another run: {owner}")));
+    }
+    if !state.detached_survives {
+        let why = "ends detached processes when their session ends (KillUserProcesses, or no lingering)";
+        out.push((Verdict::Fail, why.to_owned()));
+    }
+    if state.clock_offset_ms.unsigned_abs() > CLOCK_WARN_MS {
+        let way = if state.clock_offset_ms > 0 { "ahead" } else { "behind" };
+        out.push((Verdict::Warn, format!("its clock is {}s {way}", state.clock_offset_ms.unsigned_abs() / 1000)));
+    }
+    if state.free_bytes < HOST_FREE {
+        let text = format!("only {} MB free where attempt records are kept", state.free_bytes >> 20);
+        out.push((Verdict::Warn, text));
+    }
+    out
+}
+
+/// Whether the journal has room to begin with.
+#[must_use]
+pub fn journal(store: &Path) -> Finding {
+    let free = rustix::fs::statvfs(store).map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+    match free {
+        Ok(free) if free < FREE => Finding {
+            verdict: Verdict::Fail,
+            text: format!(
+                "only {} MB free for the journal in {}; it needs {}",
+                free >> 20,
+                store.display(),
+                FREE >> 20
+            ),
+        },
+        Ok(_) | Err(_) => Finding { verdict: Verdict::Ok, text: format!("journal in {}", store.display()) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn state() -> SiteState {
+        SiteState {
+            clock_offset_ms: 300,
+            free_bytes: 1 << 40,
+            sudo_refused: Vec::new(),
+            locked_by: None,
+            detached_survives: true,
+            missing_tools: Vec::new(),
+        }
+    }
+
+    fn survey(name: &str, answer: Result<SiteState, String>) -> Survey {
+        Survey { site: Site::Host(name.to_owned()), answer, took: Duration::ZERO }
+    }
+
+    fn lines(surveys: &[Survey]) -> Vec<String> {
+        judge(surveys).iter().map(|f| format!("{} {}", f.verdict.word(), f.text)).collect()
+    }
+
+    #[test]
+    fn good_news_is_one_line() {
+        let surveys = [survey("be1", Ok(state())), survey("be2", Ok(state()))];
+        assert_eq!(lines(&surveys), ["ok 2 of 2 hosts answer, sudo works where it is needed, clocks within 1s"]);
+    }
+
+    #[test]
+    fn every_trouble_is_named_with_its_host() {
+        let bad = SiteState {
+            clock_offset_ms: -75_000,
+            free_bytes: 3 << 20,
+            sudo_refused: vec![String::new(), "app".into()],
+            locked_by: Some("2007-12-02-a of sarah".into()),
+            detached_survives: false,
+            missing_tools: vec!["mkdir".into()],
+        };
+        let surveys = [survey("be1", Err("host key unknown".into())), survey("be2", Ok(bad))];
+        assert_eq!(
+            lines(&surveys),
+            [
+                "FAIL 1 of 2 hosts answer",
+                "FAIL be1: host key unknown",
+                "FAIL be2: lacks mkdir",
+                "FAIL be2: `sudo -n` to root is refused; steps cannot type a password",
+                "FAIL be2: `sudo -n` to app is refused; steps cannot type a password",
+                "FAIL be2: is held by another run: 2007-12-02-a of sarah",
+                "FAIL be2: ends detached processes when their session ends (KillUserProcesses, or no lingering)",
+                "warn be2: its clock is 75s behind",
+                "warn be2: only 3 MB free where attempt records are kept",
+            ]
+        );
+    }
+}

@@ -1,0 +1,77 @@
+//! How `exec` and an engine reach the hosts and files of a run. Decides nothing.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::error::CommandError;
+use super::setup::Setup;
+use crate::lab::Lab;
+use crate::plan::model::{Plan, SecretRef, Step, Value, Verb};
+use crate::transport::{Config, Hosts, Survey, SurveyRequest, Transport};
+
+/// Asks the sites for their state, over connections of its own.
+///
+/// # Errors
+/// When nothing can be asked at all; what single hosts say is in the answer.
+pub fn survey(
+    plan: &Plan,
+    setup: &Setup,
+    lab: Option<&Lab>,
+    requests: Vec<SurveyRequest>,
+) -> Result<Vec<Survey>, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let answers = runtime.block_on(async {
+        let hosts = Hosts::new(config(plan, setup, "preflight", 0, Path::new("/nonexistent"), lab))?;
+        let answers = hosts.survey(requests).await.map_err(std::io::Error::other);
+        let _ = hosts.close().await;
+        answers
+    });
+    Ok(answers?)
+}
+
+/// The hosts of a run, for its engine. Must be called inside a runtime.
+///
+/// # Errors
+/// When an address cannot be given to ssh.
+pub fn transport(
+    plan: &Plan,
+    setup: &Setup,
+    run: &str,
+    epoch: u64,
+    run_dir: &Path,
+    lab: Option<&Lab>,
+) -> Result<Arc<dyn Transport>, CommandError> {
+    Ok(Arc::new(Hosts::new(config(plan, setup, run, epoch, &run_dir.join("logs"), lab))?))
+}
+
+fn config(plan: &Plan, setup: &Setup, run: &str, epoch: u64, logs: &Path, lab: Option<&Lab>) -> Config {
+    let mut config = Config::new(run, epoch, plan.hosts.clone(), setup.plan_dir().to_owned(), logs.to_owned());
+    config.ssh_config = lab.and_then(|lab| lab.ssh_config.clone());
+    config.secrets = secrets(plan);
+    config
+}
+
+/// Every secret that the plan names, once each.
+fn secrets(plan: &Plan) -> Vec<SecretRef> {
+    let of_step = |step: &Step| match &step.verb {
+        Verb::Template { vars, .. } => vars.values().cloned().collect::<Vec<_>>(),
+        _ => Vec::new(),
+    };
+    let steps = plan.steps.values().chain(&plan.after_rollback).flat_map(of_step);
+    let hosts = plan.hosts.values().flat_map(|host| host.vars.values().cloned());
+    let all = plan.vars.values().cloned().chain(hosts).chain(steps);
+    let mut found = BTreeMap::new();
+    all.for_each(|value| collect(&value, &mut found));
+    found.into_values().collect()
+}
+
+fn collect(value: &Value, found: &mut BTreeMap<String, SecretRef>) {
+    match value {
+        Value::Secret(secret) => {
+            found.insert(format!("{secret:?}"), secret.clone());
+        }
+        Value::List(values) => values.iter().for_each(|value| collect(value, found)),
+        Value::Text(_) | Value::Bool(_) | Value::Int(_) => {}
+    }
+}

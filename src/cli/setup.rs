@@ -1,0 +1,63 @@
+//! What a run's engine must know beyond its plan: where its files lie, and whether its hosts are a lab. Frozen with the run.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::CommandError;
+use crate::engine::fact::RunStarted;
+use crate::journal::Store;
+use crate::journal::store::Frozen;
+use crate::plan::model::Plan;
+
+/// Fields may be added with `#[serde(default)]`: older runs lack them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setup {
+    /// The plan's file, as an absolute path.
+    pub plan_file: PathBuf,
+    /// The folder of a lab that belongs to this run.
+    #[serde(default)]
+    pub lab: Option<PathBuf>,
+}
+
+impl Setup {
+    /// The folder in which the plan's own files lie.
+    #[must_use]
+    pub fn plan_dir(&self) -> &Path {
+        self.plan_file.parent().unwrap_or_else(|| Path::new("/"))
+    }
+}
+
+/// Everything that was frozen with a run.
+#[derive(Debug, Clone)]
+pub struct Night {
+    pub plan: Plan,
+    pub started: RunStarted,
+    pub setup: Setup,
+}
+
+impl Night {
+    /// # Errors
+    /// When it cannot be written as JSON, which only a bug could cause.
+    pub fn freeze(&self) -> Result<Frozen, serde_json::Error> {
+        Ok(Frozen {
+            plan: serde_json::to_string(&self.plan)?,
+            started: serde_json::to_string(&self.started)?,
+            setup: serde_json::to_string(&self.setup)?,
+        })
+    }
+
+    /// # Errors
+    /// When there is no such run, or this version cannot read what was frozen.
+    pub fn thaw(store: &Store, run: &str) -> Result<Self, CommandError> {
+        let frozen = store.frozen(run)?;
+        let read = |what: &str, e: serde_json::Error| {
+            CommandError::unexpected(format!("the {what} frozen with run {run} cannot be read: {e}"))
+        };
+        Ok(Self {
+            plan: serde_json::from_str(&frozen.plan).map_err(|e| read("plan", e))?,
+            started: serde_json::from_str(&frozen.started).map_err(|e| read("start", e))?,
+            setup: serde_json::from_str(&frozen.setup).map_err(|e| read("setup", e))?,
+        })
+    }
+}

@@ -1,0 +1,354 @@
+//! A terminal attached to a run: follows the journal, tells a reporter, turns typed words into requests. Leaving it never
+//! stops the run.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::Child;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::context::Context;
+use super::dialog::{Dialog, Typed, interrupted};
+use super::error::CommandError;
+use super::exit::Exit;
+use super::keys::{self, KeyMode, Line, Typing};
+use super::setup::Night;
+use super::show::Show;
+use super::{control, launch};
+use crate::driver::clock;
+use crate::engine::input::Reply;
+use crate::graph::Graph;
+use crate::journal::{RunRow, Store};
+use crate::report::Reporter;
+use crate::view::RunView;
+
+/// How often the journal is asked whether it changed. Asking costs no disk access.
+const POLL: Duration = Duration::from_millis(50);
+/// How often the view is told that time passes.
+const TICK: Duration = Duration::from_millis(250);
+/// How often the engine is looked for.
+const LIVENESS: Duration = Duration::from_secs(1);
+/// How long an engine may take to end after its run.
+const ENDING: Duration = Duration::from_secs(10);
+/// A second Ctrl-C within this detaches.
+const TWICE: Duration = Duration::from_secs(3);
+
+/// What may be typed here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    /// Nothing: nobody is there, or only watches.
+    None,
+    /// Lines, echoed by the terminal.
+    Lines,
+    /// Keys, shown by a live view.
+    Keys,
+}
+
+/// A run as this terminal sees it.
+pub struct Watch<'a> {
+    cx: &'a Context,
+    store: Store,
+    run: RunRow,
+    view: RunView,
+    reporter: Box<dyn Reporter>,
+    dialog: Dialog,
+    answers: Answers,
+    line: Line,
+    /// The line so far.
+    typed: String,
+    /// What is asked in the middle of a conversation.
+    question: String,
+    /// The engine, where this process started it.
+    engine: Option<Child>,
+    version: Option<i64>,
+    ticked: Instant,
+    looked: Instant,
+    missing: u32,
+    interrupted: Option<Instant>,
+}
+
+/// What ended the watching.
+enum Left {
+    Ended,
+    Detached,
+    /// The engine is gone and the run is not over.
+    NoEngine,
+}
+
+impl std::fmt::Debug for Watch<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch").field("run", &self.run.id).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Watch<'a> {
+    /// # Errors
+    /// When what was frozen with the run cannot be read.
+    pub fn new(
+        cx: &'a Context,
+        store: Store,
+        run: RunRow,
+        reporter: Box<dyn Reporter>,
+        engine: Option<Child>,
+    ) -> Result<Self, CommandError> {
+        let graph = Arc::new(Graph::build(Arc::new(Night::thaw(&store, &run.id)?.plan)));
+        let now = Instant::now();
+        Ok(Self {
+            cx,
+            store,
+            run,
+            view: RunView::new(graph),
+            reporter,
+            dialog: Dialog::default(),
+            answers: Answers::None,
+            line: Line::default(),
+            typed: String::new(),
+            question: String::new(),
+            engine,
+            version: None,
+            ticked: now,
+            looked: now,
+            missing: 0,
+            interrupted: None,
+        })
+    }
+
+    /// Shows the run until it ends or this terminal leaves it.
+    ///
+    /// # Errors
+    /// When the journal cannot be read any more.
+    pub fn follow(mut self, answers: Answers) -> Result<Exit, CommandError> {
+        self.answers = answers;
+        let mode = if answers == Answers::Keys { KeyMode::enter() } else { None };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let left = runtime.block_on(self.watch());
+        // The thread that reads the terminal cannot be interrupted; the process ends without it.
+        runtime.shutdown_background();
+        drop(mode);
+        let left = left?;
+        self.reporter.prompt(None);
+        self.reporter.finish(&self.view, clock::now());
+        if matches!(left, Left::Ended) {
+            self.let_engine_end();
+        }
+        match left {
+            Left::Ended => Ok(self.view.end().map_or(Exit::Error, |(_, end)| Exit::from(end))),
+            Left::Detached => Ok(Exit::NotFinished),
+            Left::NoEngine => self.no_engine(),
+        }
+    }
+
+    async fn watch(&mut self) -> Result<Left, CommandError> {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut typing = if self.answers == Answers::None { None } else { Some(keys::bytes()) };
+        loop {
+            let left = tokio::select! {
+                _ = poll.tick() => self.look()?,
+                _ = interrupt.recv() => self.interrupt(),
+                _ = hangup.recv() => Some(Left::Detached),
+                _ = terminate.recv() => Some(Left::Detached),
+                bytes = next(&mut typing) => match bytes {
+                    Some(bytes) => self.take(&bytes),
+                    // Ctrl-D, or the terminal is gone.
+                    None => Some(Left::Detached),
+                },
+            };
+            if let Some(left) = left {
+                return Ok(left);
+            }
+        }
+    }
+
+    /// New facts, the passing of time, and whether anybody still drives the run.
+    fn look(&mut self) -> Result<Option<Left>, CommandError> {
+        self.read()?;
+        if self.view.end().is_some() {
+            return Ok(Some(Left::Ended));
+        }
+        if self.ticked.elapsed() >= TICK {
+            self.ticked = Instant::now();
+            self.reporter.tick(&self.view, clock::now());
+        }
+        if self.looked.elapsed() >= LIVENESS {
+            self.looked = Instant::now();
+            return self.look_for_engine();
+        }
+        Ok(None)
+    }
+
+    fn read(&mut self) -> Result<(), CommandError> {
+        let version = Some(self.store.data_version()?);
+        if version == self.version {
+            return Ok(());
+        }
+        self.version = version;
+        let new = self.store.facts(&self.run.id, self.view.seq())?;
+        for record in &new {
+            self.view.apply(record);
+        }
+        if self.answers == Answers::Keys {
+            self.show_prompt();
+        }
+        if !new.is_empty() {
+            self.reporter.facts(&self.view, &new, clock::now());
+        }
+        Ok(())
+    }
+
+    /// An engine that does not answer twice in a row, or whose process is over, is gone.
+    fn look_for_engine(&mut self) -> Result<Option<Left>, CommandError> {
+        let over = self.engine.as_mut().is_some_and(|child| !matches!(child.try_wait(), Ok(None)));
+        self.run = self.store.run(&self.run.id)?;
+        let socket = self.run.lease.as_ref().and_then(|lease| lease.socket.as_deref());
+        let answers = socket.is_some_and(|s| std::os::unix::net::UnixStream::connect(s).is_ok());
+        self.missing = if answers && !over { 0 } else { self.missing + 1 };
+        if self.missing < 2 && !over {
+            return Ok(None);
+        }
+        // Its last facts may have come since we read.
+        self.version = None;
+        self.read()?;
+        Ok(Some(if self.view.end().is_some() { Left::Ended } else { Left::NoEngine }))
+    }
+
+    /// An engine that this process started closes its connections, and its lab, before this process ends.
+    fn let_engine_end(&mut self) {
+        let Some(engine) = &mut self.engine else { return };
+        let began = Instant::now();
+        while matches!(engine.try_wait(), Ok(None)) && began.elapsed() < ENDING {
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Ctrl-C: the first says what can be done, the second within three seconds leaves.
+    fn interrupt(&mut self) -> Option<Left> {
+        if self.interrupted.is_some_and(|at| at.elapsed() < TWICE) {
+            return Some(Left::Detached);
+        }
+        self.interrupted = Some(Instant::now());
+        self.dialog.interrupt();
+        self.line = Line::default();
+        self.typed.clear();
+        self.question.clear();
+        self.say(&interrupted(&self.view));
+        None
+    }
+
+    /// Keys or lines from the terminal.
+    fn take(&mut self, bytes: &[u8]) -> Option<Left> {
+        for typing in self.line.take(bytes) {
+            match typing {
+                // A key of its own: leaving harms nothing, and no other word begins with it.
+                Typing::Line(text) if text == "q" && self.answers == Answers::Keys && self.dialog.idle() => {
+                    return Some(Left::Detached);
+                }
+                Typing::Line(text) => self.typed = text,
+                Typing::Entered(line) => {
+                    self.typed.clear();
+                    self.question.clear();
+                    if self.entered(&line) {
+                        return Some(Left::Detached);
+                    }
+                    self.ask_next();
+                }
+                Typing::End => return Some(Left::Detached),
+            }
+        }
+        if self.answers == Answers::Keys {
+            // What is typed appears at once, not at the next tick.
+            self.show_prompt();
+            self.reporter.tick(&self.view, clock::now());
+        }
+        None
+    }
+
+    /// The line that is being typed, after what it answers.
+    fn show_prompt(&mut self) {
+        let about = match (self.question.as_str(), self.view.gates(), self.view.hold()) {
+            ("", _, Some(_)) => "hold",
+            ("", [gate, ..], None) => gate.action.step(),
+            ("", [], None) => "",
+            (question, ..) => question,
+        };
+        let rest =
+            if about.is_empty() && self.typed.is_empty() { "   (? lists the words, q leaves)" } else { &self.typed };
+        let prompt = format!("{about}> {rest}");
+        self.reporter.prompt(Some(&prompt));
+    }
+
+    /// The next question of a conversation, where the terminal itself echoes.
+    fn ask_next(&self) {
+        if self.answers == Answers::Lines && !self.question.is_empty() {
+            let mut err = anstream::stderr();
+            // Without a terminal there is nobody to read it.
+            let _ = write!(err, " {}> ", self.question).and_then(|()| err.flush());
+        }
+    }
+
+    /// Returns whether to leave.
+    fn entered(&mut self, line: &str) -> bool {
+        match self.dialog.typed(line, &self.view) {
+            Typed::Nothing => {}
+            Typed::Say(lines) => self.say(&lines),
+            Typed::Prompt(text) => self.question = text,
+            Typed::Ask { ask, by } => self.ask(ask, by.as_deref()),
+            Typed::Detach => return true,
+        }
+        false
+    }
+
+    fn ask(&mut self, ask: crate::engine::input::Ask, by: Option<&str>) {
+        match control::ask(&self.run, control::operator(self.cx, by, ask)) {
+            // The facts come back through the journal, like everybody else's.
+            Ok(Reply::Accepted { .. }) => {}
+            Ok(Reply::Refused { why }) => self.say(&[why]),
+            Err(e) => self.say(&[e.message]),
+        }
+    }
+
+    fn say(&mut self, lines: &[String]) {
+        let lines: Vec<String> = lines.iter().map(|line| format!(" {line}")).collect();
+        if self.answers == Answers::Keys {
+            self.reporter.say(&lines);
+            return;
+        }
+        let mut err = anstream::stderr();
+        for line in &lines {
+            let _ = writeln!(err, "{line}");
+        }
+    }
+
+    fn no_engine(&self) -> Result<Exit, CommandError> {
+        let log = launch::log_tail(&self.store.run_dir(&self.run.id));
+        let given_up = self.run.lease.as_ref().is_some_and(|lease| !lease.live(clock::now()));
+        let why = if given_up { "it has left the run" } else { "it does not answer" };
+        let error = log.into_iter().fold(control::no_engine(&self.run, why), CommandError::hint);
+        super::print_error(&error);
+        Ok(if given_up { Exit::NotFinished } else { Exit::HumanNeeded })
+    }
+}
+
+/// What may be typed at this terminal.
+#[must_use]
+pub fn answers(cx: &Context, show: &Show) -> Answers {
+    let person =
+        !cx.global.no_input && !cx.global.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    match person {
+        false => Answers::None,
+        true if show.live(cx) => Answers::Keys,
+        true => Answers::Lines,
+    }
+}
+
+async fn next(typing: &mut Option<mpsc::UnboundedReceiver<Vec<u8>>>) -> Option<Vec<u8>> {
+    match typing {
+        Some(typing) => typing.recv().await,
+        None => std::future::pending().await,
+    }
+}

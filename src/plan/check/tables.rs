@@ -1,0 +1,210 @@
+//! The tables at the top of a plan: variables, people, resources, channels. Knows no step.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+
+use super::Checker;
+use super::texts::is_template;
+use crate::plan::codes;
+use crate::plan::diagnostic::{Diagnostic, Quoted};
+use crate::plan::model::{Notify, Person, Value};
+use crate::plan::span::{Span, Spanned};
+use crate::plan::words;
+use crate::template;
+
+/// How far a variable has been resolved.
+enum Progress {
+    Pending,
+    Done,
+}
+
+impl Checker<'_> {
+    pub fn vars(&mut self) -> IndexMap<String, Value> {
+        let mut vars: IndexMap<String, Value> = IndexMap::new();
+        let mut spans: IndexMap<String, Span> = IndexMap::new();
+        let raw = self.raw;
+        for (name, value) in raw.vars.iter().flat_map(|v| &v.value.rows) {
+            self.check_variable_name(name);
+            self.secret_literal(name, &value.value.0, value.span);
+            vars.insert(name.value.clone(), value.value.0.clone());
+            spans.insert(name.value.clone(), value.span);
+        }
+        let broken: Vec<String> = raw.vars.iter().flat_map(|v| &v.value.broken).cloned().collect();
+        for (name, value) in &self.outside.vars {
+            if !vars.contains_key(name) && !broken.contains(name) {
+                self.no_such_variable(name, &vars);
+            }
+            spans.shift_remove(name);
+            vars.insert(name.clone(), value.clone());
+        }
+        for name in broken {
+            vars.entry(name).or_insert_with(|| Value::Text(String::new()));
+        }
+        self.fill_in(&mut vars, &spans);
+        vars
+    }
+
+    fn no_such_variable(&mut self, name: &str, vars: &IndexMap<String, Value>) {
+        let d = Diagnostic::error(codes::VARIABLE, format!("the plan has no variable {}", Quoted(name)));
+        let known: Vec<&str> = vars.keys().map(String::as_str).collect();
+        self.found.push(match words::nearest(name, known.iter().copied()) {
+            Some(near) => d.help(format!("did you mean `{near}`?")),
+            None if known.is_empty() => d.help("the plan has no `vars:`"),
+            None => d.help(format!("its variables: {}", known.join(", "))),
+        });
+    }
+
+    /// Names reach the environment of commands.
+    pub fn check_variable_name(&mut self, name: &Spanned<String>) {
+        let text = name.value.as_str();
+        let first = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        let allowed = text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !first || !allowed {
+            let d = Diagnostic::error(codes::VARIABLE, format!("{} is not a name for a variable", Quoted(text)))
+                .at(name.span, "not allowed");
+            self.found.push(
+                d.why("every variable is in the environment of the commands")
+                    .help("allowed: letters, digits and `_`; no digit first; at most 64 characters"),
+            );
+        } else if text.starts_with("RUNBOOK_")
+            || matches!(text, "HOST" | "PATH" | "HOME" | "IFS" | "ENV" | "BASH_ENV" | "SHELLOPTS")
+            || text.starts_with("LD_")
+        {
+            let message = format!("a variable cannot be called `{text}`");
+            let d = Diagnostic::error(codes::VARIABLE, message).at(name.span, "has a meaning already");
+            self.found.push(d.help("choose another name, or set it for one step with `env`"));
+        }
+    }
+
+    fn secret_literal(&mut self, name: &Spanned<String>, value: &Value, span: Span) {
+        let lower = name.value.to_ascii_lowercase();
+        let telling = ["passw", "secret", "token", "api_key", "apikey", "private_key", "credential"];
+        let Value::Text(text) = value else { return };
+        if text.is_empty() || is_template(text) || !telling.iter().any(|t| lower.contains(t)) {
+            return;
+        }
+        let message = format!("{} looks like a secret in plain text", Quoted(&name.value));
+        self.found.push(
+            Diagnostic::warning(codes::SECRET, message).at(span, "readable by everybody who reads the plan").help(
+                format!(
+                    "{}: {{secret: {{env: {}}}}}, or {{file: PATH}}, or {{command: COMMAND}}",
+                    name.value, name.value
+                ),
+            ),
+        );
+    }
+
+    /// Renders variables that use other variables. Values from the command line are taken as they are.
+    fn fill_in(&mut self, vars: &mut IndexMap<String, Value>, spans: &IndexMap<String, Span>) {
+        let mut progress = BTreeMap::new();
+        let names: Vec<String> = vars.keys().cloned().collect();
+        for name in &names {
+            self.fill_in_one(name, vars, spans, &mut progress, &mut Vec::new());
+        }
+    }
+
+    fn fill_in_one(
+        &mut self,
+        name: &str,
+        vars: &mut IndexMap<String, Value>,
+        spans: &IndexMap<String, Span>,
+        progress: &mut BTreeMap<String, Progress>,
+        path: &mut Vec<String>,
+    ) {
+        match progress.get(name) {
+            Some(Progress::Done) => return,
+            Some(Progress::Pending) => {
+                self.circle(name, spans, path);
+                return;
+            }
+            None => {}
+        }
+        progress.insert(name.to_string(), Progress::Pending);
+        path.push(name.to_string());
+        let template = match (&vars[name], spans.get(name)) {
+            (Value::Text(text), Some(span)) if is_template(text) => Some((text.clone(), *span)),
+            _ => None,
+        };
+        if let Some((text, span)) = template {
+            let used = template::undeclared(&text);
+            for other in used.iter().filter(|u| vars.contains_key(*u)).cloned().collect::<Vec<_>>() {
+                self.fill_in_one(&other, vars, spans, progress, path);
+            }
+            let value = self.rendered(&Spanned::new(text, span), vars, &used);
+            vars.insert(name.to_string(), Value::Text(value));
+        }
+        path.pop();
+        progress.insert(name.to_string(), Progress::Done);
+        self.scope.set(name, vars[name].clone());
+    }
+
+    fn rendered(&mut self, text: &Spanned<String>, vars: &IndexMap<String, Value>, used: &[String]) -> String {
+        let known = vars.keys().cloned().collect();
+        for name in used {
+            match vars.get(name) {
+                None => self.undefined(name, text.span, &known),
+                Some(Value::Secret(_)) => {
+                    let message = format!("{} is a secret, so it cannot be part of another variable", Quoted(name));
+                    let at = self.within(text.span, name);
+                    self.error(codes::SECRET_USE, message, at, "used here");
+                }
+                Some(_) => {}
+            }
+        }
+        // Names that are missing, secret or circular have been reported; only broken templates are left to be said.
+        match template::plain(&text.value, &self.scope) {
+            Ok(rendered) => rendered,
+            Err(e) => {
+                if template::syntax(&text.value).is_err() {
+                    self.broken_template(text, &e);
+                }
+                String::new()
+            }
+        }
+    }
+
+    fn circle(&mut self, name: &str, spans: &IndexMap<String, Span>, path: &[String]) {
+        let from = path.iter().position(|p| p == name).unwrap_or(0);
+        let members = &path[from..];
+        let text = members.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(" -> ");
+        let mut d = Diagnostic::error(codes::VARIABLE_CYCLE, format!("variables refer to each other: {text}"));
+        for (i, member) in members.iter().enumerate() {
+            let Some(span) = spans.get(member) else { continue };
+            let next = members.get(i + 1).map_or(name, String::as_str);
+            d = if i == 0 { d.at(*span, format!("uses `{next}`")) } else { d.label(*span, format!("uses `{next}`")) };
+        }
+        self.found.push(d.help("give one of them a value of its own"));
+    }
+
+    pub fn people(&mut self) -> IndexMap<String, Person> {
+        let rows = self.raw.people.iter().flat_map(|p| &p.value.rows);
+        rows.map(|(key, contact)| {
+            let raw = &contact.value.0;
+            let text = |field: &Option<Spanned<String>>| field.as_ref().map(|f| f.value.clone());
+            let name = text(&raw.name).unwrap_or_else(|| key.value.clone());
+            (key.value.clone(), Person { name, phone: text(&raw.phone), mail: text(&raw.mail) })
+        })
+        .collect()
+    }
+
+    pub fn resources(&mut self) -> IndexMap<String, u32> {
+        let rows = self.raw.resources.iter().flat_map(|r| &r.value.rows);
+        rows.map(|(name, capacity)| (name.value.clone(), capacity.value.0)).collect()
+    }
+
+    pub fn notify(&mut self) -> Vec<Notify> {
+        let mut channels = Vec::new();
+        for channel in self.raw.notify.iter().flat_map(|n| &n.value) {
+            if let Notify::Webhook { url } = &channel.value.0
+                && !url.starts_with("https://")
+                && !url.starts_with("http://")
+            {
+                let message = format!("{} is not a web address", Quoted(url));
+                self.error(codes::URL, message, channel.span, "write https://...");
+            }
+            channels.push(channel.value.0.clone());
+        }
+        channels
+    }
+}

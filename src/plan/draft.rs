@@ -1,0 +1,218 @@
+//! A plan that has been read but not yet checked: which files it wants, and what becomes of it once they are known.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::check;
+use super::codes;
+use super::decode::{At, Decode as _};
+use super::diagnostic::{Diagnostic, sort};
+use super::model::{FileFacts, Plan, Value};
+use super::raw::RawPlan;
+use super::source::Source;
+use super::span::{Span, Spanned};
+use super::tree::{self, Kind, Node};
+
+/// A plan's text, read key by key.
+#[derive(Debug)]
+pub struct Draft<'s> {
+    source: &'s Source,
+    raw: Option<RawPlan>,
+    found: Vec<Diagnostic>,
+}
+
+/// A file that the plan names, to be looked at before [`Draft::check`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wanted<'p> {
+    /// `script:` or a rollback's script, beside the plan.
+    Script(&'p str),
+    /// `copy.src`, beside the plan; directories are allowed.
+    Copy(&'p str),
+    /// `template.src`, in `templates/`; its text is wanted too.
+    Template(&'p str),
+    /// The inventory, beside the plan; its text is wanted too.
+    Inventory(&'p str),
+}
+
+impl<'p> Wanted<'p> {
+    #[must_use]
+    pub const fn path(self) -> &'p str {
+        match self {
+            Self::Script(p) | Self::Copy(p) | Self::Template(p) | Self::Inventory(p) => p,
+        }
+    }
+}
+
+/// What was seen of a wanted file.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub facts: FileFacts,
+    /// Of templates and inventories.
+    pub text: Option<String>,
+}
+
+/// Why a wanted file cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileProblem {
+    /// The places that were looked at.
+    Missing(Vec<String>),
+    /// Neither a file nor (where that is allowed) a directory: what it is instead.
+    NotRegular(&'static str),
+    /// Bytes of the limit.
+    TooLarge(u64),
+    NotText,
+    Unreadable(String),
+}
+
+/// What the plan's text alone does not say.
+#[derive(Debug, Clone, Default)]
+pub struct Outside {
+    /// The file's name without its extension.
+    pub stem: String,
+    /// Values from the command line, which go before those of the plan. They are never rendered.
+    pub vars: Vec<(String, Value)>,
+    /// By the path as the plan writes it.
+    pub files: BTreeMap<String, Result<Seen, FileProblem>>,
+}
+
+/// What came out.
+#[derive(Debug)]
+pub struct Checked {
+    /// `None` when there is any error.
+    pub plan: Option<Plan>,
+    /// Sorted by place.
+    pub diagnostics: Vec<Diagnostic>,
+    pub places: Places,
+}
+
+/// Where things stand in the text, for findings made later (by the graph or the schedule).
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    raw: RawPlan,
+    index: HashMap<String, usize>,
+}
+
+impl<'s> Draft<'s> {
+    /// Reads a plan as far as it can be read.
+    #[must_use]
+    pub fn read(source: &'s Source) -> Self {
+        let mut found = Vec::new();
+        let raw = match tree::parse(source.text(), &mut found) {
+            Ok(Some(root)) if is_something_else(&root) => {
+                found.push(not_a_plan());
+                None
+            }
+            Ok(Some(root)) => RawPlan::decode(&root, &At::PLAN, &mut found),
+            Ok(None) => {
+                found.push(empty_plan());
+                None
+            }
+            Err(stopped) => {
+                found.push(*stopped);
+                None
+            }
+        };
+        Self { source, raw, found }
+    }
+
+    /// Every file that the plan names, once.
+    #[must_use]
+    pub fn wanted(&self) -> Vec<Wanted<'_>> {
+        let mut wanted = self.raw.as_ref().map(check::wanted_files).unwrap_or_default();
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted
+    }
+
+    /// Resolves names and proves the rules between keys.
+    #[must_use]
+    pub fn check(self, outside: &Outside) -> Checked {
+        let mut found = self.found;
+        let (plan, places) = match self.raw {
+            Some(raw) => {
+                let plan = check::check(&raw, self.source, outside, &mut found);
+                (plan, Places::new(raw))
+            }
+            None => (None, Places::default()),
+        };
+        sort(&mut found);
+        let plan = plan.filter(|_| !found.iter().any(Diagnostic::is_error));
+        Checked { plan, diagnostics: found, places }
+    }
+}
+
+/// Whether it is a mapping without a single key of a plan: an inventory, or another tool's file.
+fn is_something_else(root: &Node<'_>) -> bool {
+    let Kind::Map(entries) = &root.kind else { return false };
+    entries.len() > 1 && !entries.iter().any(|e| RawPlan::KEYS.contains(&&*e.key.value))
+}
+
+fn not_a_plan() -> Diagnostic {
+    Diagnostic::error(codes::EMPTY_PLAN, "this file is no plan: it has neither `runbook: 1` nor `steps`")
+        .at(Span::START, "something else")
+        .help("a plan begins with `runbook: 1`; `runbook new NAME.yaml` writes an example")
+}
+
+fn empty_plan() -> Diagnostic {
+    Diagnostic::error(codes::EMPTY_PLAN, "the plan is empty").at(Span::START, "nothing but comments").help(
+        "the smallest plan: `runbook: 1` and `steps: {hello: {hosts: local, run: echo hello, read_only: true}}`; \
+         `runbook new NAME.yaml` writes an example",
+    )
+}
+
+impl Places {
+    fn new(raw: RawPlan) -> Self {
+        let rows = raw.steps.iter().flat_map(|steps| &steps.value.rows);
+        let index = rows.enumerate().map(|(i, (name, _))| (name.value.clone(), i)).collect();
+        Self { raw, index }
+    }
+
+    fn row(&self, step: &str) -> Option<&(Spanned<String>, Spanned<Box<super::raw::RawStep>>)> {
+        self.raw.steps.as_ref()?.value.rows.get(*self.index.get(step)?)
+    }
+
+    /// The name of a step; `after_rollback` stands for that key.
+    #[must_use]
+    pub fn step(&self, step: &str) -> Option<Span> {
+        self.row(step).map(|(name, _)| name.span).or_else(|| self.raw.place_of(step))
+    }
+
+    /// The value of a step's key, or of the same key in `defaults`.
+    #[must_use]
+    pub fn step_key(&self, step: &str, key: &str) -> Option<Span> {
+        let own = self.row(step).and_then(|(_, raw)| raw.value.place_of(key));
+        own.or_else(|| self.raw.defaults.as_ref()?.value.place_of(key))
+    }
+
+    /// The value of a key at the top of the plan.
+    #[must_use]
+    pub fn plan_key(&self, key: &str) -> Option<Span> {
+        self.raw.place_of(key)
+    }
+
+    /// The value of a key of `window`.
+    #[must_use]
+    pub fn window_key(&self, key: &str) -> Option<Span> {
+        self.raw.window.as_ref()?.value.place_of(key)
+    }
+}
+
+/// Reads variables from a YAML mapping of names to values, with the rules of a plan's `vars`.
+///
+/// # Errors
+/// The first mistake, with its line.
+pub fn read_vars(bytes: &[u8]) -> Result<Vec<(String, Value)>, String> {
+    let source = Source::from_bytes("", bytes).map_err(|(_, d)| d.message)?;
+    let mut found = Vec::new();
+    let say = |d: &Diagnostic| {
+        let line = d.primary.as_ref().map_or(1, |p| source.line(p.span));
+        format!("line {line}: {}", d.message)
+    };
+    let root = tree::parse(source.text(), &mut found).map_err(|d| say(&d))?;
+    let at = At { name: "", what: "the file", parent: None };
+    let table = root.and_then(|root| super::raw::Table::<super::shapes::Setting>::decode(&root, &at, &mut found));
+    if let Some(d) = found.iter().find(|d| d.is_error()) {
+        return Err(say(d));
+    }
+    let rows = table.map(|t| t.rows).unwrap_or_default();
+    Ok(rows.into_iter().map(|(name, value)| (name.value, value.value.0)).collect())
+}

@@ -1,0 +1,39 @@
+//! What a plan may say that cannot be executed yet. Shrinks with every version until this file can go.
+
+use super::model::{Inventory, Place, Plan};
+
+/// One sentence for each thing in the plan that `exec` cannot do yet; empty when all of it can be executed.
+#[must_use]
+pub fn not_executable_yet(plan: &Plan) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if !plan.waves.is_empty() {
+        reasons.push("`waves` cannot be executed yet".to_string());
+    }
+    match &plan.inventory {
+        Some(Inventory::Command(_)) => reasons.push("an inventory from a command cannot be read yet".into()),
+        Some(Inventory::File(file)) if plan.groups.is_empty() => {
+            reasons.push(format!("the inventory {file} is in a form that cannot be read yet"));
+        }
+        _ => {}
+    }
+    for step in plan.steps.values() {
+        let fleet = &step.fleet;
+        let mut say = |key: &str| reasons.push(format!("`{key}` of step `{}` cannot be executed yet", step.id));
+        if step.place == Place::Wave && plan.waves.is_empty() {
+            say("hosts: wave");
+        }
+        for (key, given) in [
+            ("drain", fleet.drain.is_some()),
+            ("undrain", fleet.undrain.is_some()),
+            ("reboot", fleet.reboot.is_some() || step.rollback().is_some_and(|r| r.reboot.is_some())),
+            ("keep_up", fleet.keep_up.is_some()),
+            ("allow_failed", fleet.allow_failed.is_some()),
+            ("canary", fleet.canary),
+        ] {
+            if given {
+                say(key);
+            }
+        }
+    }
+    reasons
+}

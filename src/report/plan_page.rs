@@ -1,0 +1,414 @@
+//! The page on the table at the go/no-go call: when, what can go wrong, the last moment to turn back. Text for a terminal
+//! or a log; computes nothing itself and runs nothing.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::clock::{Clock, span};
+use super::escape::escape_for_terminal as esc;
+use super::text::{column, cut, shorten, wrap};
+use super::{timeline, words};
+use crate::graph::{Graph, StepIx};
+use crate::plan::model::{Place, Step, Undo, Verb};
+use crate::plan::units::Short;
+use crate::schedule::{Fit, RollbackPlan};
+use crate::view::StepTimes;
+
+/// Everything the page says.
+#[derive(Debug, Clone)]
+pub struct PlanPage<'a> {
+    pub graph: &'a Graph,
+    /// The plan's path, as it was typed.
+    pub file: &'a str,
+    pub digest: &'a str,
+    pub opens: Timestamp,
+    /// By step; `None` for one that is skipped.
+    pub expected: &'a [Option<StepTimes>],
+    pub worst: &'a [Option<StepTimes>],
+    pub fit: &'a Fit,
+    pub rollback: &'a RollbackPlan,
+    /// Code and sentence of each warning.
+    pub warnings: &'a [(String, String)],
+    /// Columns.
+    pub width: usize,
+    /// Whole commands instead of their first line.
+    pub commands: bool,
+    /// What each host will see, instead of the steps.
+    pub by_host: bool,
+}
+
+impl PlanPage<'_> {
+    /// The whole page.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let clock = Clock::new(self.graph.plan().timezone.as_deref());
+        let mut out = self.head(&clock);
+        out.extend(self.numbers(&clock));
+        out.push(String::new());
+        out.extend(timeline::lines(self, &clock));
+        out.push(String::new());
+        out.extend(if self.by_host { self.hosts(&clock) } else { self.steps(&clock) });
+        if self.commands {
+            out.push(String::new());
+            out.extend(self.all_commands());
+        }
+        for section in [self.rollbacks(&clock), self.no_way_back(), self.warned(), self.people(&clock)] {
+            if !section.is_empty() {
+                out.push(String::new());
+                out.extend(section);
+            }
+        }
+        out.push(String::new());
+        out.push(format!("To run exactly this:  runbook exec {}      (digest {})", self.file, self.short_digest()));
+        out.iter().map(|l| cut(l, self.width).trim_end().to_owned()).collect()
+    }
+
+    fn short_digest(&self) -> String {
+        words::short_digest(self.digest)
+    }
+
+    /// When everything is expected to be done, and at worst.
+    #[must_use]
+    pub fn finish(&self) -> (Timestamp, Timestamp) {
+        let last = |times: &[Option<StepTimes>]| times.iter().flatten().map(|t| t.end).max().unwrap_or(self.opens);
+        (last(self.expected), last(self.worst))
+    }
+
+    /// The end of the window.
+    #[must_use]
+    pub fn closes(&self) -> Option<Timestamp> {
+        self.fit.window.as_ref().map(|w| self.at(w.closes))
+    }
+
+    /// The last moment at which a full rollback may start.
+    #[must_use]
+    pub fn roll_back_by(&self) -> Option<Timestamp> {
+        self.fit.window.as_ref().map(|w| self.at(w.roll_back_by))
+    }
+
+    fn at(&self, offset: SignedDuration) -> Timestamp {
+        self.opens.checked_add(offset).unwrap_or(self.opens)
+    }
+
+    fn head(&self, clock: &Clock) -> Vec<String> {
+        let plan = self.graph.plan();
+        let (zone, offset) = (clock.zone_name(), clock.offset(self.opens));
+        let zone = if zone == offset { offset } else { format!("{zone} ({offset})") };
+        let (left, day) = ("Dry run: nothing is changed.", format!("{}, {zone}", clock.day(self.opens)));
+        let digest = format!("digest {}", self.short_digest());
+        let name = esc(&plan.name);
+        if self.width < 90 || name.len() > 44 {
+            return vec![name, format!("{}   {digest}", esc(self.file)), left.to_owned(), day];
+        }
+        vec![format!("{name:<46}{:<27}  {digest}", esc(self.file)), format!("{left:<46}{day}")]
+    }
+
+    fn numbers(&self, clock: &Clock) -> Vec<String> {
+        let (finish, worst) = self.finish();
+        let mut out = vec![String::new()];
+        let near = |t| clock.hm_near(t, self.opens);
+        match (self.closes(), self.fit.window.as_ref()) {
+            (Some(closes), Some(window)) => {
+                out.push(number(
+                    "Window",
+                    &format!("{} - {}", clock.hm(self.opens), near(closes)),
+                    &short(window.closes),
+                ));
+                let left = closes.duration_since(finish);
+                let left = match left.is_negative() {
+                    true => format!("{} AFTER the window closes", short(-left)),
+                    false => format!("{} before the window closes", short(left)),
+                };
+                let (expected, worst) = (format!("{} expected", near(finish)), format!("worst case {}", near(worst)));
+                if self.width < 90 {
+                    out.push(number("Finish", &expected, &left));
+                    out.push(number("", &worst, ""));
+                } else {
+                    out.push(number("Finish", &expected, &format!("{left:<37}{worst}")));
+                }
+                let reserve = self.graph.plan().window.as_ref().map_or(SignedDuration::ZERO, |w| w.reserve);
+                let full = format!("a full rollback takes {}, reserve {}", short(window.rollback), short(reserve));
+                out.push(number("Roll back by", &near(self.at(window.roll_back_by)), &full));
+                let last = self.last_decision().map_or(String::new(), |(step, end)| {
+                    format!("{} is expected to end at {}", self.graph.step(step).id, near(end))
+                });
+                out.push(number("Slack", &short(window.least_slack), &last));
+            }
+            _ => {
+                let lasts = short(finish.duration_since(self.opens));
+                out.push(number("Window", "none", "no deadline: a failure asks or rolls back, time never does"));
+                out.push(number("Lasts", &lasts, &format!("worst case {}", short(worst.duration_since(self.opens)))));
+            }
+        }
+        out.push(format!("  {}", self.counts()));
+        out
+    }
+
+    fn counts(&self) -> String {
+        let plan = self.graph.plan();
+        let steps = plan.steps.len();
+        let gone = plan.steps.values().filter(|s| matches!(s.undo, Undo::Irreversible(_))).count();
+        let gone = if gone > 0 { format!(" ({gone} irreversible)") } else { String::new() };
+        let gates = plan.steps.values().filter(|s| s.gate.is_some()).count();
+        let mut parts = vec![format!("{}{gone} on {}", many(steps, "step"), many(plan.hosts.len(), "host"))];
+        if gates > 0 {
+            parts.push(format!("{} by people", many(gates, "decision")));
+        }
+        if !self.warnings.is_empty() {
+            parts.push(many(self.warnings.len(), "warning"));
+        }
+        let skipped = self.expected.iter().filter(|t| t.is_none()).count();
+        if skipped > 0 {
+            parts.push(format!("{skipped} skipped by `when`"));
+        }
+        parts.join(", ")
+    }
+
+    /// Of the steps after which a rollback is still possible, the one that ends last.
+    fn last_decision(&self) -> Option<(StepIx, Timestamp)> {
+        let forward = crate::schedule::forward_only(self.graph);
+        let steps = self.graph.step_ixs().filter(|s| !forward.contains(s));
+        steps.filter_map(|s| Some((s, self.expected[s.index()]?.end))).max_by_key(|(s, end)| (*end, *s))
+    }
+
+    fn steps(&self, clock: &Clock) -> Vec<String> {
+        let (slack, what) = (self.width >= 60, self.width >= 80);
+        let mut head = format!("{:<20} START  END    ESTIMATE  ", "STEPS");
+        head.push_str(if slack { " SLACK  " } else { "" });
+        head.push_str("WHERE      ");
+        head.push_str(if what { "WHAT" } else { "" });
+        let mut out = vec![head];
+        for (ix, step) in self.graph.step_ixs().zip(self.graph.plan().steps.values()) {
+            let times = self.expected[ix.index()];
+            let (start, end) = times.map_or(("skip".into(), String::new()), |t| (clock.hm(t.start), clock.hm(t.end)));
+            let estimate = step.estimate.map_or("-".to_owned(), |e| e.to_string());
+            let mut line = format!("{:>2} {:<17} {start:<6} {end:<6} {estimate:<10}", ix.0 + 1, shorten(&step.id, 17));
+            if slack {
+                line.push_str(&format!(" {:<6} ", self.slack_of(ix)));
+            }
+            line.push_str(&column(&place(self.graph, ix), 10));
+            if what {
+                let mark = if matches!(step.undo, Undo::Irreversible(_)) { " !" } else { "" };
+                let room = self.width.saturating_sub(line.len() + 1 + mark.len());
+                line.push_str(&format!(" {}{mark}", shorten(&self.what(step), room)));
+            }
+            out.push(line);
+        }
+        let path: Vec<String> = self.fit.longest_path.iter().map(|s| (s.0 + 1).to_string()).collect();
+        let flags = if self.width >= 90 { "full commands: --commands     per host: --by-host" } else { "" };
+        let path = if path.is_empty() { String::new() } else { format!("Critical path: {}", path.join(" ")) };
+        out.push(format!("   {path:<39} {flags}"));
+        out
+    }
+
+    fn slack_of(&self, ix: StepIx) -> String {
+        self.fit.window.as_ref().map_or("-".to_owned(), |w| short(w.slack[ix.index()]))
+    }
+
+    /// `script install-backend.sh (41 l.)`, `test sanity --frontend, then Sarah`.
+    fn what(&self, step: &Step) -> String {
+        let plan = self.graph.plan();
+        let people = words::names(plan, step, false);
+        let size = match &step.verb {
+            Verb::Script(file) => plan.files.get(file).map_or(String::new(), |f| format!(" ({} l.)", f.lines)),
+            _ => String::new(),
+        };
+        let what = format!("{}{size}", words::what(step));
+        match (&step.gate, &step.verb, people.is_empty()) {
+            (Some(_), Verb::Gate, false) => format!("{people}: {what}"),
+            (Some(_), Verb::Gate, true) | (None, ..) => what,
+            (Some(_), _, false) => format!("{what}, then {people}"),
+            (Some(_), _, true) => format!("{what}, then a person"),
+        }
+    }
+
+    /// Host by host: what happens there, when.
+    fn hosts(&self, clock: &Clock) -> Vec<String> {
+        let mut out = vec!["HOSTS".to_owned()];
+        let all = self.graph.plan().hosts.keys().map(String::as_str).chain(["local"]);
+        for host in all {
+            let mine = self.graph.actions().iter().filter(|a| a.id.host() == Some(host));
+            let mut rows: Vec<(Timestamp, StepIx)> =
+                mine.filter_map(|a| Some((self.expected[a.step.index()]?.start, a.step))).collect();
+            rows.sort();
+            if rows.is_empty() {
+                continue;
+            }
+            out.push(format!("   {}", if host == "local" { "this machine" } else { host }));
+            for (start, step) in rows {
+                let what = self.what(self.graph.step(step));
+                out.push(format!("      {}  {} {what}", clock.hm(start), column(&self.graph.step(step).id, 18)));
+            }
+        }
+        out
+    }
+
+    /// Every text that will be executed, in full, as the plan writes it.
+    fn all_commands(&self) -> Vec<String> {
+        let mut out = vec!["COMMANDS".to_owned()];
+        for (ix, step) in self.graph.step_ixs().zip(self.graph.plan().steps.values()) {
+            let texts = words::texts(step);
+            if texts.is_empty() {
+                continue;
+            }
+            out.push(format!("{:>2} {}   on {}", ix.0 + 1, step.id, place(self.graph, ix)));
+            for (label, text) in texts {
+                for (i, line) in text.lines().enumerate() {
+                    let label = if i == 0 { label } else { "" };
+                    out.push(format!("      {label:<9} {}", esc(line)));
+                }
+            }
+        }
+        out
+    }
+
+    fn rollbacks(&self, clock: &Clock) -> Vec<String> {
+        if self.rollback.rows.is_empty() {
+            return vec!["ROLLBACK PLAN        nothing in this plan can be undone".into()];
+        }
+        let mut out = wrap_after("ROLLBACK PLAN", 21, &self.triggers(clock), self.width);
+        let wide = self.width >= 90;
+        out.push(if wide {
+            "   when it fails in ...      up again after   latest start   undoes, in this order".into()
+        } else {
+            "   when it fails in ...    up after  latest  undoes, in this order".into()
+        });
+        for (i, row) in self.rollback.rows.iter().enumerate() {
+            let latest = row.latest_start.map_or("-".to_owned(), |d| clock.hm_near(self.at(d), self.opens));
+            let fails = shorten(&self.rollback.fails_in_text(self.graph, i), 25);
+            let undoes = self.rollback.undoes_text(self.graph, i);
+            let up = short(row.up_again_after);
+            let (first, indent) = if wide {
+                (format!("   {fails:<25} {up:<16} {latest:<14}"), 61)
+            } else {
+                (format!("   {:<23} {up:<9} {latest:<7}", shorten(&fails, 23)), 45)
+            };
+            out.extend(wrap_after(&first, indent, &undoes, self.width));
+        }
+        if let Some(proof) = &self.graph.plan().after_rollback {
+            let at = words::hosts(&hosts_of(proof));
+            let takes = short(proof.estimate_or_zero().worst);
+            let text = format!("{} on {at} ({takes}, included)", words::what(proof));
+            out.extend(wrap_after("   afterwards:", 15, &text, self.width));
+        }
+        out
+    }
+
+    /// `runs by itself when 7 or 9 fails, when 10 is rejected, or at 05:50`.
+    fn triggers(&self, clock: &Clock) -> String {
+        use crate::plan::model::OnFailure;
+        let forward = crate::schedule::forward_only(self.graph);
+        let numbers = |which: &dyn Fn(&Step) -> bool| -> Vec<String> {
+            let steps = self.graph.step_ixs().filter(|s| !forward.contains(s) && which(self.graph.step(*s)));
+            steps.map(|s| (s.0 + 1).to_string()).collect()
+        };
+        let fails = numbers(&|s| s.on_failure == OnFailure::Rollback && s.verb != Verb::Gate);
+        let rejected = numbers(&|s| s.verb == Verb::Gate && s.undo == Undo::Nothing && !s.needs.is_empty());
+        let mut when = Vec::new();
+        if !fails.is_empty() {
+            when.push(format!("when {} fails", fails.join(" or ")));
+        }
+        if !rejected.is_empty() {
+            when.push(format!("when {} is rejected", rejected.join(" or ")));
+        }
+        if let Some(by) = self.roll_back_by() {
+            when.push(format!("at {}", clock.hm_near(by, self.opens)));
+        }
+        match when.split_last() {
+            None => "only by hand, or when a person says so".into(),
+            Some((last, [])) => format!("runs by itself {last}"),
+            Some((last, rest)) => format!("runs by itself {}, or {last}", rest.join(", ")),
+        }
+    }
+
+    fn no_way_back(&self) -> Vec<String> {
+        if self.rollback.no_way_back.is_empty() {
+            return Vec::new();
+        }
+        let mut out = vec!["NO WAY BACK".to_owned()];
+        for ix in &self.rollback.no_way_back {
+            let step = self.graph.step(*ix);
+            let Undo::Irreversible(why) = &step.undo else { continue };
+            let gates: Vec<&str> = self
+                .graph
+                .all_needs(*ix)
+                .filter(|n| self.graph.step(*n).gate.is_some())
+                .map(|n| self.graph.step(n).id.as_str())
+                .collect();
+            let only =
+                if gates.is_empty() { String::new() } else { format!("only after {} is approved", gates.join(", ")) };
+            let first = format!("   {:>2} {:<14}", ix.0 + 1, shorten(&step.id, 14));
+            out.extend(wrap_after(&first, 21, &format!("{:<38} {only}", esc(why)), self.width));
+        }
+        out
+    }
+
+    fn warned(&self) -> Vec<String> {
+        if self.warnings.is_empty() {
+            return Vec::new();
+        }
+        let mut out = vec!["WARNINGS".to_owned()];
+        for (code, text) in self.warnings {
+            out.extend(wrap_after(&format!("   {code:<4}"), 8, &esc(text), self.width));
+        }
+        out
+    }
+
+    fn people(&self, clock: &Clock) -> Vec<String> {
+        let plan = self.graph.plan();
+        let asked = self.graph.step_ixs().filter_map(|ix| {
+            let step = self.graph.step(ix);
+            let gate = step.gate.as_ref()?;
+            let ahead = gate.call_ahead.map_or(String::new(), |d| format!(" (to be called {} before)", span(d)));
+            let names = words::names(plan, step, false);
+            let names = if names.is_empty() { "somebody".to_owned() } else { names };
+            Some(format!("{} {names}{ahead}", clock.hm_near(self.expected[ix.index()]?.start, self.opens)))
+        });
+        let asked: Vec<String> = asked.collect();
+        if asked.is_empty() {
+            return Vec::new();
+        }
+        wrap_after("PEOPLE", 21, &asked.join(" - "), self.width)
+    }
+}
+
+/// `first`, then `text` from column `indent` on, on as many lines as it takes.
+fn wrap_after(first: &str, indent: usize, text: &str, width: usize) -> Vec<String> {
+    let lines = wrap(text, width.saturating_sub(indent).max(20));
+    let start = |i: usize| if i == 0 { first } else { "" };
+    lines.iter().enumerate().map(|(i, line)| format!("{:<indent$}{line}", start(i))).collect()
+}
+
+fn number(name: &str, value: &str, rest: &str) -> String {
+    format!("  {name:<14} {value:<15} {rest}").trim_end().to_owned()
+}
+
+fn many(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+fn short(d: SignedDuration) -> String {
+    Short(d).to_string()
+}
+
+fn hosts_of(step: &Step) -> Vec<String> {
+    match &step.place {
+        Place::Hosts(hosts) => hosts.clone(),
+        Place::Controller => vec!["local".into()],
+        Place::Nowhere | Place::Wave => Vec::new(),
+    }
+}
+
+/// `people`, `here`, `fe1 fe2 +` (people too), `103 hosts`.
+pub(super) fn place(graph: &Graph, ix: StepIx) -> String {
+    let step = graph.step(ix);
+    let names: Vec<String> =
+        graph.actions_of(ix).filter_map(|a| graph.action(a).id.host().map(str::to_owned)).collect();
+    let joined = words::hosts(&names);
+    let joined = if joined.len() > 8 && names.len() > 1 { format!("{} hosts", names.len()) } else { joined };
+    match (names.is_empty(), step.gate.is_some()) {
+        (true, true) => "people".into(),
+        (true, false) => "-".into(),
+        (false, true) => format!("{joined} +"),
+        (false, false) => joined,
+    }
+}

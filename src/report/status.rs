@@ -1,0 +1,259 @@
+//! One screen: where a run stands now, who drives it, and what to type next. As text and as one JSON document.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::clock::{Clock, coarse, span};
+use super::escape::escape_for_terminal as esc;
+use super::frame::state_word;
+use super::style::{Look, Tone};
+use super::text::{Line, column};
+use super::{summary, words};
+use crate::engine::fact::RunEnd;
+use crate::view::{ActionState, Phase, RunView, StepRow};
+
+/// Who drives the run, by the journal's record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Engine {
+    /// The machine and the person.
+    pub controller: String,
+    pub owner: String,
+    pub heartbeat: Timestamp,
+    /// Its lease has not run out.
+    pub live: bool,
+}
+
+/// The screen. Each line at most `look.width` columns wide, coloured.
+#[must_use]
+pub fn status(view: &RunView, engine: Option<&Engine>, now: Timestamp, look: Look) -> Vec<String> {
+    let clock = words::clock_of(view);
+    let mut lines = vec![headline(view, engine, &clock, now)];
+    if view.phase() != Phase::Ended {
+        lines.extend(numbers(view, &clock, now));
+        lines.extend(rows(view, &clock, now));
+        lines.extend(next(view, &clock, now));
+        lines.push(commands(view, engine));
+    }
+    let mut out: Vec<String> = lines.iter().map(|l| l.paint(look.width)).collect();
+    if view.phase() == Phase::Ended {
+        out.extend(summary::block(view, now));
+    }
+    out
+}
+
+/// `RUNNING`, `HOLDING`, ... of a run; `NO ENGINE` of an open one that nobody drives.
+#[must_use]
+pub fn state(view: &RunView, engine: Option<&Engine>) -> &'static str {
+    match (view.phase(), view.end().map(|(_, e)| e)) {
+        (Phase::Ended, Some(RunEnd::Succeeded { .. }) | None) => "DONE",
+        (Phase::Ended, Some(RunEnd::RolledBack { .. })) => "ROLLED BACK",
+        (Phase::Ended, Some(RunEnd::Stuck { .. })) => "HALF-WAY",
+        (Phase::Ended, Some(RunEnd::Rejected)) => "REJECTED",
+        _ if !engine.is_some_and(|e| e.live) => "NO ENGINE",
+        (Phase::Waiting, _) => "WAITING",
+        (Phase::Running, _) => "RUNNING",
+        (Phase::Holding, _) => "HOLDING",
+        (Phase::RollingBack, _) => "ROLLING BACK",
+    }
+}
+
+fn headline(view: &RunView, engine: Option<&Engine>, clock: &Clock, now: Timestamp) -> Line {
+    let state = state(view, engine);
+    let tone = match state {
+        "DONE" => Tone::Done,
+        "RUNNING" | "WAITING" => Tone::Running,
+        "HOLDING" => Tone::Person,
+        "ROLLED BACK" | "REJECTED" => Tone::Late,
+        _ => Tone::Failed,
+    };
+    let title = view.header().map_or(String::new(), |h| esc(&h.title));
+    let driver = match engine {
+        Some(_) if view.phase() == Phase::Ended => String::new(),
+        Some(e) => {
+            let ago = coarse(now.duration_since(e.heartbeat).max(SignedDuration::ZERO));
+            let (word, place) = if e.live { ("engine", "heartbeat") } else { ("was", "last heartbeat") };
+            let at = if e.live { String::new() } else { format!("{}, ", clock.hms(e.heartbeat)) };
+            format!("   {word} {} ({}), {place} {at}{ago} ago", esc(&e.controller), esc(&e.owner))
+        }
+        None => "   nobody drives it".into(),
+    };
+    Line::new(format!("{}  {title}      ", esc(view.run()))).tone(tone, state).and(driver)
+}
+
+fn numbers(view: &RunView, clock: &Clock, now: Timestamp) -> Vec<Line> {
+    let mut first = Line::new(format!("as of {}", clock.hms(now)));
+    if let Some(closes) = view.closes() {
+        let left = closes.duration_since(now);
+        let at = clock.hm_near(closes, now);
+        first = match left.is_negative() {
+            true => first.tone(Tone::Failed, format!("   closed {at}, {} ago", coarse(-left))),
+            false => first.and(format!("   closes {at} in {}", coarse(left))),
+        };
+    }
+    if let (Phase::RollingBack, Some((began, _))) = (view.phase(), view.rollback()) {
+        let up = clock.hm_near(view.up_again(now), now);
+        let progress =
+            view.rollback_progress().map_or(String::new(), |p| format!("{} of {} undone", p.undone, p.to_undo));
+        let since = span(now.duration_since(*began));
+        return vec![first.and(format!("   up again expected {up}")), Line::new(format!("{progress}, for {since}"))];
+    }
+    if let (Some(room), Some(by)) = (view.room(now), view.roll_back_by()) {
+        first = first.and(format!("   room {} (roll back by {})", coarse(room), clock.hm_near(by, now)));
+    }
+    if view.reversible() {
+        first = first.and(format!("   if now: up at {}", clock.hm_near(view.up_again(now), now)));
+    }
+    let forecast = view.forecast(now);
+    let ahead = match forecast.ahead.as_mins() {
+        0 => "as planned".into(),
+        m if m > 0 => format!("{} ahead of plan", coarse(forecast.ahead)),
+        _ => format!("{} behind plan", coarse(-forecast.ahead)),
+    };
+    let finish = format!("finish {}, {ahead}", clock.hm_near(forecast.finish, now));
+    let running = view.active().iter().filter(|r| r.state != ActionState::Asking).count();
+    let failed = view.rows().filter(|r| r.state == ActionState::Failed).count();
+    let (done, total) = (view.steps_done(), view.steps_total());
+    vec![first, Line::new(format!("{finish:<42} {done} of {total} done, {running} running, {failed} failed"))]
+}
+
+/// What goes on and what went wrong.
+fn rows(view: &RunView, clock: &Clock, now: Timestamp) -> Vec<Line> {
+    let mut shown: Vec<StepRow<'_>> = view.active();
+    shown.extend(view.rows().filter(|r| r.state == ActionState::Failed));
+    let mut lines: Vec<Line> = shown.iter().take(12).map(|row| row_line(view, clock, row, now)).collect();
+    if shown.len() > 12 {
+        lines.push(Line::new(format!("        + {} more", shown.len() - 12)));
+    }
+    if let Some(hold) = view.hold() {
+        let answers: Vec<&str> = view.hold_answers(now).iter().map(|a| a.word).collect();
+        let limit = hold
+            .limit
+            .map_or(String::new(), |t| format!("   by {}, else {}", clock.hms(t), words::hold_answer(hold.default)));
+        let text = format!("  {}: {}{limit}", words::hold_reason(&hold.reason), answers.join(" | "));
+        lines.push(Line::new("  ").tone(Tone::Person, "HOLD").and(text));
+    }
+    lines
+}
+
+fn row_line(view: &RunView, clock: &Clock, row: &StepRow<'_>, now: Timestamp) -> Line {
+    let word = match row.state {
+        ActionState::Asking => "GATE",
+        ActionState::Undoing => "UNDO",
+        ActionState::Parked => "STUCK",
+        ActionState::Failed => "FAIL",
+        ActionState::Soaking => "WAIT",
+        ActionState::BackingOff => "RETRY",
+        _ if view.actions_of(row.ix).any(|a| a.lost_since.is_some()) => "LOST",
+        _ if row.late => "LATE",
+        _ => "RUN",
+    };
+    let estimate = match row.state {
+        ActionState::Undoing | ActionState::Parked => row.step.rollback().map(|r| r.estimate),
+        _ => row.step.estimate,
+    };
+    let elapsed = coarse(row.elapsed(now));
+    let of = estimate.map_or_else(|| elapsed.clone(), |e| format!("{elapsed} of {e}"));
+    let hosts: Vec<String> = view.actions_of(row.ix).filter_map(|a| a.id.host().map(str::to_owned)).collect();
+    let passed = view.actions_of(row.ix).filter_map(|a| a.evidence_at).max();
+    let note = match row.state {
+        ActionState::Asking => {
+            let test = passed.map_or(String::new(), |t| format!("test passed {}, ", clock.hm(t)));
+            let who = words::people(view, row.step, false);
+            format!("{test}waiting for {}", if who.is_empty() { "an answer" } else { &who })
+        }
+        _ if row.total > 4 => format!("{} of {} done", row.done(), row.total),
+        _ => words::hosts(&hosts),
+    };
+    Line::new("  ")
+        .tone(Tone::of_word(word), format!("{word:<5}"))
+        .and(format!(" {} {of:<16} {note}", column(&row.step.id, 17)))
+}
+
+/// The next gate that was not opened yet: when, and who is needed.
+fn next(view: &RunView, clock: &Clock, now: Timestamp) -> Option<Line> {
+    if view.phase() == Phase::RollingBack {
+        return None;
+    }
+    let row = view.rows().find(|r| r.state == ActionState::Waiting && r.step.gate.is_some())?;
+    let start = view.forecast(now).steps[row.ix.index()].start;
+    let plan = view.planned(row.ix).map_or(String::new(), |t| format!(" (plan {})", clock.hm_near(t.start, now)));
+    let who = words::people(view, row.step, true);
+    let name = column(&row.step.id, 17);
+    Some(Line::new(format!("  next  {name} {}{plan}  {who}", clock.hm_near(start, now))))
+}
+
+fn commands(view: &RunView, engine: Option<&Engine>) -> Line {
+    let run = view.run();
+    if !engine.is_some_and(|e| e.live) {
+        return Line::new(format!(" output so far: runbook logs --run {run}"));
+    }
+    let answer =
+        view.gates().first().map_or(String::new(), |g| format!("    answer: runbook approve {}", g.action.step()));
+    Line::new(format!(" watch: runbook attach{answer}    log: runbook logs -f"))
+}
+
+/// The same as one JSON document.
+#[must_use]
+pub fn status_json(view: &RunView, engine: Option<&Engine>, now: Timestamp) -> Value {
+    let clock = words::clock_of(view);
+    let time = |t: Timestamp| json!(clock.rfc3339(t));
+    let seconds = |d: SignedDuration| json!(d.as_secs());
+    let forecast = view.forecast(now);
+    let ended = view.end().is_some();
+    json!({
+        "v": 1,
+        "run": view.run(),
+        "plan": view.header().map(|h| &h.plan),
+        "title": view.header().map(|h| &h.title),
+        "digest": view.header().map(|h| &h.digest),
+        "state": state(view, engine).to_lowercase().replace([' ', '-'], "_"),
+        "as_of": time(now),
+        "seq": view.seq(),
+        "engine": engine.map(|e| json!({
+            "controller": e.controller, "owner": e.owner, "heartbeat": time(e.heartbeat), "live": e.live,
+        })),
+        "window": view.closes().map(|closes| json!({
+            "opens": view.opens().map(time), "closes": time(closes), "reserve_s": seconds(view.reserve()),
+            "left_s": seconds(closes.duration_since(now)),
+        })),
+        "rollback": {
+            "by": view.roll_back_by().map(time),
+            "room_s": view.room(now).map(seconds),
+            "now_s": seconds(view.rollback_now()),
+            "up_at": (!ended && view.reversible()).then(|| time(view.up_again(now))),
+            "began": view.rollback().map(|(at, _)| time(*at)),
+            "undone": view.rollback_progress().map(|p| p.undone),
+            "to_undo": view.rollback_progress().map(|p| p.to_undo),
+        },
+        "forecast": (!ended).then(|| json!({
+            "finish": time(forecast.finish), "ahead_s": seconds(forecast.ahead), "slack_s": forecast.slack.map(seconds),
+        })),
+        "done": view.steps_done(),
+        "total": view.steps_total(),
+        "gates": view.gates().iter().map(|g| json!({
+            "gate": g.action.step(), "since": time(g.since), "answer_by": g.answer_by.map(time),
+        })).collect::<Vec<_>>(),
+        "hold": view.hold().map(|h| json!({
+            "reason": words::hold_reason(&h.reason), "limit": h.limit.map(time),
+            "default": words::hold_answer(h.default),
+            "answers": view.hold_answers(now).iter().map(|a| a.word).collect::<Vec<_>>(),
+        })),
+        "defects": view.defects(),
+        "steps": view.rows().map(|row| json!({
+            "step": row.step.id,
+            "state": state_word(row.state).to_lowercase(),
+            "hosts": row.total,
+            "done": row.done(),
+            "failed": row.count(ActionState::Failed),
+            "started": row.started.map(time),
+            "ended": row.ended.map(time),
+            "planned_start": view.planned(row.ix).map(|t| time(t.start)),
+            "expected_start": (!ended).then(|| time(forecast.steps[row.ix.index()].start)),
+            "expected_end": (!ended).then(|| time(forecast.steps[row.ix.index()].end)),
+        })).collect::<Vec<_>>(),
+        "stuck": matches!(view.end(), Some((_, RunEnd::Stuck { .. }))).then(|| view.stuck_rows().iter().map(|r| json!({
+            "host": r.host, "step": r.step, "state": r.state, "command": r.command, "why": r.why,
+        })).collect::<Vec<_>>()),
+        "end": view.end().map(|(at, end)| json!({ "at": time(*at), "how": end })),
+    })
+}

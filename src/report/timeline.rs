@@ -1,0 +1,103 @@
+//! The dry run as bars over a ruler of clock times. Draws; decides only the scale.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::clock::Clock;
+use super::plan_page::PlanPage;
+use super::text::column;
+use crate::plan::model::{Step, Undo, Verb};
+use crate::view::StepTimes;
+
+/// Columns before the bars.
+const LABEL: usize = 19;
+/// Columns of one tick: a clock time and a space.
+const TICK: usize = 6;
+/// Steps between two labels of the ruler, in minutes.
+const SCALES: [i64; 11] = [5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880];
+
+/// A linear scale of clock times.
+struct Ruler {
+    from: Timestamp,
+    tick: SignedDuration,
+    ticks: usize,
+}
+
+impl Ruler {
+    fn new(from: Timestamp, to: Timestamp, width: usize) -> Self {
+        let room = (width.saturating_sub(LABEL + TICK) / TICK).max(2);
+        let length = to.duration_since(from).as_secs().max(1);
+        let fits = |m: &&i64| length <= *m * 60 * room as i64;
+        let minutes = SCALES.iter().find(fits).copied().unwrap_or(length / 60 / room as i64 + 1);
+        let ticks = (length as usize).div_ceil(minutes as usize * 60);
+        Self { from, tick: SignedDuration::from_mins(minutes), ticks }
+    }
+
+    fn columns(&self) -> usize {
+        self.ticks * TICK + 1
+    }
+
+    fn column(&self, t: Timestamp) -> usize {
+        let secs = t.duration_since(self.from).as_secs().max(0);
+        (secs as usize * TICK / (self.tick.as_secs() as usize)).min(self.columns() - 1)
+    }
+
+    fn labels(&self, clock: &Clock) -> String {
+        let at = |i: usize| self.from.checked_add(self.tick * i as i32).unwrap_or(self.from);
+        (0..=self.ticks).map(|i| format!("{} ", clock.hm(at(i)))).collect()
+    }
+}
+
+pub(super) fn lines(page: &PlanPage<'_>, clock: &Clock) -> Vec<String> {
+    let (finish, worst) = page.finish();
+    let end = finish.max(worst).max(page.closes().unwrap_or(finish));
+    let ruler = Ruler::new(page.opens, end, page.width);
+    let legend = "TIMELINE   # work   = test   ? person   ! no way back   . worst case";
+    let marks = if page.roll_back_by().is_some() { "   | roll back by, close" } else { "" };
+    let mut out = vec![
+        if legend.len() + marks.len() <= page.width { format!("{legend}{marks}") } else { legend.to_owned() },
+        format!("{:LABEL$}{}", "", ruler.labels(clock)),
+    ];
+    let forward = crate::schedule::forward_only(page.graph);
+    for ix in page.graph.step_ixs() {
+        let step = page.graph.step(ix);
+        let times = (page.expected[ix.index()], page.worst[ix.index()]);
+        let cells = row(page, &ruler, step, forward.contains(&ix), times);
+        out.push(format!("  {} {cells}", column(&step.id, LABEL - 3)));
+    }
+    out
+}
+
+fn row(
+    page: &PlanPage<'_>,
+    ruler: &Ruler,
+    step: &Step,
+    forward: bool,
+    (expected, worst): (Option<StepTimes>, Option<StepTimes>),
+) -> String {
+    let mut cells = vec![' '; ruler.columns()];
+    for mark in [page.roll_back_by(), page.closes()].into_iter().flatten() {
+        cells[ruler.column(mark)] = '|';
+    }
+    let Some(times) = expected else {
+        return cells.into_iter().collect();
+    };
+    let (from, to) = (ruler.column(times.start), ruler.column(times.end));
+    // The worst case is drawn where it matters: where it goes past the last moment to roll back, or past the close.
+    let limit = if forward { page.closes() } else { page.roll_back_by() };
+    if let (Some(worst), Some(limit)) = (worst, limit)
+        && worst.end > limit
+    {
+        cells[to..ruler.column(worst.end).max(to)].fill('.');
+    }
+    cells[from..to.max(from + 1).min(ruler.columns())].fill(glyph(step));
+    cells.into_iter().collect()
+}
+
+const fn glyph(step: &Step) -> char {
+    match (&step.undo, &step.gate, &step.verb) {
+        (Undo::Irreversible(_), ..) => '!',
+        (_, Some(_), _) => '?',
+        (_, None, Verb::Test(_) | Verb::Http(_)) => '=',
+        _ => '#',
+    }
+}

@@ -1,0 +1,121 @@
+//! The README's and the docs' examples: plans pass `check` without an error, commands are commands of the program.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const PAGES: [&str; 2] = ["README.md", "docs/lab.md"];
+
+fn page(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// The fenced blocks of a page in the given language.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    page.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+fn runbook(args: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_runbook"));
+    let out = command.args(args).stdin(Stdio::null()).output().unwrap();
+    let said = [out.stdout, out.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    (out.status.code(), said)
+}
+
+/// Makes the files that an example names, so that only the example itself is judged.
+fn files_of(example: &str, dir: &Path) {
+    fs::create_dir_all(dir.join("templates")).unwrap();
+    for line in example.lines() {
+        for (key, below) in [("script: ", ""), ("template: {src: ", "templates/"), ("copy: {src: ", "")] {
+            if let Some((_, rest)) = line.split_once(key) {
+                let name = rest.split([',', '}']).next().unwrap();
+                let path = dir.join(below).join(name);
+                fs::write(&path, "#!/bin/sh\nexit 0\n").unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn every_plan_in_the_readme_passes_check() {
+    let mut seen = 0;
+    for name in PAGES {
+        for example in blocks(&page(name), "yaml") {
+            let dir = tempfile::tempdir().unwrap();
+            files_of(&example, dir.path());
+            let plan = dir.path().join("example.yaml");
+            fs::write(&plan, &example).unwrap();
+            let (code, said) = runbook(&["check", &plan.display().to_string()]);
+            assert_eq!(code, Some(0), "{name}:\n{said}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 2, "the README has lost its plans");
+}
+
+#[test]
+fn every_plan_of_the_repository_passes_check() {
+    let plans = Path::new(env!("CARGO_MANIFEST_DIR")).join("plans");
+    let mut seen = 0;
+    for entry in fs::read_dir(plans).unwrap().flatten() {
+        let path = entry.path();
+        let is_yaml = path.extension().is_some_and(|e| e == "yaml");
+        // The others are inventories.
+        if is_yaml && fs::read_to_string(&path).unwrap().lines().any(|l| l.starts_with("runbook:")) {
+            let (code, said) = runbook(&["check", &path.display().to_string()]);
+            assert_eq!(code, Some(0), "{said}");
+            assert!(!said.contains("error["), "{said}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 4, "plans are missing");
+}
+
+#[test]
+fn every_command_in_the_readme_is_one_of_the_program() {
+    let mut seen = 0;
+    for line in PAGES.iter().flat_map(|name| blocks(&page(name), "console")).flat_map(|b| lines_typed(&b)) {
+        let verb = match line.split_whitespace().collect::<Vec<_>>()[..] {
+            ["runbook", verb, ..] | ["cargo", "run", "--release", "--", verb, ..] => verb.to_owned(),
+            [script, ..] => {
+                let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
+                assert_ne!(fs::metadata(&path).unwrap().permissions().mode() & 0o111, 0, "{script} can be executed");
+                continue;
+            }
+            [] => continue,
+        };
+        let (code, help) = runbook(&[&verb, "--help"]);
+        assert_eq!(code, Some(0), "{line}: {help}");
+        for flag in
+            line.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2 && *word != "--release")
+        {
+            assert!(help.contains(flag), "{line}: `{verb}` has no {flag}");
+        }
+        for plan in line.split_whitespace().filter(|w| w.ends_with(".yaml")) {
+            assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(plan).is_file(), "{line}");
+        }
+        seen += 1;
+    }
+    assert!(seen >= 5, "the README has lost its commands");
+}
+
+fn lines_typed(block: &str) -> Vec<String> {
+    block.lines().filter_map(|l| l.strip_prefix("$ ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_link_to_a_file_leads_somewhere() {
+    for name in PAGES {
+        let text = page(name);
+        let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        for rest in text.split("](").skip(1) {
+            let target = rest.split([')', '#']).next().unwrap();
+            if !target.contains("://") && !target.is_empty() {
+                assert!(beside.parent().unwrap().join(target).exists(), "{name} links to {target}");
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The live area at well-known moments, at 80 and 100 columns, in ASCII and with block glyphs.
+
+use runbook::report::{Look, Said, Scene, frame};
+use runbook::view::RunView;
+
+use super::night::{Night, at};
+
+fn drawn(view: &RunView, clock: &str, look: Look) -> String {
+    let heard = |step: &str, host: &str| match (step, host) {
+        ("deploy-backend", "be2") => {
+            Some(Said { host: "be2".into(), line: "waiting for port 8081 ...\u{1b}[2J".into(), progress: None })
+        }
+        ("db-scripts", "db1") => Some(Said {
+            host: "db1".into(),
+            line: String::new(),
+            progress: Some(runbook::report::Reported { share: 16.0 / 212.0, text: "16/212 alter table orders".into() }),
+        }),
+        _ => None,
+    };
+    let keys = "[n] note  [p] pause  [q] detach";
+    let lines = frame(&Scene { view, look, now: at(clock), heard: &heard, keys });
+    let plain = anstream::adapter::strip_str(&lines.join("\n")).to_string();
+    for line in plain.lines() {
+        let columns = unicode_width::UnicodeWidthStr::width(line);
+        assert!(columns < look.width, "{columns} columns: {line}");
+    }
+    plain
+}
+
+const WIDE: Look = Look { width: 100, ascii: true };
+const NARROW: Look = Look { width: 80, ascii: true };
+
+#[test]
+fn at_0147_two_steps_run() {
+    let view = Night::until_0147().view();
+    insta::assert_snapshot!("m5-100", drawn(&view, "01:47:20", WIDE));
+    insta::assert_snapshot!("m5-80", drawn(&view, "01:47:20", NARROW));
+    insta::assert_snapshot!("m5-blocks", drawn(&view, "01:47:20", Look { width: 100, ascii: false }));
+}
+
+#[test]
+fn before_the_window() {
+    let view = Night::started().view();
+    insta::assert_snapshot!(drawn(&view, "01:16:12", NARROW));
+}
+
+#[test]
+fn the_client_is_asked() {
+    let view = Night::until_0220().view();
+    insta::assert_snapshot!("m8-100", drawn(&view, "02:20:30", WIDE));
+    insta::assert_snapshot!("m8-80", drawn(&view, "02:20:30", NARROW));
+}
+
+#[test]
+fn a_failure_holds_before_it_rolls_back() {
+    let view = Night::failing().view();
+    insta::assert_snapshot!("m10-hold", drawn(&view, "01:58:50", WIDE));
+}
+
+#[test]
+fn rolling_back() {
+    let view = Night::rolling_back().view();
+    insta::assert_snapshot!("m10-100", drawn(&view, "02:09:15", WIDE));
+    insta::assert_snapshot!("m10-80", drawn(&view, "02:09:15", NARROW));
+}
+
+#[test]
+fn nothing_is_drawn_after_the_end() {
+    assert_eq!(drawn(&Night::whole().view(), "05:02", WIDE), "");
+}
+
+#[test]
+fn every_moment_fits_the_width() {
+    for night in [Night::whole(), Night::rolled_back(), Night::stuck()] {
+        for fact in &night.facts {
+            let mut view = RunView::new(super::night::graph());
+            night.facts.iter().take_while(|f| f.seq <= fact.seq).for_each(|f| view.apply(f));
+            for width in [40, 60, 80, 100, 200] {
+                let clock = runbook::report::Clock::new(Some("America/Toronto")).hms(fact.at);
+                drawn(&view, &clock, Look { width, ascii: false });
+            }
+        }
+    }
+}
