@@ -19,6 +19,7 @@ pub mod summary;
 mod tail;
 mod text;
 mod timeline;
+mod wave_page;
 mod words;
 
 use jiff::Timestamp;
@@ -37,6 +38,7 @@ pub use plan_page::PlanPage;
 pub use story::{Columns, Story};
 pub use style::{Look, Tone};
 pub use tail::{Progress as Reported, Said, Tails};
+pub use wave_page::{WaveHosts, resolve_waves, wave_lines};
 pub use words::{clock_of, short_digest};
 
 /// Somebody who is told. `view` has already folded `new`.

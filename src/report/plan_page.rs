@@ -91,11 +91,12 @@ impl PlanPage<'_> {
 
     fn head(&self, clock: &Clock) -> Vec<String> {
         let plan = self.graph.plan();
-        let zone = format!("{} ({})", clock.zone_name(), clock.offset(self.opens));
+        let (zone, offset) = (clock.zone_name(), clock.offset(self.opens));
+        let zone = if zone == offset { offset } else { format!("{zone} ({offset})") };
         let (left, day) = ("Dry run: nothing is changed.", format!("{}, {zone}", clock.day(self.opens)));
         let digest = format!("digest {}", self.short_digest());
         let name = esc(&plan.name);
-        if self.width < 90 {
+        if self.width < 90 || name.len() > 44 {
             return vec![name, format!("{}   {digest}", esc(self.file)), left.to_owned(), day];
         }
         vec![format!("{name:<46}{:<27}  {digest}", esc(self.file)), format!("{left:<46}{day}")]

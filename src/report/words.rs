@@ -4,7 +4,7 @@ use super::clock::Clock;
 use super::escape::escape_for_terminal as esc;
 use crate::engine::fact::{Actor, Channel, HoldAnswer, HoldReason, RollbackCause};
 use crate::graph::ids::{ActionId, Direction};
-use crate::plan::model::{Plan, Step, Verb, Wait};
+use crate::plan::model::{Gate, Plan, Step, Verb, Wait};
 use crate::view::RunView;
 
 /// `fe1 fe2`, `here`, `103 hosts`, nothing for an action that runs nowhere.
@@ -137,7 +137,11 @@ pub(super) fn people(view: &RunView, step: &Step, phones: bool) -> String {
 
 /// The same, before there is a run.
 pub(super) fn names(plan: &Plan, step: &Step, phones: bool) -> String {
-    let who = step.gate.iter().flat_map(|g| &g.who);
+    step.gate.as_ref().map_or(String::new(), |gate| who(plan, gate, phones))
+}
+
+/// Who a gate asks.
+pub(super) fn who(plan: &Plan, gate: &Gate, phones: bool) -> String {
     let one = |key: &String| match plan.people.get(key) {
         Some(p) => match (&p.phone, phones) {
             (Some(phone), true) => esc(&format!("{} {phone}", p.name)),
@@ -145,7 +149,7 @@ pub(super) fn names(plan: &Plan, step: &Step, phones: bool) -> String {
         },
         None => esc(key),
     };
-    who.map(one).collect::<Vec<_>>().join(", ")
+    gate.who.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// Every text of a step that is executed, with what it is for.

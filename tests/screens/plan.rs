@@ -91,3 +91,26 @@ fn narrow_terminals_lose_columns_not_truth() {
         assert!(text.contains("Roll back by   05:50"), "{text}");
     }
 }
+
+fn week() -> Plan {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("plans/2013-03-os-update.yaml");
+    runbook::cli::load::load(&path, &[]).unwrap().plan
+}
+
+#[test]
+fn a_week_of_waves_is_one_line_per_wave() {
+    for (name, width) in [("m2-waves-100", 100), ("m2-waves-80", 80)] {
+        let lines = runbook::report::wave_lines(&week(), &[], width);
+        assert!(lines.iter().all(|l| l.len() <= width));
+        insta::assert_snapshot!(name, lines.join("\n") + "\n");
+    }
+}
+
+#[test]
+fn the_waves_take_every_host_once() {
+    let waves = runbook::report::resolve_waves(&week());
+    let counts: Vec<usize> = waves.iter().map(|w| w.hosts.len()).collect();
+    assert_eq!(counts, [6, 2, 14, 35, 46, 103, 29, 1]);
+    let all: std::collections::BTreeSet<&String> = waves.iter().flat_map(|w| &w.hosts).collect();
+    assert_eq!(all.len(), 236);
+}

@@ -1,0 +1,213 @@
+//! The page of a plan in waves: one line per wave, never one per host. Resolves the shares; runs nothing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::clock::Clock;
+use super::escape::escape_for_terminal as esc;
+use super::text::{column, cut, wrap};
+use super::words;
+use crate::graph::Graph;
+use crate::plan::model::{Opening, Plan, Share, Wave, Window};
+use crate::plan::units::{Short, Size};
+use crate::schedule::fit;
+
+/// One wave with its hosts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WaveHosts {
+    pub name: String,
+    pub opens: Timestamp,
+    pub closes: Timestamp,
+    /// In the order of the inventory's groups.
+    pub hosts: Vec<String>,
+    /// `vm-prod 43/144`, in the order of the file.
+    pub of_which: Vec<String>,
+    /// Expected and worst length.
+    pub expected: SignedDuration,
+    pub worst: SignedDuration,
+}
+
+/// Which hosts each wave takes: shares are of the whole group, rounded down, at least one; who was taken by an earlier
+/// wave is left out; `rest` is everything not taken.
+#[must_use]
+pub fn resolve_waves(plan: &Plan) -> Vec<WaveHosts> {
+    let mut taken: BTreeSet<&str> = BTreeSet::new();
+    plan.waves
+        .iter()
+        .map(|wave| {
+            let mut hosts = Vec::new();
+            let mut of_which = Vec::new();
+            for (group, share) in &wave.shares {
+                let members = plan.groups.get(group).map_or(&[][..], Vec::as_slice);
+                let free: Vec<&str> = members.iter().map(String::as_str).filter(|h| !taken.contains(h)).collect();
+                let count = size_of(*share, members.len()).unwrap_or(free.len()).min(free.len());
+                taken.extend(&free[..count]);
+                hosts.extend(free[..count].iter().map(|h| (*h).to_owned()));
+                of_which.push(match share {
+                    Share::Rest => format!("{group} {count}"),
+                    Share::Size(_) | Share::All => format!("{group} {count}/{}", members.len()),
+                });
+            }
+            let (expected, worst) = length(plan, wave, &hosts);
+            let (name, opens, closes) = (wave.name.clone(), wave.opens, wave.closes);
+            WaveHosts { name, opens, closes, hosts, of_which, expected, worst }
+        })
+        .collect()
+}
+
+/// How many of a group; `None` for all that are left.
+fn size_of(share: Share, whole: usize) -> Option<usize> {
+    match share {
+        Share::Size(size @ Size::Percent(_)) => Some(size.at_least_one_of(whole)),
+        Share::Size(size) => Some(size.of(whole)),
+        Share::Rest | Share::All => None,
+    }
+}
+
+/// How long the steps take on these hosts alone.
+fn length(plan: &Plan, wave: &Wave, hosts: &[String]) -> (SignedDuration, SignedDuration) {
+    let fit = fit(&graph_of(plan, wave, hosts));
+    (fit.finish_expected, fit.finish_worst)
+}
+
+/// The plan as it is for one wave: its window, its hosts.
+fn graph_of(plan: &Plan, wave: &Wave, hosts: &[String]) -> Graph {
+    let mut plan = plan.clone();
+    let names: BTreeSet<&String> = hosts.iter().collect();
+    plan.hosts.retain(|name, _| names.contains(name));
+    let reserve = plan.window.as_ref().map_or(SignedDuration::ZERO, |w| w.reserve);
+    plan.window = Some(Window {
+        opening: Opening::At { opens: wave.opens, closes: wave.closes },
+        reserve,
+        max_extension: None,
+        on_deadline: plan.window.as_ref().map(|w| w.on_deadline).unwrap_or_default(),
+    });
+    Graph::build(Arc::new(plan))
+}
+
+/// The whole page.
+#[must_use]
+pub fn wave_lines(plan: &Plan, warnings: &[(String, String)], width: usize) -> Vec<String> {
+    let clock = Clock::new(plan.timezone.as_deref());
+    let waves = resolve_waves(plan);
+    let mut out = vec![headline(plan, &waves, width), String::new()];
+    let which = if width < 90 { None } else { Some(33) };
+    let zone = format!("WINDOW ({})", clock.zone_name());
+    let column = which.map_or(String::new(), |w| format!("{:<w$} ", "OF WHICH"));
+    out.push(format!("{:<12} {zone:<19} HOSTS  {column}{:>11}  ENDS   FREE", "WAVE", "EXPECTED"));
+    for wave in &waves {
+        out.extend(wave_row(wave, &clock, which));
+    }
+    out.push(format!("{:>38}", "---"));
+    let total: usize = waves.iter().map(|w| w.hosts.len()).sum();
+    out.push(format!("{total:>38}   {}      names: --hosts WAVE", covered(plan, total)));
+    out.extend(stops_when(plan, &waves, width));
+    out.extend(decisions(plan, width));
+    if !warnings.is_empty() {
+        out.push(String::new());
+        out.push("WARNINGS".into());
+        out.extend(warnings.iter().flat_map(|(code, text)| {
+            let lines = wrap(&esc(text), width.saturating_sub(8).max(20));
+            let first = |i| if i == 0 { code.as_str() } else { "" };
+            lines.into_iter().enumerate().map(|(i, l)| format!("   {:<4} {l}", first(i))).collect::<Vec<_>>()
+        }));
+    }
+    out.iter().map(|l| cut(l, width).trim_end().to_owned()).collect()
+}
+
+fn headline(plan: &Plan, waves: &[WaveHosts], width: usize) -> String {
+    let (all, n) = (plan.hosts.len(), waves.len());
+    let covers = if plan.covers_all { ", all covered" } else { "" };
+    let text = format!("{all} hosts in {n} waves{covers}");
+    let name = esc(&plan.name);
+    if width < 90 { format!("{name}   {text}") } else { format!("{name:<46} {text}") }
+}
+
+fn covered(plan: &Plan, total: usize) -> String {
+    match plan.hosts.len().saturating_sub(total) {
+        0 => "every host exactly once".into(),
+        n => format!("{n} hosts are in no wave"),
+    }
+}
+
+/// One wave; its shares stand beside it, or below it where there is no room.
+fn wave_row(wave: &WaveHosts, clock: &Clock, which: Option<usize>) -> Vec<String> {
+    let window = format!("{}-{}", clock.date_hm(wave.opens), clock.hm_near(wave.closes, wave.opens));
+    let ends = |length: SignedDuration| wave.opens.checked_add(length).unwrap_or(wave.opens);
+    let free = wave.closes.duration_since(ends(wave.expected));
+    let length = if wave.expected == wave.worst {
+        Short(wave.worst).to_string()
+    } else {
+        format!("{}-{}", Short(wave.expected), Short(wave.worst))
+    };
+    let free = match free.is_negative() {
+        true => format!("none: {} too long", Short(-free)),
+        false if ends(wave.worst) > wave.closes => format!("{} or none", Short(free)),
+        false => Short(free).to_string(),
+    };
+    let first = format!("{} {window:<19} {:>5}", column(&esc(&wave.name), 12), wave.hosts.len());
+    let rest = format!("{length:>11}  {}  {free}", clock.hm_near(ends(wave.expected), wave.opens));
+    let shares = wave.of_which.join(", ");
+    let Some(which) = which else {
+        let below = wrap(&shares, 60).into_iter().map(|l| format!("{:13}{l}", ""));
+        return std::iter::once(format!("{first}  {rest}")).chain(below).collect();
+    };
+    let lines = wrap(&shares, which);
+    let more = lines[1..].iter().map(|l| format!("{:40}{l}", ""));
+    std::iter::once(format!("{first}  {} {rest}", column(&lines[0], which))).chain(more).collect()
+}
+
+/// How many hosts may fail before a wave stops.
+fn stops_when(plan: &Plan, waves: &[WaveHosts], width: usize) -> Vec<String> {
+    let allowed = plan.steps.values().find_map(|s| s.fleet.allow_failed);
+    let Some(allowed) = allowed else {
+        return vec!["Stops when:  1st failed host".into()];
+    };
+    let mut parts: Vec<(usize, Vec<String>)> = Vec::new();
+    for wave in waves {
+        let n = allowed.of(wave.hosts.len());
+        match parts.iter_mut().find(|(m, _)| *m == n) {
+            Some((_, names)) => names.push(esc(&wave.name)),
+            None => parts.push((n, vec![esc(&wave.name)])),
+        }
+    }
+    parts.sort_by_key(|(n, _)| *n);
+    let one = |(n, names): &(usize, Vec<String>)| match n {
+        0 => format!("1st failed host ({})", names.join(", ")),
+        n => format!("{} failed host ({}: {allowed} = {n} allowed)", ordinal(n + 1), names.join(", ")),
+    };
+    indented("Stops when:  ", &parts.iter().map(one).collect::<Vec<_>>().join("; "), width)
+}
+
+fn ordinal(n: usize) -> String {
+    match (n % 10, n % 100) {
+        (1, h) if h != 11 => format!("{n}st"),
+        (2, h) if h != 12 => format!("{n}nd"),
+        (3, h) if h != 13 => format!("{n}rd"),
+        _ => format!("{n}th"),
+    }
+}
+
+fn decisions(plan: &Plan, width: usize) -> Vec<String> {
+    let gates = plan.waves.iter().filter_map(|w| {
+        let who = words::who(plan, w.gate.as_ref()?, false);
+        Some((if who.is_empty() { "somebody".to_owned() } else { who }, esc(&w.name)))
+    });
+    let mut by: Vec<(String, Vec<String>)> = Vec::new();
+    for (who, wave) in gates {
+        match by.iter_mut().find(|(w, _)| *w == who) {
+            Some((_, waves)) => waves.push(wave),
+            None => by.push((who, vec![wave])),
+        }
+    }
+    let text: Vec<String> = by.iter().map(|(who, waves)| format!("{who} before {}", waves.join(", "))).collect();
+    if text.is_empty() { Vec::new() } else { indented("Decisions:   ", &text.join("; "), width) }
+}
+
+fn indented(first: &str, text: &str, width: usize) -> Vec<String> {
+    let lines = wrap(text, width.saturating_sub(first.len()).max(20));
+    let start = |i| if i == 0 { first } else { "" };
+    lines.iter().enumerate().map(|(i, l)| format!("{:<1$}{l}", start(i), first.len())).collect()
+}
