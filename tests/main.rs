@@ -17,5 +17,7 @@ mod journal;
 mod lab;
 mod licences;
 mod scenarios;
+mod night;
+mod readme;
 mod screens;
 mod transport;
