@@ -404,6 +404,19 @@ fn a_rollback_by_hand_needs_the_plans_name() {
 }
 
 #[test]
+fn a_finished_run_can_be_rolled_back_once() {
+    let bed = Bed::new(NIGHT);
+    assert_eq!(bed.exec(&[]).code, 0);
+    bed.run(&["rollback"]).refused(3, &["no run is open", "night-a"]);
+    bed.run(&["rollback", "--run", "latest"]).refused(3, &["--confirm night"]);
+    let said = bed.run(&["rollback", "--run", "night-a", "--confirm", "night"]);
+    assert_eq!(said.code, 10, "{said:?}");
+    assert_eq!(bed.effects(), ["one", "two", "undo-two", "undo-one"]);
+    let again = bed.run(&["rollback", "--run", "night-a", "--confirm", "night"]);
+    again.refused(3, &["nothing to roll back: run night-a was rolled back"]);
+}
+
+#[test]
 fn what_cannot_be_executed_yet_is_named_and_nothing_starts() {
     let plan = "runbook: 1
 name: Fleet

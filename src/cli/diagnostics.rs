@@ -21,8 +21,8 @@ pub fn render(source: &Source, found: &[Diagnostic], styled: bool) -> String {
     let renderer = renderer.decor_style(DecorStyle::Ascii).term_width(140);
     let shown = most_important(found);
     let mut text = String::new();
-    for d in &shown {
-        text.push_str(&renderer.render(&[report(source, d)]));
+    for d in shown.iter().map(|d| harmless(d)) {
+        text.push_str(&renderer.render(&[report(source, &d)]));
         text.push_str("\n\n");
     }
     if found.len() > shown.len() {
@@ -38,6 +38,19 @@ fn most_important(found: &[Diagnostic]) -> Vec<&Diagnostic> {
     let errors = found.iter().filter(|d| d.is_error());
     let warnings = found.iter().filter(|d| !d.is_error());
     errors.chain(warnings).take(SHOWN).collect()
+}
+
+/// The same finding without characters that could drive a terminal: names from the plan are part of many sentences.
+fn harmless(d: &Diagnostic) -> Diagnostic {
+    let label = |l: &Label| Label { span: l.span, text: printable(&l.text) };
+    Diagnostic {
+        message: printable(&d.message),
+        primary: d.primary.as_ref().map(label),
+        labels: d.labels.iter().map(label).collect(),
+        why: d.why.as_deref().map(printable),
+        help: d.help.as_deref().map(printable),
+        ..d.clone()
+    }
 }
 
 fn report<'s>(source: &'s Source, d: &'s Diagnostic) -> Group<'s> {
@@ -107,6 +120,9 @@ pub fn to_json(source: &Source, d: &Diagnostic) -> Json {
 /// Text from outside, fit for the terminal: hidden characters escaped.
 #[must_use]
 pub fn printable(text: &str) -> String {
+    if !text.chars().any(is_hidden) {
+        return text.to_string();
+    }
     text.chars()
         .map(|c| if is_hidden(c) && c != '\n' { c.escape_default().to_string() } else { c.to_string() })
         .collect()

@@ -1,5 +1,6 @@
 //! Starting the engine of a run as a process of its own, and knowing that it lives. Knows nothing of what it does.
 
+use std::collections::BTreeMap;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -11,6 +12,7 @@ use super::context::Context;
 use super::control;
 use super::error::CommandError;
 use crate::driver::control::check_path;
+use crate::engine::input::Operator;
 
 /// How long an engine may take until it answers at its socket.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,7 +30,7 @@ pub fn log_file(run_dir: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When the path is too long for a socket, or the folder cannot be made.
-pub fn socket(cx: &Context, run: &str) -> Result<PathBuf, CommandError> {
+fn socket(cx: &Context, run: &str) -> Result<PathBuf, CommandError> {
     let path = cx.runtime.join(format!("{run}.sock"));
     check_path(&path).map_err(|why| {
         CommandError::refused(why).hint("use a shorter one:   XDG_RUNTIME_DIR=/run/user/$(id -u), or --store DIR")
@@ -37,26 +39,30 @@ pub fn socket(cx: &Context, run: &str) -> Result<PathBuf, CommandError> {
     Ok(path)
 }
 
+/// How an engine is started.
+#[derive(Debug, Default)]
+pub struct Start<'a> {
+    /// Added to its environment.
+    pub environment: BTreeMap<String, String>,
+    /// Asked of a finished run, instead of starting or resuming it.
+    pub ask: Option<&'a Operator>,
+}
+
 /// Starts the engine of `run` in a session of its own, away from this terminal, and waits until it answers.
-/// `extra` is added to its environment.
 ///
 /// # Errors
 /// Says what its log says when it died or stayed silent.
-pub fn start<'a>(
-    cx: &Context,
-    run: &str,
-    run_dir: &Path,
-    socket: &Path,
-    extra: impl IntoIterator<Item = (&'a String, &'a String)>,
-) -> Result<Child, CommandError> {
+pub fn start(cx: &Context, run: &str, run_dir: &Path, start: &Start<'_>) -> Result<Child, CommandError> {
+    let socket = socket(cx, run)?;
     DirBuilder::new().recursive(true).mode(0o700).create(run_dir)?;
     let log = OpenOptions::new().create(true).append(true).mode(0o600).open(log_file(run_dir))?;
-    let mut child = Command::new(std::env::current_exe()?)
-        .arg("--store")
-        .arg(&cx.store)
-        .args(["engine", "--run", run, "--socket"])
-        .arg(socket)
-        .envs(extra)
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("--store").arg(&cx.store).args(["engine", "--run", run, "--socket"]).arg(&socket);
+    if let Some(operator) = start.ask {
+        command.arg("--ask").arg(serde_json::to_string(operator).map_err(std::io::Error::other)?);
+    }
+    let mut child = command
+        .envs(&start.environment)
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
@@ -64,7 +70,7 @@ pub fn start<'a>(
         .spawn()?;
     let began = Instant::now();
     loop {
-        if control::hello(socket).is_ok_and(|hello| hello.run == run) {
+        if control::hello(&socket).is_ok_and(|hello| hello.run == run) {
             return Ok(child);
         }
         if let Some(status) = child.try_wait()? {

@@ -12,7 +12,7 @@ pub enum Output {
     Never,
 }
 
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub struct Show {
     /// How progress is shown
     #[arg(long, value_enum, default_value_t, env = "RUNBOOK_PROGRESS")]

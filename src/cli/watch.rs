@@ -30,6 +30,8 @@ const POLL: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_millis(250);
 /// How often the engine is looked for.
 const LIVENESS: Duration = Duration::from_secs(1);
+/// How long an engine may take to end after its run.
+const ENDING: Duration = Duration::from_secs(10);
 /// A second Ctrl-C within this detaches.
 const TWICE: Duration = Duration::from_secs(3);
 
@@ -128,6 +130,9 @@ impl<'a> Watch<'a> {
         let left = left?;
         self.reporter.prompt(None);
         self.reporter.finish(&self.view, clock::now());
+        if matches!(left, Left::Ended) {
+            self.let_engine_end();
+        }
         match left {
             Left::Ended => Ok(self.view.end().map_or(Exit::Error, |(_, end)| Exit::from(end))),
             Left::Detached => Ok(Exit::NotFinished),
@@ -210,6 +215,15 @@ impl<'a> Watch<'a> {
         self.version = None;
         self.read()?;
         Ok(Some(if self.view.end().is_some() { Left::Ended } else { Left::NoEngine }))
+    }
+
+    /// An engine that this process started closes its connections, and its lab, before this process ends.
+    fn let_engine_end(&mut self) {
+        let Some(engine) = &mut self.engine else { return };
+        let began = Instant::now();
+        while matches!(engine.try_wait(), Ok(None)) && began.elapsed() < ENDING {
+            std::thread::sleep(POLL);
+        }
     }
 
     /// Ctrl-C: the first says what can be done, the second within three seconds leaves.

@@ -423,17 +423,25 @@ impl State {
                 let quorum = self.graph.step_of(ix).gate.as_ref().map_or(1, |g| g.quorum.max(1));
                 self.actions[ix.index()].approvals.insert(by.name.clone());
                 if self.actions[ix.index()].approvals.len() >= quorum as usize {
-                    self.finish(ix, at)?;
+                    self.asked_together(ix).into_iter().try_for_each(|ix| self.finish(ix, at))?;
                 }
             }
             GateAnswer::Rejected | GateAnswer::TimedOut => {
-                self.actions[ix.index()].ended = Some(at);
                 self.actions[ix.index()].rejected_by = Some(by.clone());
-                self.set_doing(ix, Doing::Failed);
-                self.asking.insert(ix, OnFailure::Rollback);
+                for ix in self.asked_together(ix) {
+                    self.actions[ix.index()].ended = Some(at);
+                    self.set_doing(ix, Doing::Failed);
+                    self.asking.insert(ix, OnFailure::Rollback);
+                }
             }
         }
         Ok(())
+    }
+
+    /// The actions that one answer speaks for: all hosts of the gate's step.
+    fn asked_together(&self, ix: ActionIx) -> Vec<ActionIx> {
+        let waits = |ix: &ActionIx| matches!(self.actions[ix.index()].doing, Doing::Ask | Doing::Asking { .. });
+        self.graph.actions_of(self.graph.action(ix).step).filter(waits).collect()
     }
 
     pub(super) fn answer_hold(&mut self, answer: HoldAnswer, at: Timestamp) -> Result<(), String> {

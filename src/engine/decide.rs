@@ -181,7 +181,7 @@ impl Decision<'_> {
         for ix in self.state.undecided() {
             match self.state.action(ix).doing.clone() {
                 Doing::Verify => self.launch(self.next_attempt(ix, Direction::Check)),
-                Doing::Ask => self.open_gate(ix),
+                Doing::Ask => self.ask_once(ix),
                 Doing::Judge { direction, outcome } => self.judge(ix, direction, &outcome),
                 _ => {}
             }
@@ -349,6 +349,16 @@ impl Decision<'_> {
                     self.launch(self.next_attempt(ix, Direction::Do));
                 }
             }
+        }
+    }
+
+    /// A step's question is asked once, when the machine's half is passed on all its hosts.
+    fn ask_once(&mut self, ix: ActionIx) {
+        let graph = self.state.graph();
+        let mut others = graph.actions_of(graph.action(ix).step);
+        let passed = |a: &Doing| matches!(a, Doing::Ask | Doing::Done | Doing::Skipped);
+        if others.all(|other| passed(&self.state.action(other).doing)) {
+            self.open_gate(ix);
         }
     }
 

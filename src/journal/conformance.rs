@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::store::Frozen;
 use super::{Claim, Journal, JournalError, MemoryJournal, NewRun, RunRow, SqliteJournal, Store};
-use crate::engine::fact::{Actor, Fact, Mark, RunEnd};
+use crate::engine::fact::{Actor, Fact, Mark, RollbackCause, RunEnd};
 use crate::graph::ids::ActionId;
 
 fn at(second: i64) -> Timestamp {
@@ -116,6 +116,17 @@ fn a_run_of_the_same_plan_stands_in_the_way_until_it_ends() {
     assert_eq!((ended.closed, ended.end), (Some(at(9)), Some(RunEnd::Succeeded { late: false })));
     assert_eq!(store.run("latest").unwrap().id, "night-b");
     assert_eq!(store.frozen("night-a").unwrap(), frozen("night-a"));
+}
+
+#[test]
+fn a_rollback_by_hand_opens_a_finished_run_again() {
+    let tmp = tempfile::tempdir().unwrap();
+    let run = create(tmp.path(), |_| true).unwrap().id;
+    let mut journal = take(tmp.path(), &run, "sarah", 0).unwrap();
+    journal.append(at(1), &[Fact::RunEnded { end: RunEnd::Succeeded { late: false } }], 0).unwrap();
+    journal.append(at(2), &[Fact::RollbackDecided { cause: RollbackCause::Deadline }], 1).unwrap();
+    let open = Store::open(tmp.path()).unwrap().run(&run).unwrap();
+    assert_eq!((open.closed, open.end), (None, None));
 }
 
 #[test]

@@ -98,8 +98,11 @@ impl Journal for SqliteJournal {
                 let json = text(fact, &dir)?;
                 hash = chain::link(&hash, seq, &time, &json);
                 insert(tx, run, seq, &time, &json, &hash).map_err(io)?;
-                if let Fact::RunEnded { end } = fact {
-                    close_run(tx, run, at, &text(end, &dir)?).map_err(io)?;
+                match fact {
+                    Fact::RunEnded { end } => close_run(tx, run, at, &text(end, &dir)?).map_err(io)?,
+                    // By hand, after the end: the run is open again.
+                    Fact::RollbackDecided { .. } => reopen_run(tx, run).map_err(io)?,
+                    _ => {}
                 }
                 records.push(FactRecord { seq, at, fact: fact.clone() });
             }
@@ -182,6 +185,11 @@ fn move_head(tx: &Transaction<'_>, run: &str, seq: u64, hash: &Hash) -> rusqlite
 fn close_run(tx: &Transaction<'_>, run: &str, at: Timestamp, end: &str) -> rusqlite::Result<()> {
     let mut query = tx.prepare_cached("UPDATE run SET closed = ?2, ending = ?3 WHERE id = ?1")?;
     query.execute(params![run, at.as_millisecond(), end]).map(|_| ())
+}
+
+fn reopen_run(tx: &Transaction<'_>, run: &str) -> rusqlite::Result<()> {
+    let mut query = tx.prepare_cached("UPDATE run SET closed = NULL, ending = NULL WHERE id = ?1")?;
+    query.execute([run]).map(|_| ())
 }
 
 fn text(value: &impl serde::Serialize, dir: &std::path::Path) -> Result<String, JournalError> {

@@ -416,5 +416,8 @@ pub trait Label {
     const WHAT: &'static str = "";
 }
 
+impl<T: Label> Label for Box<T> {
+    const WHAT: &'static str = T::WHAT;
+}
 impl Label for String {}
 impl Label for u32 {}

@@ -166,7 +166,7 @@ impl Places {
         Self { raw, index }
     }
 
-    fn row(&self, step: &str) -> Option<&(Spanned<String>, Spanned<super::raw::RawStep>)> {
+    fn row(&self, step: &str) -> Option<&(Spanned<String>, Spanned<Box<super::raw::RawStep>>)> {
         self.raw.steps.as_ref()?.value.rows.get(*self.index.get(step)?)
     }
 

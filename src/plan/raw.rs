@@ -49,7 +49,7 @@ record! {
         /// How many actions may run at the same time, over the whole plan.
         at_once: Size,
         /// The steps, by name.
-        steps: Table<RawStep>,
+        steps: Table<Box<RawStep>>,
     }
 }
 

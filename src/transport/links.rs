@@ -208,7 +208,7 @@ fn config_text(hosts: &IndexMap<HostName, Host>, ssh_config: Option<&Path>) -> i
     let mut text = String::from(
         "ForwardAgent no\nForwardX11 no\nForwardX11Trusted no\nTunnel no\nClearAllForwardings yes\nPermitLocalCommand no\n\
          RequestTTY no\nRemoteCommand none\nCompression no\nBatchMode yes\nStrictHostKeyChecking yes\nUpdateHostKeys no\n\
-         TCPKeepAlive yes\nControlMaster auto\n",
+         TCPKeepAlive yes\n",
     );
     for (name, host) in hosts {
         let options = [

@@ -1,6 +1,7 @@
 //! Writes what the runner is asked: an attempt as shell assignments on stdin. Knows nothing of connections.
 
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -37,14 +38,23 @@ pub(super) struct Terms {
     pub tail_cap: u64,
 }
 
+/// The runner as it is sent: without comments and indentation, which the host would read each time.
+fn runner() -> &'static str {
+    static SENT: OnceLock<String> = OnceLock::new();
+    SENT.get_or_init(|| {
+        let lines = RUNNER.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines.fold(String::with_capacity(RUNNER.len()), |text, line| text + line + "\n")
+    })
+}
+
 /// The shell command that reads requests: `exec sh -c ...` for a login shell.
 pub(super) fn remote_command(label: &str) -> String {
-    format!("exec sh -c {} {} {}", quote(BOOT), quote(label), quote(RUNNER))
+    format!("exec sh -c {} {} {}", quote(BOOT), quote(label), quote(runner()))
 }
 
 /// The same as arguments of `sh`.
 pub(super) fn local_arguments(label: &str) -> [&str; 4] {
-    ["-c", BOOT, label, RUNNER]
+    ["-c", BOOT, label, runner()]
 }
 
 /// A request's text. It may hold secrets, so it is not printable.

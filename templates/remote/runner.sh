@@ -67,7 +67,11 @@ pump() {
   o=$d/$1 to=$d/$1 seg=0 low=1 head=0 total=0 ring=0 gone=0 lines=0 sizes=
   while :; do
     LC_ALL=C dd bs=4096 count=256 2>"$o.dd" >>"$to" || { cat >/dev/null; gone=-1; break; }
-    { read -r reads x; read -r x; read -r bytes x; } <"$o.dd"
+    # "N+M records in", "N+M records out", "BYTES ..."; a warning may stand before them.
+    reads=0+0 bytes=0
+    while read -r x y z; do
+      case $z in in) reads=$x ;; out) read -r bytes x ;; esac
+    done <"$o.dd"
     total=$((total + bytes))
     if [ "$seg" = 0 ]; then head=$((head + bytes)); else ring=$((ring + bytes)) sizes="$sizes $bytes"; fi
     [ $((${reads%+*} + ${reads#*+})) -lt 256 ] && break
@@ -121,7 +125,7 @@ work() {
       exec 4>&- 5>&-
       record "$code"
       whole "$d/ending"
-      [ "${line%% *}" = timeout ] || [ -z "$timer" ] || kill "$timer"
+      [ "${line%% *}" = timeout ] || [ -z "$timer" ] || kill -KILL "$timer"
       ! alive $$ "$mine" || kill -HUP $$
     } 4>&1 >/dev/null | pump err
   } 5>&1 | pump out
@@ -249,8 +253,9 @@ show() {
   tail -c +$((from_err + 1)) -f "$d/err" >&2 2>/dev/null 6<&- &
   tails="$tails $!"
 }
+# KILL, here and for the timer: a TERM that comes between fork and exec would meet our own handler and be lost.
 hide() {
-  [ -z "$tails" ] || { kill $tails; wait $tails; } 2>/dev/null
+  [ -z "$tails" ] || { kill -KILL $tails; wait $tails; } 2>/dev/null || :
   tails=
 }
 
@@ -299,7 +304,7 @@ launch() {
   job=$!
   listen
   attend
-  kill "$ear" 2>/dev/null
+  kill -KILL "$ear" 2>/dev/null
   hide
   trailer
 }
@@ -310,15 +315,21 @@ attend() {
   while :; do
     wait "$waits" 2>/dev/null
     code=$?
+    # A trapped signal ends the waiting too, and so does, for ever after, a child that was killed.
+    [ "$code" -lt 128 ] || kill -0 "$waits" 2>/dev/null || code=127
     [ -z "$go" ] || { go=; show; }
     [ -n "$told" ] || [ ! -s "$d/rc" ] || { told=1; say over; }
     [ -z "$gone" ] || { hide; gone=; detached=1; }
-    [ "$code" != 0 ] || [ "$waits" = "$job" ] || [ -s "$d/rc" ] || finish timeout 2>/dev/null
-    if [ "$waits" != "$job" ]; then
-      { [ "$code" -lt 128 ] || [ -s "$d/rc" ] || [ -e "$d/ending" ]; } && waits=$job
-    elif [ "$code" -lt 128 ] || { [ -n "$detached" ] && [ -s "$d/rc" ]; }; then
-      break
+    [ -z "$detached" ] || [ ! -s "$d/rc" ] || break
+    if [ "$waits" != "$job" ] && [ -s "$d/rc" ]; then
+      waits=$job
+      continue
     fi
+    # Still there: it was only a signal that ended the waiting.
+    [ "$code" = 127 ] || ! kill -0 "$waits" 2>/dev/null || continue
+    [ "$waits" != "$job" ] || break
+    [ "$code" != 0 ] || [ -s "$d/rc" ] || finish timeout 2>/dev/null
+    waits=$job
   done
   # Somebody else is ending it, and tells how when it is over.
   while [ ! -s "$d/rc" ] && whole "$d/ending"; do
@@ -371,7 +382,7 @@ follow() {
     went=$((went + 1))
     nap 0.05
   done
-  kill "$ear" 2>/dev/null
+  kill -KILL "$ear" 2>/dev/null
   hide
   trailer
 }

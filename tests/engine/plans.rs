@@ -171,6 +171,9 @@ fn vary(step: &mut Step, dice: &mut Dice) {
     if matches!(step.verb, Verb::Gate) {
         return;
     }
+    if matches!(step.verb, Verb::Test(_)) && dice.one_in(4) {
+        step.gate = super::plans::step("gate", &[], Place::Nowhere, Verb::Gate, Undo::Nothing, Estimate::ZERO).gate;
+    }
     if dice.one_in(4) {
         step.fleet.at_once = Some(Size::Count(1 + dice.roll(2) as u32));
     }

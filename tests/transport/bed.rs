@@ -23,7 +23,7 @@ pub struct Bed {
 }
 
 /// Nothing in these tests takes longer unless it is broken.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Bed {
     pub fn new(sshd: Option<&Sshd>) -> Self {

@@ -191,11 +191,11 @@ async fn a_lying_record_is_in_doubt() {
 async fn a_flood_is_kept_short() {
     let mut bed = Bed::new(None);
     let site = Site::Controller;
-    let text = "yes out | head -c 200000000 & yes err | head -c 200000000 >&2 & wait; echo last; echo last >&2; exit 3";
+    let text = "yes out | head -c 60000000 & yes err | head -c 60000000 >&2 & wait; echo last; echo last >&2; exit 3";
     let (outcome, evidence) = bed.run(shell("flood", &site, text)).await;
     assert_eq!(outcome, Outcome::Failed { exit: 3 });
     assert_eq!(evidence.tail.last().unwrap(), "last");
-    assert_eq!(evidence.lines, 2 * 50_000_000 + 2);
+    assert_eq!(evidence.lines, 2 * 15_000_000 + 2);
     let id = attempt("flood", &site, 1);
     let size = |path: &Path| std::fs::metadata(path).unwrap().len();
     let kept: u64 = std::fs::read_dir(bed.record(&site, &id)).unwrap().map(|e| size(&e.unwrap().path())).sum();

@@ -5,3 +5,4 @@ mod bed;
 mod faults;
 mod files;
 mod records;
+mod speed;

@@ -5,10 +5,13 @@ use std::io::Write as _;
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
-use crate::cli::{confirm, control, store};
-use crate::engine::fact::{Fact, GateAnswer, HoldAnswer};
+use crate::cli::setup::Night;
+use crate::cli::show::Show;
+use crate::cli::watch::{self, Watch};
+use crate::cli::{confirm, control, launch, store};
+use crate::engine::fact::{Fact, GateAnswer, HoldAnswer, RunEnd};
 use crate::engine::input::{Ask, Reply};
-use crate::journal::RunRow;
+use crate::journal::{RunRow, Store};
 
 /// Which run, and who speaks.
 #[derive(Debug, clap::Args)]
@@ -121,13 +124,48 @@ pub struct Rollback {
 }
 
 pub fn rollback(args: Rollback, cx: &Context) -> Result<Exit, CommandError> {
-    let run = store::find(&store::existing(cx)?, args.which.run.as_deref())?;
+    let store = store::existing(cx)?;
+    let run = store::find(&store, args.which.run.as_deref())?;
+    let finished = finished(&store, &run)?;
     let question = format!(
         "Everything that run {} has done is undone.\nType the plan's name to roll back, anything else leaves: ",
         run.id
     );
     confirm::name(cx, &run.plan, args.confirm.as_deref(), &question)?;
-    send_to(cx, &run, &args.which, Ask::Rollback { reason: args.message })
+    let ask = Ask::Rollback { reason: args.message };
+    if finished { roll_back_finished(cx, &args.which, store, run, ask) } else { send_to(cx, &run, &args.which, ask) }
+}
+
+/// Whether the run is over and can still be rolled back.
+fn finished(store: &Store, run: &RunRow) -> Result<bool, CommandError> {
+    let nothing = |why: &str| CommandError::refused(format!("there is nothing to roll back: run {} {why}", run.id));
+    match &run.end {
+        None => Ok(false),
+        Some(RunEnd::RolledBack { .. }) => Err(nothing("was rolled back")),
+        Some(RunEnd::Rejected) => Err(nothing("started nothing")),
+        Some(_) if Night::thaw(store, &run.id)?.setup.lab.is_some() => Err(nothing("ran in a lab, which is gone")),
+        Some(RunEnd::Succeeded { .. } | RunEnd::Stuck { .. }) => Ok(true),
+    }
+}
+
+/// Opens a finished run again, with an engine of its own, and watches it.
+fn roll_back_finished(cx: &Context, which: &Which, store: Store, run: RunRow, ask: Ask) -> Result<Exit, CommandError> {
+    let run_dir = store.run_dir(&run.id);
+    let operator = control::operator(cx, which.by.as_deref(), ask);
+    let start = launch::Start { ask: Some(&operator), ..launch::Start::default() };
+    let before = store.facts(&run.id, 0)?.len() as u64;
+    let mut engine = launch::start(cx, &run.id, &run_dir, &start)?;
+    // The old end is not the one to wait for.
+    while store.facts(&run.id, before)?.is_empty() {
+        if engine.try_wait()?.is_some_and(|status| !status.success()) {
+            let error = CommandError::unexpected("the engine could not roll back");
+            return Err(launch::log_tail(&run_dir).into_iter().fold(error, CommandError::hint));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let show = Show::default();
+    let reporter = show.reporter(cx, &run_dir);
+    Watch::new(cx, store, run, reporter, Some(engine))?.follow(watch::answers(cx, &show))
 }
 
 #[derive(Debug, clap::Args)]

@@ -16,7 +16,7 @@ use crate::driver::signals::Signals;
 use crate::driver::{RunLoop, Stopped};
 use crate::engine::Engine;
 use crate::engine::fact::Actor;
-use crate::engine::input::Input;
+use crate::engine::input::{Input, Operator};
 use crate::graph::Graph;
 use crate::journal::{Claim, SqliteJournal, Store};
 use crate::lab::Lab;
@@ -32,6 +32,9 @@ pub struct Args {
     /// Path of the control socket
     #[arg(long)]
     socket: PathBuf,
+    /// What a person asks of a finished run, as JSON: it is opened again for it
+    #[arg(long, value_name = "JSON")]
+    ask: Option<String>,
 }
 
 pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
@@ -67,7 +70,9 @@ async fn serve(args: &Args, store: Store, night: Night, lab: Option<&Lab>) -> Re
     let journal = store.take(&args.run, &claim(args, &night), clock.now())?;
     let (run, epoch) = (args.run.clone(), journal.epoch());
     let transport = reach::transport(&night.plan, &night.setup, &run, epoch, &run_dir, lab)?;
-    let (engine, first) = begin(night, &journal)?;
+    let asked = args.ask.as_deref().map(serde_json::from_str).transpose();
+    let asked = asked.map_err(|e| CommandError::usage(format!("--ask: {e}")))?;
+    let (engine, first) = begin(night, &journal, asked)?;
     let found = journal.found().to_vec();
     let run_loop = RunLoop::new(Box::new(engine), Box::new(journal), transport, clock, &found);
     let (ask, asked) = mpsc::channel(ASKED);
@@ -87,13 +92,16 @@ fn claim(args: &Args, night: &Night) -> Claim {
 }
 
 /// The engine at the end of the facts that there are, and what it is told first.
-fn begin(night: Night, journal: &SqliteJournal) -> Result<(Engine, Input), CommandError> {
+fn begin(night: Night, journal: &SqliteJournal, asked: Option<Operator>) -> Result<(Engine, Input), CommandError> {
     let graph = Arc::new(Graph::build(Arc::new(night.plan)));
     if journal.found().is_empty() {
         return Ok((Engine::new(graph), Input::Start(Box::new(night.started))));
     }
     let engine = Engine::replay(graph, journal.found())
         .map_err(|e| CommandError::unexpected(format!("the journal cannot be replayed: {e}")))?;
+    if let Some(operator) = asked {
+        return Ok((engine, Input::Operator(operator)));
+    }
     let by = Actor { name: night.started.by.name, channel: night.started.by.channel };
     Ok((engine, Input::Resumed { by, epoch: journal.epoch() }))
 }

@@ -231,9 +231,7 @@ fn freeze(store: &mut Store, mut night: Night) -> Result<RunRow, CommandError> {
 fn engage(args: &Args, cx: &Context, mut store: Store, run: &RunRow, lab: Option<Lab>) -> Result<Exit, CommandError> {
     let environment = lab.as_ref().map(|lab| lab.local.env.clone()).unwrap_or_default();
     let run_dir = store.run_dir(&run.id);
-    let started =
-        launch::socket(cx, &run.id).and_then(|socket| launch::start(cx, &run.id, &run_dir, &socket, &environment));
-    let engine = match started {
+    let engine = match launch::start(cx, &run.id, &run_dir, &launch::Start { environment, ask: None }) {
         Ok(engine) => engine,
         Err(e) => {
             // Without facts nothing was sent anywhere; a run that has some stays, for whoever looks into it.

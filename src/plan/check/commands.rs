@@ -52,7 +52,7 @@ impl Checker<'_> {
             base.insert("RUNBOOK_ROLL_BACK_BY".into());
         }
         let raw = self.raw;
-        let rows = raw.steps.iter().flat_map(|s| &s.value.rows).map(|(name, raw)| (name.value.as_str(), &raw.value));
+        let rows = raw.steps.iter().flat_map(|s| &s.value.rows).map(|(name, raw)| (name.value.as_str(), &*raw.value));
         let after = raw.after_rollback.iter().map(|raw| ("after_rollback", &*raw.value));
         for (step, row) in rows.chain(after) {
             self.step_texts(plan, step, row, &base, &outputs);

@@ -17,7 +17,7 @@ pub fn wanted_files(raw: &RawPlan) -> Vec<Wanted<'_>> {
 
 fn all(raw: &RawPlan) -> impl Iterator<Item = (Wanted<'_>, Span)> {
     let inventory = raw.inventory.iter().flat_map(|i| &i.value.0.file).map(|f| (Wanted::Inventory(&f.value), f.span));
-    let steps = raw.steps.iter().flat_map(|s| &s.value.rows).map(|(_, step)| &step.value);
+    let steps = raw.steps.iter().flat_map(|s| &s.value.rows).map(|(_, step)| &*step.value);
     let after = raw.after_rollback.iter().map(|s| &*s.value);
     inventory.chain(steps.chain(after).flat_map(of_step))
 }

@@ -138,6 +138,7 @@ impl Checker<'_> {
         }
         let raw = self.raw;
         self.defaults();
+        plan.steps.reserve(self.names.len());
         for (name, row) in raw.steps.iter().flat_map(|s| &s.value.rows) {
             self.step_name(name);
             if let Some(step) = self.step((name, &row.value), plan) {
@@ -179,6 +180,6 @@ impl Checker<'_> {
 
     fn raw_step(&self, step: &StepId) -> Option<&RawStep> {
         let row = *self.names.get(step.as_str())?;
-        self.raw.steps.as_ref()?.value.rows.get(row).map(|(_, raw)| &raw.value)
+        self.raw.steps.as_ref()?.value.rows.get(row).map(|(_, raw)| &*raw.value)
     }
 }
