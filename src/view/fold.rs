@@ -329,7 +329,7 @@ impl RunView {
             return;
         }
         let (name, verified) = (step.id.clone(), step.verify.is_some());
-        let mark = self.mark(row, step);
+        let mark = if row == self.counts.len() - 1 { None } else { self.mark(row, step) };
         self.spans[row].ended = Some(at);
         self.spans[row].told_done = true;
         let took = self.spans[row].started.map_or(jiff::SignedDuration::ZERO, |from| at.duration_since(from));
