@@ -17,7 +17,7 @@ pub struct Args {
     show: show::Show,
 }
 
-pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
+pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let store = store::existing(cx)?;
     let run = store::find_to_look(&store, args.run.as_deref())?;
     let reporter = args.show.reporter(cx, &store.run_dir(&run.id));

@@ -65,7 +65,7 @@ pub struct Pause {
     which: Which,
 }
 
-pub fn pause(args: Pause, cx: &Context) -> Result<Exit, CommandError> {
+pub fn pause(args: &Pause, cx: &Context) -> Result<Exit, CommandError> {
     send(cx, &args.which, Ask::Pause)
 }
 
@@ -75,7 +75,7 @@ pub struct Continue {
     which: Which,
 }
 
-pub fn go_on(args: Continue, cx: &Context) -> Result<Exit, CommandError> {
+pub fn go_on(args: &Continue, cx: &Context) -> Result<Exit, CommandError> {
     send(cx, &args.which, Ask::Continue)
 }
 
