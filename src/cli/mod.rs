@@ -7,6 +7,7 @@ pub mod context;
 pub mod control;
 pub mod diagnostics;
 pub mod dialog;
+pub mod echo;
 pub mod error;
 pub mod exit;
 pub mod keys;

@@ -164,8 +164,7 @@ fn roll_back_finished(cx: &Context, which: &Which, store: Store, run: RunRow, as
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     let show = Show::default();
-    let reporter = show.reporter(cx, &run_dir);
-    Watch::new(cx, store, run, reporter, Some(engine))?.follow(watch::answers(cx, &show))
+    Watch::new(cx, store, run, &show, Some(engine))?.follow(watch::answers(cx, &show))
 }
 
 #[derive(Debug, clap::Args)]

@@ -246,8 +246,7 @@ fn engage(args: &Args, cx: &Context, mut store: Store, run: &RunRow, lab: Option
     if args.detach {
         return left(cx, run);
     }
-    let reporter = args.show.reporter(cx, &run_dir);
-    Watch::new(cx, store, run.clone(), reporter, Some(engine))?.follow(watch::answers(cx, &args.show))
+    Watch::new(cx, store, run.clone(), &args.show, Some(engine))?.follow(watch::answers(cx, &args.show))
 }
 
 fn left(cx: &Context, run: &RunRow) -> Result<Exit, CommandError> {
