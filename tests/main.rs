@@ -16,5 +16,8 @@ mod harness;
 mod journal;
 mod lab;
 mod licences;
+mod night;
+mod readme;
+mod scenarios;
 mod screens;
 mod transport;

@@ -1,14 +1,14 @@
 //! The live view of a terminal: history scrolls above, what is true now stays at the bottom. Only draws; reads no keys.
 //!
-//! It never takes the whole screen: the terminal itself is the log. `indicatif` keeps the bottom lines in place; each
-//! redraw hands it the finished text.
+//! It never takes the whole screen: the terminal itself is the log.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write};
+use std::path::Path;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Reporter;
+use super::area::Area;
 use super::clock::coarse;
 use super::escape::escape_for_terminal as esc;
 use super::frame::{Scene, frame};
@@ -19,47 +19,51 @@ use super::tail::Tails;
 use crate::engine::fact::FactRecord;
 use crate::view::{Phase, RunView, What};
 
-/// Redraws per second at most.
-const RATE: u8 = 20;
+/// At most 20 redraws a second.
+const PAUSE: SignedDuration = SignedDuration::from_millis(50);
+/// Logs that are read for the last words of running steps.
+const HEARD_STEPS: usize = 8;
+const HEARD_HOSTS: usize = 20;
 
-#[derive(Debug)]
+#[expect(missing_debug_implementations, reason = "holds a writer")]
 pub struct Live {
-    area: MultiProgress,
-    bottom: ProgressBar,
+    out: Box<dyn Write + Send>,
+    area: Area,
     story: Story,
     tails: Option<Tails>,
     ascii: bool,
+    colour: bool,
     keys: String,
     prompt: Option<String>,
     title: String,
-    heard: usize,
-    colour: bool,
+    /// Events that have rung.
+    rung: usize,
+    drawn: Option<Timestamp>,
 }
 
 impl Live {
     /// For a terminal on stderr. `run_dir` is the folder with the run's logs, where it is on this machine.
     #[must_use]
-    pub fn stderr(ascii: bool, run_dir: Option<&std::path::Path>) -> Self {
-        Self::on(ProgressDrawTarget::stderr_with_hz(RATE), ascii, run_dir)
+    pub fn stderr(ascii: bool, run_dir: Option<&Path>) -> Self {
+        let colour = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
+        Self::on(Box::new(std::io::stderr()), ascii, colour, run_dir)
     }
 
-    /// For another target, such as one in memory.
+    /// For another terminal.
     #[must_use]
-    pub fn on(target: ProgressDrawTarget, ascii: bool, run_dir: Option<&std::path::Path>) -> Self {
-        let area = MultiProgress::with_draw_target(target);
-        let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bottom = area.add(ProgressBar::new(1).with_style(style));
+    pub fn on(out: Box<dyn Write + Send>, ascii: bool, colour: bool, run_dir: Option<&Path>) -> Self {
         Self {
-            area,
-            bottom,
+            out,
+            area: Area::default(),
             story: Story::new(Columns::Terminal),
             tails: run_dir.map(Tails::new),
             ascii,
+            colour,
             keys: String::new(),
             prompt: None,
             title: String::new(),
-            heard: 0,
-            colour: anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never,
+            rung: 0,
+            drawn: None,
         }
     }
 
@@ -68,23 +72,16 @@ impl Live {
         keys.clone_into(&mut self.keys);
     }
 
-    /// Prints a text above the live area, where it stays.
-    pub fn print(&self, text: &str) {
-        let _ = self.area.println(self.tint(text));
-    }
-
-    /// Drops the colours where they are unwanted; `indicatif` would not.
-    fn tint(&self, text: &str) -> String {
-        if self.colour { text.to_owned() } else { anstream::adapter::strip_str(text).to_string() }
-    }
-
-    fn history(&mut self, view: &RunView) {
-        for line in self.story.lines(view) {
-            self.print(&line);
+    /// Drops the colours where they are unwanted.
+    fn tint(&self, lines: Vec<String>) -> Vec<String> {
+        if self.colour {
+            return lines;
         }
+        lines.iter().map(|l| anstream::adapter::strip_str(l).to_string()).collect()
     }
 
-    fn draw(&mut self, view: &RunView, now: Timestamp) {
+    /// Prints `above` as history and draws what is true now under it.
+    fn draw(&mut self, view: &RunView, above: Vec<String>, now: Timestamp) {
         self.listen(view);
         let (width, height) = size();
         let tails = self.tails.as_ref();
@@ -95,20 +92,27 @@ impl Live {
             lines.push(format!(" {}", esc(prompt)));
         }
         // What does not fit is cut at the top of the moving part; questions and keys stay visible.
-        let most = height.saturating_sub(2).max(4);
+        let most = height.saturating_sub(1).max(4);
         if lines.len() > most {
             let drop = lines.len() - most;
             lines.drain(3..3 + drop.min(lines.len() - 4));
         }
-        self.bottom.set_message(self.tint(&lines.join("\n")));
-        self.bottom.tick();
+        self.put(above, lines, width);
+        self.drawn = Some(now);
         self.set_title(view, now);
+    }
+
+    fn put(&mut self, above: Vec<String>, lines: Vec<String>, width: usize) {
+        let (above, lines) = (self.tint(above), self.tint(lines));
+        let text = self.area.redraw(&above, &lines, width);
+        // A terminal that is gone is not ours to handle: the run goes on without an onlooker.
+        let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
     }
 
     fn listen(&mut self, view: &RunView) {
         let Some(tails) = &mut self.tails else { return };
-        for row in view.active().iter().take(8) {
-            for action in view.actions_of(row.ix).filter(|a| a.state.is_active()).take(20) {
+        for row in view.active().iter().take(HEARD_STEPS) {
+            for action in view.actions_of(row.ix).filter(|a| a.state.is_active()).take(HEARD_HOSTS) {
                 if let Some(host) = action.id.host() {
                     tails.poll(&row.step.id, host);
                 }
@@ -128,48 +132,47 @@ impl Live {
 
     /// Rings for gates, holds, final failures and little room.
     fn ring(&mut self, view: &RunView) {
-        let new = &view.events()[self.heard.min(view.events().len())..];
+        let new = &view.events()[self.rung.min(view.events().len())..];
         let loud = new.iter().any(|e| match &e.what {
             What::GateOpened { .. } | What::HoldOpened { .. } | What::UndoParked { .. } => true,
             What::TryFailed { again, .. } => again.is_none(),
             What::RoomWarning { room } => *room <= SignedDuration::from_mins(30),
             _ => false,
         });
-        self.heard = view.events().len();
+        self.rung = view.events().len();
         if loud {
             self.control("\u{7}");
         }
     }
 
     /// Sequences without width, to a real terminal only.
-    fn control(&self, sequence: &str) {
-        if !self.area.is_hidden() && is_terminal() {
-            let _ = std::io::stderr().write_all(sequence.as_bytes());
+    fn control(&mut self, sequence: &str) {
+        if std::io::stderr().is_terminal() {
+            let _ = self.out.write_all(sequence.as_bytes()).and_then(|()| self.out.flush());
         }
     }
 }
 
 impl Reporter for Live {
     fn facts(&mut self, view: &RunView, _new: &[FactRecord], now: Timestamp) {
-        self.history(view);
+        let above = self.story.lines(view);
         self.ring(view);
-        if view.phase() != Phase::Ended {
-            self.draw(view, now);
+        let soon = self.drawn.is_some_and(|at| now.duration_since(at).abs() < PAUSE);
+        if !above.is_empty() || !soon {
+            self.draw(view, above, now);
         }
     }
 
     fn tick(&mut self, view: &RunView, now: Timestamp) {
         if view.phase() != Phase::Ended {
-            self.draw(view, now);
+            self.draw(view, Vec::new(), now);
         }
     }
 
     fn finish(&mut self, view: &RunView, now: Timestamp) {
-        self.history(view);
-        self.bottom.finish_and_clear();
-        for line in summary::block(view, now) {
-            self.print(&line);
-        }
+        let mut above = self.story.lines(view);
+        above.extend(summary::block(view, now));
+        self.put(above, Vec::new(), size().0);
         self.control("\u{1b}]2;\u{7}");
     }
 
@@ -178,13 +181,9 @@ impl Reporter for Live {
     }
 
     fn say(&mut self, lines: &[String]) {
-        lines.iter().for_each(|line| self.print(line));
+        self.put(lines.to_vec(), Vec::new(), size().0);
+        self.drawn = None;
     }
-}
-
-fn is_terminal() -> bool {
-    use std::io::IsTerminal as _;
-    std::io::stderr().is_terminal()
 }
 
 /// Columns and rows of the terminal, asked each time: it may have been resized.

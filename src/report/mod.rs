@@ -3,6 +3,7 @@
 //! Facts become lines of history that stay; `tick` redraws what is true now. stdout belongs to results (`--json`),
 //! stderr to talk. Nothing that came from a host or a plan reaches a terminal but through [`escape_for_terminal`].
 
+mod area;
 mod ask;
 mod choose;
 mod clock;

@@ -7,7 +7,7 @@ use super::clock::{Clock, coarse, span};
 use super::escape::escape_for_terminal as esc;
 use super::frame::state_word;
 use super::style::{Look, Tone};
-use super::text::{Line, column};
+use super::text::{Line, column, flow};
 use super::{summary, words};
 use crate::engine::fact::RunEnd;
 use crate::view::{ActionState, Phase, RunView, StepRow};
@@ -27,12 +27,12 @@ pub struct Engine {
 #[must_use]
 pub fn status(view: &RunView, engine: Option<&Engine>, now: Timestamp, look: Look) -> Vec<String> {
     let clock = words::clock_of(view);
-    let mut lines = vec![headline(view, engine, &clock, now)];
+    let mut lines = flow(headline(view, engine, &clock, now), look.width);
     if view.phase() != Phase::Ended {
-        lines.extend(numbers(view, &clock, now));
+        lines.extend(numbers(view, &clock, now).into_iter().flat_map(|parts| flow(parts, look.width)));
         lines.extend(rows(view, &clock, now));
         lines.extend(next(view, &clock, now));
-        lines.push(commands(view, engine));
+        lines.extend(flow(commands(view, engine), look.width));
     }
     let mut out: Vec<String> = lines.iter().map(|l| l.paint(look.width)).collect();
     if view.phase() == Phase::Ended {
@@ -57,7 +57,7 @@ pub fn state(view: &RunView, engine: Option<&Engine>) -> &'static str {
     }
 }
 
-fn headline(view: &RunView, engine: Option<&Engine>, clock: &Clock, now: Timestamp) -> Line {
+fn headline(view: &RunView, engine: Option<&Engine>, clock: &Clock, now: Timestamp) -> Vec<Line> {
     let state = state(view, engine);
     let tone = match state {
         "DONE" => Tone::Done,
@@ -67,41 +67,44 @@ fn headline(view: &RunView, engine: Option<&Engine>, clock: &Clock, now: Timesta
         _ => Tone::Failed,
     };
     let title = view.header().map_or(String::new(), |h| esc(&h.title));
-    let driver = match engine {
-        Some(_) if view.phase() == Phase::Ended => String::new(),
-        Some(e) => {
-            let ago = coarse(now.duration_since(e.heartbeat).max(SignedDuration::ZERO));
-            let (word, place) = if e.live { ("engine", "heartbeat") } else { ("was", "last heartbeat") };
-            let at = if e.live { String::new() } else { format!("{}, ", clock.hms(e.heartbeat)) };
-            format!("   {word} {} ({}), {place} {at}{ago} ago", esc(&e.controller), esc(&e.owner))
-        }
-        None => "   nobody drives it".into(),
-    };
-    Line::new(format!("{}  {title}      ", esc(view.run()))).tone(tone, state).and(driver)
+    let mut parts = vec![Line::new(format!("{}  {title}", esc(view.run()))), Line::default().tone(tone, state)];
+    parts.extend(driver(engine, clock, now).filter(|_| view.phase() != Phase::Ended).map(Line::new));
+    parts
 }
 
-fn numbers(view: &RunView, clock: &Clock, now: Timestamp) -> Vec<Line> {
-    let mut first = Line::new(format!("as of {}", clock.hms(now)));
+/// `engine bastion (Sarah), heartbeat 2s ago`.
+fn driver(engine: Option<&Engine>, clock: &Clock, now: Timestamp) -> Option<String> {
+    let Some(e) = engine else { return Some("nobody drives it".into()) };
+    let ago = coarse(now.duration_since(e.heartbeat).max(SignedDuration::ZERO));
+    let (controller, owner) = (esc(&e.controller), esc(&e.owner));
+    Some(match e.live {
+        true => format!("engine {controller} ({owner}), heartbeat {ago} ago"),
+        false => format!("last heartbeat {} ({ago} ago), {controller} ({owner})", clock.hms(e.heartbeat)),
+    })
+}
+
+/// The headline numbers, as rows of parts.
+fn numbers(view: &RunView, clock: &Clock, now: Timestamp) -> Vec<Vec<Line>> {
+    let mut first = vec![Line::new(format!("as of {}", clock.hms(now)))];
     if let Some(closes) = view.closes() {
         let left = closes.duration_since(now);
         let at = clock.hm_near(closes, now);
-        first = match left.is_negative() {
-            true => first.tone(Tone::Failed, format!("   closed {at}, {} ago", coarse(-left))),
-            false => first.and(format!("   closes {at} in {}", coarse(left))),
-        };
+        first.push(match left.is_negative() {
+            true => Line::default().tone(Tone::Failed, format!("closed {at}, {} ago", coarse(-left))),
+            false => Line::new(format!("closes {at} in {}", coarse(left))),
+        });
     }
     if let (Phase::RollingBack, Some((began, _))) = (view.phase(), view.rollback()) {
-        let up = clock.hm_near(view.up_again(now), now);
-        let progress =
-            view.rollback_progress().map_or(String::new(), |p| format!("{} of {} undone", p.undone, p.to_undo));
+        first.push(Line::new(format!("up again expected {}", clock.hm_near(view.up_again(now), now))));
         let since = span(now.duration_since(*began));
-        return vec![first.and(format!("   up again expected {up}")), Line::new(format!("{progress}, for {since}"))];
+        let progress = view.rollback_progress().map_or((0, 0), |p| (p.undone, p.to_undo));
+        return vec![first, vec![Line::new(format!("{} of {} undone, for {since}", progress.0, progress.1))]];
     }
     if let (Some(room), Some(by)) = (view.room(now), view.roll_back_by()) {
-        first = first.and(format!("   room {} (roll back by {})", coarse(room), clock.hm_near(by, now)));
+        first.push(Line::new(format!("room {} (roll back by {})", coarse(room), clock.hm_near(by, now))));
     }
     if view.reversible() {
-        first = first.and(format!("   if now: up at {}", clock.hm_near(view.up_again(now), now)));
+        first.push(Line::new(format!("if now: up at {}", clock.hm_near(view.up_again(now), now))));
     }
     let forecast = view.forecast(now);
     let ahead = match forecast.ahead.as_mins() {
@@ -113,7 +116,8 @@ fn numbers(view: &RunView, clock: &Clock, now: Timestamp) -> Vec<Line> {
     let running = view.active().iter().filter(|r| r.state != ActionState::Asking).count();
     let failed = view.rows().filter(|r| r.state == ActionState::Failed).count();
     let (done, total) = (view.steps_done(), view.steps_total());
-    vec![first, Line::new(format!("{finish:<42} {done} of {total} done, {running} running, {failed} failed"))]
+    let counts = format!("{done} of {total} done, {running} running, {failed} failed");
+    vec![first, vec![Line::new(finish), Line::new(counts)]]
 }
 
 /// What goes on and what went wrong.
@@ -182,14 +186,14 @@ fn next(view: &RunView, clock: &Clock, now: Timestamp) -> Option<Line> {
     Some(Line::new(format!("  next  {name} {}{plan}  {who}", clock.hm_near(start, now))))
 }
 
-fn commands(view: &RunView, engine: Option<&Engine>) -> Line {
+fn commands(view: &RunView, engine: Option<&Engine>) -> Vec<Line> {
     let run = view.run();
     if !engine.is_some_and(|e| e.live) {
-        return Line::new(format!(" output so far: runbook logs --run {run}"));
+        return vec![Line::new(format!(" output so far: runbook logs --run {run}"))];
     }
-    let answer =
-        view.gates().first().map_or(String::new(), |g| format!("    answer: runbook approve {}", g.action.step()));
-    Line::new(format!(" watch: runbook attach{answer}    log: runbook logs -f"))
+    let answer = view.gates().first().map(|g| Line::new(format!("answer: runbook approve {}", g.action.step())));
+    let first = Line::new(" watch: runbook attach");
+    std::iter::once(first).chain(answer).chain([Line::new("log: runbook logs -f")]).collect()
 }
 
 /// The same as one JSON document.

@@ -19,7 +19,7 @@ use crate::view::{Event, Mark, RunView, What};
 pub enum Columns {
     /// `01:37:02 DONE   stop-frontend  2m11s`: for log files.
     Log,
-    /// `01:37:02  DONE  stop-frontend     2m11s  fe1 fe2`: above the live view.
+    /// `01:37:02  DONE   stop-frontend     2m11s  fe1 fe2`: above the live view.
     Terminal,
 }
 
@@ -161,7 +161,7 @@ impl Page<'_> {
             }
             Columns::Terminal => {
                 let name = if name.is_empty() { String::new() } else { format!("{name:<16}  ") };
-                format!("{time}  {}  {name}{text}", tone.paint(&format!("{word:<4}")))
+                format!("{time}  {} {name}{text}", tone.paint(&format!("{word:<6}")))
             }
         };
         self.out.push(line.trim_end().to_owned());

@@ -34,7 +34,7 @@ fn field(name: &str, text: &str) -> String {
     format!("  {name:<13} {text}").trim_end().to_owned()
 }
 
-/// `28m early in the window`, `15m after the window closed`.
+/// `, 28m before the window closed`, `, 15m AFTER the window closed`.
 fn against_window(view: &RunView, at: Timestamp) -> String {
     let Some(closes) = view.closes() else { return String::new() };
     let left = closes.duration_since(at);
@@ -77,7 +77,9 @@ fn rolled_back(view: &RunView, clock: &Clock, at: Timestamp, verified: Option<bo
         None => out.push(field("not verified", "the plan has no `after_rollback` test")),
     }
     out.extend(left_behind(view).map(|text| field("still there", &text)));
-    out.push(field("next", &format!("runbook logs --failed --run {}", view.run())));
+    let failed = matches!(view.rollback(), Some((_, RollbackCause::Failed { .. })));
+    let which = if failed { "--failed " } else { "" };
+    out.push(field("next", &format!("runbook logs {which}--run {}", view.run())));
     if let Some(closes) = view.closes().filter(|c| *c > at) {
         let header = view.header().map_or(String::new(), |h| esc(&h.plan));
         out.push(field("", &format!("runbook exec {header} tries again; window open until {}", clock.hm(closes))));

@@ -97,6 +97,23 @@ pub fn wrap(words: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// Lines cut into the parts that three spaces separate, on as many rows of `width` columns as needed; tones stay.
+#[must_use]
+pub fn flow(parts: Vec<Line>, width: usize) -> Vec<Line> {
+    let mut rows: Vec<Line> = Vec::new();
+    for part in parts {
+        match rows.last_mut() {
+            Some(last) if last.width() + 3 + part.width() <= width => {
+                last.0.push((Tone::Plain, "   ".into()));
+                last.0.extend(part.0);
+            }
+            Some(_) => rows.push(Line(std::iter::once((Tone::Plain, "  ".into())).chain(part.0).collect())),
+            None => rows.push(part),
+        }
+    }
+    rows
+}
+
 /// A bar of `width` columns between brackets. `now` and `mark` are shares of the whole, 0 to 1.
 #[must_use]
 pub fn bar(look: Look, width: usize, now: f64, mark: Option<f64>) -> String {
@@ -135,6 +152,13 @@ mod tests {
     fn painting_never_exceeds_the_width() {
         let line = Line::new("abc").tone(Tone::Done, "defgh").and("ijk");
         assert_eq!(anstream::adapter::strip_str(&line.paint(6)).to_string(), "abcdef");
+    }
+
+    #[test]
+    fn parts_flow_onto_further_rows() {
+        let rows = flow(vec![Line::new("abcd"), Line::new("ef"), Line::new("ghi")], 10);
+        let shown: Vec<String> = rows.iter().map(|r| r.paint(10)).collect();
+        assert_eq!(shown, ["abcd   ef", "  ghi"]);
     }
 
     #[test]

@@ -82,3 +82,32 @@ fn every_moment_fits_the_width() {
         }
     }
 }
+
+/// What the screen of a terminal of 80 columns and 30 rows holds after a night was watched on it.
+fn watched(night: &Night) -> String {
+    use indicatif::TermLike as _;
+    let buffer = super::log::Buffer::default();
+    let mut live = runbook::report::Live::on(Box::new(buffer.clone()), true, true, None);
+    let mut view = RunView::new(super::night::graph());
+    let mut now = night.facts[0].at;
+    for turn in night.facts.chunk_by(|a, b| a.at == b.at) {
+        while now < turn[0].at {
+            runbook::report::Reporter::tick(&mut live, &view, now);
+            now += jiff::SignedDuration::from_secs(60);
+        }
+        now = turn[0].at;
+        turn.iter().for_each(|f| view.apply(f));
+        runbook::report::Reporter::facts(&mut live, &view, turn, now);
+    }
+    runbook::report::Reporter::finish(&mut live, &view, now);
+    let term = indicatif::InMemoryTerm::new(30, 80);
+    term.write_str(&buffer.raw()).unwrap();
+    term.contents()
+}
+
+#[test]
+fn the_terminal_is_a_log_in_the_end() {
+    insta::assert_snapshot!("m5-terminal-rolled-back", watched(&Night::rolled_back()));
+    let good = watched(&Night::whole());
+    assert!(good.contains("SUCCESS") && !good.contains("as of") && !good.contains("+----"), "{good}");
+}

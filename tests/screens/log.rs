@@ -12,10 +12,14 @@ use super::night::{Night, at};
 pub struct Buffer(Arc<Mutex<Vec<u8>>>);
 
 impl Buffer {
-    /// What was written, without colours.
+    /// What was written.
+    pub fn raw(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The same without colours.
     pub fn text(&self) -> String {
-        let bytes = self.0.lock().unwrap().clone();
-        anstream::adapter::strip_str(&String::from_utf8(bytes).unwrap()).to_string()
+        anstream::adapter::strip_str(&self.raw()).to_string()
     }
 }
 
