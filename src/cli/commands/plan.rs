@@ -44,6 +44,14 @@ pub struct Args {
     vars: VarArgs,
 }
 
+impl Args {
+    /// The page of this plan, as `exec --dry-run` shows it.
+    #[must_use]
+    pub const fn of(plan: PathBuf, vars: VarArgs) -> Self {
+        Self { plan, commands: false, by_host: false, hosts: None, no_pager: false, vars }
+    }
+}
+
 pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     let loaded = load_or_report(&args.plan, &args.vars.values()?, cx)?;
     if let Some(wave) = &args.hosts {
