@@ -66,7 +66,7 @@ pub struct Args {
 
 pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     if args.dry_run {
-        return Err(CommandError::unexpected("`plan` is not written yet"));
+        return super::plan::run(super::plan::Args::of(args.plan, args.vars), cx);
     }
     let load::Loaded { plan, digest, .. } = load::load_or_report(&args.plan, &args.vars.values()?, cx)?;
     preflight::executable(&plan)?;
