@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("view", &["graph", "schedule", "plan", "engine::fact", "engine::state"]),
     ("sim", &["engine", "graph", "schedule", "view", "plan", "template"]),
     ("journal", &["engine::fact", "graph::ids", "graph::outcome", "plan::units", "plan::model"]),
-    ("transport", &["graph::ids", "graph::job", "graph::outcome", "plan::model", "plan::units"]),
+    ("transport", &["graph::ids", "graph::job", "graph::outcome", "plan::model", "plan::units", "driver::clock"]),
     ("report", &["view", "engine::fact", "graph", "schedule", "plan"]),
     ("driver", &["engine", "journal", "transport", "report", "view", "graph", "schedule", "plan", "template"]),
     ("lab", &["plan"]),

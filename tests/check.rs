@@ -47,7 +47,8 @@ fn pretend(wanted: Wanted<'_>) -> Result<Seen, FileProblem> {
 fn check(name: &str, bytes: &[u8]) -> (Source, Checked) {
     let source = match Source::from_bytes(name, bytes) {
         Ok(source) => source,
-        Err((source, found)) => {
+        Err(wrong) => {
+            let (source, found) = *wrong;
             return (
                 source,
                 Checked { plan: None, diagnostics: vec![found], places: runbook::plan::Places::default() },
@@ -354,4 +355,53 @@ proptest! {
         let bidi = said.contains('\u{202e}');
         prop_assert!(!bidi);
     }
+}
+
+/// What the program prints to stdout, and its exit code.
+fn runbook(args: &[&str], dir: &Path) -> (String, Option<i32>) {
+    let mut command = assert_cmd::Command::cargo_bin("runbook").expect("built");
+    let output = command.args(args).current_dir(dir).env("HOME", dir).env("NO_COLOR", "1").output().expect("started");
+    (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code())
+}
+
+#[test]
+fn check_answers_by_text_by_json_and_by_exit_code() {
+    let warned = "runbook: 1\nvars: {A: no}\nsteps: {a: {hosts: local, run: work, read_only: true}}\n";
+    let (dir, path) = planned(warned, 0o644);
+    let at = dir.path();
+    let (text, code) = runbook(&["check", "night.yaml"], at);
+    assert!(text.contains("warning[W101]") && text.contains("ok night.yaml: 1 step, 0 hosts, 1 warning"), "{text}");
+    assert_eq!(code, Some(0));
+    assert_eq!(runbook(&["check", "night.yaml", "--deny", "warnings"], at).1, Some(2));
+
+    fs::write(&path, warned.replace("read_only: true", "red_only: true")).expect("written");
+    let (json, code) = runbook(&["check", "night.yaml", "--json"], at);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("one document");
+    let first = &json["plans"][0]["diagnostics"][1];
+    assert_eq!(
+        (code, first["code"].as_str(), first["at"]["line"].as_u64()),
+        (Some(2), Some("E005"), Some(3)),
+        "{json}"
+    );
+
+    let (text, code) = runbook(&["check", "night.yaml", "--fix"], at);
+    assert!(text.contains("fixed 1 place in night.yaml"), "{text}");
+    assert_eq!((code, fs::read_to_string(&path).expect("readable")), (Some(0), warned.to_string()));
+    assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o644);
+    assert_eq!(fs::read_dir(at).expect("readable").count(), 1, "no temporary file stays");
+}
+
+#[test]
+fn new_writes_a_plan_once_and_explain_knows_every_code() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let at = dir.path();
+    assert_eq!(runbook(&["new", "plans/first"], at).1, Some(0));
+    assert_eq!(runbook(&["check", "plans/first.yaml"], at).1, Some(0));
+    assert_eq!(runbook(&["new", "plans/first.yaml"], at).1, Some(3), "never over another file");
+    for code in codes::ALL {
+        let (text, exit) = runbook(&["explain", code.code], at);
+        assert!(exit == Some(0) && text.starts_with(code.code), "{text}");
+        assert!(text.lines().all(|l| l.chars().count() <= 100), "{}", code.code);
+    }
+    assert_eq!(runbook(&["explain", "E9999"], at).1, Some(2));
 }

@@ -1,7 +1,7 @@
 //! Whole runs through the binary: exec, attach, deciding from elsewhere, leaving, killing. Steps run on this machine only.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -505,4 +505,140 @@ fn a_socket_path_that_is_too_long_is_refused_with_a_way_out() {
     Said::of(command.output().unwrap()).refused(3, &["control socket", "the system allows 107"]);
     let runs = Store::open(&deep).unwrap().runs().unwrap();
     assert!(runs.is_empty(), "it stands in nobody's way: {runs:?}");
+}
+
+/// A small file system for the store; gone with its test.
+struct SmallDisk {
+    at: PathBuf,
+}
+
+impl SmallDisk {
+    /// `None` where this user may not mount.
+    fn mount(bed: &Bed) -> Option<Self> {
+        let at = bed.path("store");
+        fs::create_dir(&at).unwrap();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=80m,mode=700", "tmpfs"]).arg(&at).status();
+        mounted.is_ok_and(|status| status.success()).then_some(Self { at })
+    }
+
+    fn fill(&self) {
+        let mut file = fs::File::create(self.at.join("filler")).unwrap();
+        let block = vec![7; 1 << 16];
+        while file.write_all(&block).is_ok() {}
+        while file.write_all(&[7]).is_ok() {}
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.at).status();
+    }
+}
+
+#[test]
+fn a_full_disk_starts_nothing_more_and_still_records_the_rollback() {
+    let bed = Bed::new(NIGHT);
+    let Some(disk) = SmallDisk::mount(&bed) else {
+        eprintln!("SKIPPED: this user may not mount, so no disk was filled");
+        return;
+    };
+    bed.held();
+    disk.fill();
+    bed.let_go();
+    let holds = |f: &Fact| matches!(f, Fact::HoldOpened { .. });
+    eventually("it holds", || bed.facts("night-a").iter().any(holds));
+    let armed = |f: &Fact| matches!(f, Fact::AttemptArmed { attempt } if attempt.action.step() == "check");
+    let ended = |f: &Fact| {
+        matches!(f, Fact::AttemptEnded { attempt, outcome, .. }
+        if attempt.action.step() == "check" && !outcome.may_have_run())
+    };
+    let facts = bed.facts("night-a");
+    assert!(!facts.iter().any(armed) || facts.iter().any(ended), "nothing was started: {facts:?}");
+    let said = bed.run(&["rollback", "--confirm", "night", "-m", "no space"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(bed.ended("night-a"), RunEnd::RolledBack { verified: None, late: false });
+    assert_eq!(bed.effects(), ["one", "two", "undo-two", "undo-one"]);
+    bed.exec(&[]).refused(3, &["MB free for the journal", "it needs 64"]);
+}
+
+#[test]
+fn a_disk_that_fails_stops_the_engine_and_names_what_may_be_half_done() {
+    if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
+        eprintln!("SKIPPED: strace is not installed, so no disk failed");
+        return;
+    }
+    let bed = Bed::new(NIGHT);
+    let pid = bed.held().lease.unwrap().pid;
+    let inject =
+        ["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO"];
+    let mut strace = Command::new("strace").args(inject).args(["-p", &pid.to_string()]).spawn().unwrap();
+    let traced = || {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.lines().any(|l| l.starts_with("TracerPid:") && !l.ends_with("\t0"))
+    };
+    eventually("its disk fails", traced);
+    let effects_before = bed.effects();
+    let note = bed.run(&["note", "x"]);
+    assert_ne!(note.code, 0, "nothing is acknowledged: {note:?}");
+    eventually("the engine ends", || !is_engine(pid));
+    let _ = strace.kill();
+    let _ = strace.wait();
+    bed.run(&["attach"]).refused(20, &["nothing can be recorded any more", "two/local/do/1", "NO ENGINE"]);
+    assert_eq!(bed.effects(), effects_before, "nothing was started or undone");
+    bed.let_go();
+    eventually("the step goes on by itself", || bed.effects() == ["one", "two"]);
+}
+
+/// The night of 2 December 2007 on private hosts: real ssh, real files. Hands back what was said.
+fn lab(bed: &Bed, more: &[&str]) -> Option<Said> {
+    if !["/usr/sbin/sshd", "/usr/bin/sshd"].iter().any(|sshd| Path::new(sshd).exists()) {
+        eprintln!("SKIPPED: sshd is not installed, so no night was spent in the lab");
+        return None;
+    }
+    let plan = Path::new(env!("CARGO_MANIFEST_DIR")).join("plans/2007-12-02.yaml");
+    Some(bed.run(&[&["exec", plan.to_str().unwrap(), "--lab", "--speed", "100"], more].concat()))
+}
+
+/// The folder that the lab had.
+fn lab_dir(said: &Said) -> PathBuf {
+    let line = said.stderr.lines().find(|line| line.contains("hosts of this machine in")).unwrap();
+    line.rsplit(' ').next().unwrap().into()
+}
+
+#[test]
+fn the_night_of_2_december_ends_well_in_the_lab() {
+    let bed = Bed::new(NIGHT);
+    let Some(said) = lab(&bed, &[]) else { return };
+    assert_eq!(said.code, 0, "{said:?}");
+    for word in ["5 of 5 hosts answer", "gates approve themselves", "SUCCESS"] {
+        assert!(said.stderr.contains(word), "{word}: {}", said.stderr);
+    }
+    assert!(!lab_dir(&said).exists(), "the lab is gone");
+    assert!(bed.store().run("latest").unwrap().lab);
+    bed.run(&["rollback", "--run", "latest", "--confirm", "2007-12-02"]).refused(3, &["ran in a lab, which is gone"]);
+}
+
+#[test]
+fn a_failing_sanity_test_brings_the_old_version_back_in_the_lab() {
+    let bed = Bed::new(NIGHT);
+    let Some(said) = lab(&bed, &["--fail", "sanity-backend@be2", "--keep"]) else { return };
+    assert_eq!(said.code, 10, "{said:?}");
+    assert!(said.stderr.contains("The old version answers, its test passed"), "{}", said.stderr);
+    let dir = lab_dir(&said);
+    let effects = fs::read_to_string(dir.join("effects.log")).unwrap();
+    let undone: Vec<&str> = effects.lines().filter(|line| line.contains(" undo ")).collect();
+    let place = |step: &str| undone.iter().position(|line| line.contains(step)).unwrap_or_else(|| panic!("{effects}"));
+    assert!(place("db-scripts") < place("stop-frontend"), "{effects}");
+    assert!(place("deploy-backend") < place("stop-backend"), "{effects}");
+    assert!(!effects.contains("deploy-frontend"), "{effects}");
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn a_mistake_in_fail_is_said_before_anything_starts() {
+    let bed = Bed::new(NIGHT);
+    bed.run(&["exec", "night.yaml", "--lab", "--fail", "tow"])
+        .refused(2, &["no step is called `tow`; did you mean `two`?"]);
+    bed.run(&["exec", "night.yaml", "--fail", "two"]).refused(2, &["--lab"]);
+    assert_eq!(bed.runs(), 0);
 }

@@ -16,5 +16,8 @@ mod harness;
 mod journal;
 mod lab;
 mod licences;
+mod scenarios;
+mod night;
+mod readme;
 mod screens;
 mod transport;

@@ -82,7 +82,7 @@ fn report<'s>(source: &'s Source, d: &'s Diagnostic) -> Group<'s> {
     match (&d.help, &d.fix) {
         (Some(help), None) => group = group.element(Level::HELP.message(help.as_str())),
         (Some(help), Some(_)) => {
-            group = group.element(Level::HELP.message(format!("{help}    (`runbook check --fix` does it)")))
+            group = group.element(Level::HELP.message(format!("{help}    (`runbook check --fix` does it)")));
         }
         (None, Some(_)) => group = group.element(Level::HELP.message("`runbook check --fix` does it")),
         (None, None) => {}

@@ -60,8 +60,10 @@ pub enum LoadError {
 pub fn load(path: &Path, vars: &[(String, Value)]) -> Result<Loaded, LoadError> {
     let bytes = read_plan(path)?;
     let name = path.display().to_string();
-    let source = Source::from_bytes(name, &bytes)
-        .map_err(|(source, found)| LoadError::Invalid { text: source, diagnostics: vec![found] })?;
+    let source = Source::from_bytes(name, &bytes).map_err(|wrong| {
+        let (text, found) = *wrong;
+        LoadError::Invalid { text, diagnostics: vec![found] }
+    })?;
     drop(bytes);
     let draft = Draft::read(&source);
     let mut paths = BTreeMap::new();

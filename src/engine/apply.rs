@@ -15,6 +15,9 @@ use crate::plan::model::{OnFailure, Verb};
 /// How much longer than its own limit a host may be silent before its attempt is looked at from here.
 const SILENCE: SignedDuration = SignedDuration::from_secs(60);
 
+/// Whoever ends exactly at the worst estimate is on time.
+const LATE: SignedDuration = SignedDuration::from_secs(1);
+
 impl State {
     /// Applies the next fact.
     ///
@@ -192,7 +195,7 @@ impl State {
                     self.touch(ix);
                 }
                 if first && estimate.worst > SignedDuration::ZERO {
-                    self.set_timer(ix, Timer::Late, at.checked_add(estimate.worst).ok());
+                    self.set_timer(ix, Timer::Late, at.checked_add(estimate.worst + LATE).ok());
                 }
             }
             Direction::Check => self.set_doing(ix, Doing::Running { attempt: id, since: at }),
@@ -403,7 +406,7 @@ impl State {
         self.set_timer(ix, Timer::AnswerBy, answer_by);
         let worst = self.graph.step_of(ix).estimate_or_zero().worst;
         if worst > SignedDuration::ZERO {
-            self.set_timer(ix, Timer::Late, at.checked_add(worst).ok());
+            self.set_timer(ix, Timer::Late, at.checked_add(worst + LATE).ok());
         }
         Ok(())
     }

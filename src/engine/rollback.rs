@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::deadline::time_left_for_undo;
 use super::decide::Decision;
-use super::fact::{Fact, HoldAnswer, HoldReason, KillReason, RollbackCause, RunEnd};
+use super::fact::{Channel, Fact, HoldAnswer, HoldReason, KillReason, RollbackCause, RunEnd};
 use super::retry;
 use super::state::{Doing, Phase};
 use crate::engine::effect::Effect;
@@ -35,8 +35,13 @@ impl Decision<'_> {
 
     fn stop_for(&mut self, ix: ActionIx) {
         let action = self.id(ix);
-        if let Some(by) = self.state.action(ix).rejected_by.clone() {
-            return self.stop(RollbackCause::Rejected { action, by });
+        match self.state.action(ix).rejected_by.clone() {
+            Some(by) if by.channel != Channel::Engine => return self.stop(RollbackCause::Rejected { action, by }),
+            Some(_) if self.state.roll_back_by().is_some_and(|at| at <= self.now) => {
+                return self.stop(RollbackCause::Deadline);
+            }
+            Some(_) => return self.stop(RollbackCause::Unanswered),
+            None => {}
         }
         let grace = self.state.run().is_some_and(|r| r.options.rollback_grace.is_positive());
         let cause = RollbackCause::Failed { action };

@@ -201,7 +201,7 @@ impl Places {
 /// # Errors
 /// The first mistake, with its line.
 pub fn read_vars(bytes: &[u8]) -> Result<Vec<(String, Value)>, String> {
-    let source = Source::from_bytes("", bytes).map_err(|(_, d)| d.message)?;
+    let source = Source::from_bytes("", bytes).map_err(|wrong| wrong.1.message)?;
     let mut found = Vec::new();
     let say = |d: &Diagnostic| {
         let line = d.primary.as_ref().map_or(1, |p| source.line(p.span));

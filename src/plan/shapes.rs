@@ -35,7 +35,7 @@ impl Decode for NeedText {
         for e in entries.iter() {
             match &*e.key.value {
                 "step" => {
-                    step = String::decode(&e.value, &At::key("step", at), found).map(|s| Spanned::new(s, e.value.span))
+                    step = String::decode(&e.value, &At::key("step", at), found).map(|s| Spanned::new(s, e.value.span));
                 }
                 "same_host" => same_host = bool::decode(&e.value, &At::key("same_host", at), found)?,
                 _ => {

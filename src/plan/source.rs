@@ -30,7 +30,7 @@ impl Source {
     ///
     /// # Errors
     /// The diagnostic names the first byte that is not UTF-8; the source it comes with shows that byte as `U+FFFD`.
-    pub fn from_bytes(name: impl Into<String>, bytes: &[u8]) -> Result<Self, (Self, Diagnostic)> {
+    pub fn from_bytes(name: impl Into<String>, bytes: &[u8]) -> Result<Self, Box<(Self, Diagnostic)>> {
         let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
         match std::str::from_utf8(bytes) {
             Ok(text) => Ok(Self::new(name, text)),
@@ -45,7 +45,7 @@ impl Source {
                 )
                 .at(Span::new(at, at + 3), "this byte is not text")
                 .help("save the file as UTF-8");
-                Err((source, found))
+                Err(Box::new((source, found)))
             }
         }
     }
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_foreign_byte_is_named_with_its_offset() {
-        let (_, found) = Source::from_bytes("p", b"ab\nc\xFFd").expect_err("not UTF-8");
+        let (_, found) = *Source::from_bytes("p", b"ab\nc\xFFd").expect_err("not UTF-8");
         assert!(found.message.contains("0xFF at offset 4, line 2"), "{}", found.message);
     }
 }

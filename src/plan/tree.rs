@@ -286,7 +286,7 @@ impl<'a> Reader<'a, '_> {
                     .why("tabs have no fixed width, so YAML does not allow them here"),
             );
         }
-        let info = e.info().to_string();
+        let info = e.info();
         if info.contains("recursion") || info.contains("nesting") {
             return too_deep(Span::new(at, at));
         }

@@ -126,7 +126,7 @@ fn built_in(
     if settings.iter().any(|(_, value)| value.contains('\0')) {
         return Err("a path holds a NUL byte".into());
     }
-    let id = record_of(&job.attempt).replace('/', "_");
+    let id = record_of(&job.attempt);
     let assignments: Vec<String> = settings
         .iter()
         .map(|(name, value)| format!("{name}={}", quote(value)))
@@ -172,7 +172,7 @@ fn sudo_options(job: &Job) -> Result<String, String> {
 
 /// Name of an attempt's record below its run.
 fn record_of(attempt: &AttemptId) -> String {
-    format!("{}/{}.{}", attempt.action.as_str(), attempt.direction.as_str(), attempt.number)
+    format!("{}.{}.{}", attempt.action.as_str(), attempt.direction.as_str(), attempt.number)
 }
 
 async fn load(content: &Content, plan_dir: &Path) -> Result<Payload, String> {

@@ -18,7 +18,7 @@ pub struct Event {
 /// Suspicious durations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
-    /// Under a third of the lower estimate, or under `expect.min`.
+    /// Under two fifths of the lower estimate, or under `expect.min`.
     Fast,
     /// Over the upper estimate, or over `expect.max`.
     Late,

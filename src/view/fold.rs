@@ -339,7 +339,7 @@ impl RunView {
     }
 
     /// People are never too quick or too slow; machines are. An explicit `expect` holds for each host; the estimate's
-    /// third must be undercut by all of them, because hosts differ.
+    /// two fifths must be undercut by all of them, because hosts differ.
     fn mark(&self, row: usize, step: &Step) -> Option<Mark> {
         if step.gate.is_some() || matches!(step.verb, Verb::Wait(_)) {
             return None;
@@ -349,8 +349,8 @@ impl RunView {
         let took: Vec<_> = members.iter().filter_map(|a| Some(a.ended?.duration_since(a.started?))).collect();
         let (quickest, slowest) = (*took.iter().min()?, *took.iter().max()?);
         let worst = expect.max.or_else(|| step.estimate.map(|e| e.worst));
-        let third = step.estimate.map(|e| e.expected / 3);
-        let quick = expect.min.map_or(third.is_some_and(|t| slowest < t), |min| quickest < min);
+        let suspicious = step.estimate.map(|e| e.expected * 2 / 5);
+        let quick = expect.min.map_or(suspicious.is_some_and(|t| slowest < t), |min| quickest < min);
         match worst {
             Some(worst) if slowest > worst => Some(Mark::Late),
             _ => quick.then_some(Mark::Fast),

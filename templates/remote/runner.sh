@@ -45,12 +45,12 @@ whole() {
 open_home() {
   h=${home:-${RUNBOOK_HOME:-$HOME/.runbook}}
   r=$h/runs/$run
-  d=$r/$action/$try
+  d=$r/$action.$try
   [ -d "$h" ] || mkdir -p -m 700 "$h" || refuse "cannot create $h"
   [ -O "$h" ] || refuse "$h belongs to somebody else"
   [ -d "$h/runs" ] || mkdir -m 700 "$h/runs" 2>/dev/null || [ -d "$h/runs" ] || refuse "cannot create $h/runs"
   [ -O "$h/runs" ] && [ ! -L "$h/runs" ] || refuse "$h/runs belongs to somebody else"
-  [ -d "$r/$action" ] || mkdir -p "$r/$action" || refuse "cannot create $r/$action"
+  [ -d "$r" ] || mkdir -p "$r" || refuse "cannot create $r"
 }
 
 # False when a later owner of the run has been here.
@@ -486,8 +486,8 @@ forget() {
   h=${home:-${RUNBOOK_HOME:-$HOME/.runbook}}
   r=$h/runs/$run
   set +f
-  for x in "$r"/*/*; do [ ! -d "$x" ] || whole "$x/rc" || refuse "$x has not ended"; done
-  for x in "$r"/*/*/previous_at; do
+  for x in "$r"/*; do [ ! -d "$x" ] || whole "$x/rc" || refuse "$x has not ended"; done
+  for x in "$r"/*/previous_at; do
     { IFS= read -r old <"$x"; } 2>/dev/null || continue
     case $old in */.*.runbook-old.*) rm -rf "$old" ;; esac
   done

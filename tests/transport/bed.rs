@@ -106,8 +106,9 @@ impl Bed {
             Site::Controller => self.config.local_dir.clone().unwrap(),
             Site::Host(_) => PathBuf::from(self.config.remote_dir.clone().unwrap()),
         };
-        home.join("runs/r1").join(attempt.action.as_str()).join(format!(
-            "{}.{}",
+        home.join("runs/r1").join(format!(
+            "{}.{}.{}",
+            attempt.action.as_str(),
             attempt.direction.as_str(),
             attempt.number
         ))

@@ -211,7 +211,7 @@ async fn secrets_show_nowhere() {
         let mut leak = shell(
             "leak",
             &site,
-            "echo \"got $PW\"; printf %s \"$PW\" | base64; cat /proc/[0-9]*/cmdline 2>/dev/null | grep -c 'c4nary[-]value' || :; echo \"$PW\" >&2; exit 1",
+            "echo \"got $PW\"; printf %s \"$PW\" | base64; cat /proc/[0-9]*/cmdline 2>/dev/null | grep -c 'c4n[a]ry-value' || :; echo \"$PW\" >&2; exit 1",
         );
         leak.secrets.insert("PW".into(), SecretRef::File("secret".into()));
         let (outcome, evidence) = bed.run(leak).await;

@@ -64,12 +64,13 @@ impl Verdict {
 }
 
 pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
-    let vars = args.vars.values()?;
+    let Args { plans, fix, deny, vars } = args;
+    let vars = vars.values()?;
     let mut failed = false;
     let mut documents = Vec::new();
-    for path in &args.plans {
-        let verdict = look(path, &vars, args.fix)?;
-        failed |= verdict.errors() > 0 || (args.deny.is_some() && verdict.warnings() > 0);
+    for path in &plans {
+        let verdict = look(path, &vars, fix)?;
+        failed |= verdict.errors() > 0 || (deny.is_some() && verdict.warnings() > 0);
         if cx.global.json {
             documents.push(document(&verdict));
         } else {

@@ -22,7 +22,32 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     if cx.global.json {
         return output::json(&serde_json::json!({ "code": code.code, "title": code.title, "text": code.text }));
     }
-    output::text(&format!("{}: {}\n\n{}\n", code.code, code.title, code.text))
+    output::text(&format!("{}: {}\n\n{}\n", code.code, code.title, wrapped(code.text)))
+}
+
+/// Prose in lines of at most 100 characters; indented lines are examples and stay as they are.
+fn wrapped(text: &str) -> String {
+    let mut out = String::new();
+    for paragraph in text.split("\n\n") {
+        if paragraph.starts_with(' ') {
+            out.push_str(paragraph);
+        } else {
+            let mut width = 0;
+            for word in paragraph.split_whitespace() {
+                if width > 0 && width + 1 + word.chars().count() > 100 {
+                    out.push('\n');
+                    width = 0;
+                } else if width > 0 {
+                    out.push(' ');
+                    width += 1;
+                }
+                out.push_str(word);
+                width += word.chars().count();
+            }
+        }
+        out.push_str("\n\n");
+    }
+    out.trim_end().to_string()
 }
 
 fn list(cx: &Context) -> Result<Exit, CommandError> {

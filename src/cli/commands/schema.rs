@@ -22,7 +22,8 @@ enum Of {
 }
 
 pub fn run(args: Args, _cx: &Context) -> Result<Exit, CommandError> {
-    match args.of {
+    let Args { of } = args;
+    match of {
         Of::Plan => output::json(&plan_schema()),
     }
 }

@@ -146,7 +146,7 @@ impl Checker<'_> {
         match template::expression_syntax(&when.value) {
             Ok(()) => self.names_exist(plan, &template::undeclared_in_expression(&when.value), when.span, scope),
             Err(e) => {
-                let d = Diagnostic::error(codes::TEMPLATE, format!("`when` cannot be read: {}", e));
+                let d = Diagnostic::error(codes::TEMPLATE, format!("`when` cannot be read: {e}"));
                 self.found.push(
                     d.at(when.span, "not an expression")
                         .help("write one such as `DB_CHANGES`, `not DB_CHANGES` or `VERSION == \"2.4\"`"),

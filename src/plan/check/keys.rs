@@ -14,6 +14,11 @@ const FLEET_KEYS: [&str; 7] = ["keep_up", "allow_failed", "order", "canary", "dr
 const SHELL_KEYS: [&str; 5] = ["env", "user", "sudo", "shell", "dir"];
 const GATE_KEYS: [&str; 6] = ["who", "checklist", "call_ahead", "answer_by", "not_author", "quorum"];
 
+/// Whether a `wait` executes a command until it succeeds.
+pub fn repeats(raw: &RawStep) -> bool {
+    raw.wait.as_ref().is_some_and(|w| w.value.until.is_some())
+}
+
 impl Checker<'_> {
     /// Keys that do not fit the verb. Only what the step itself says; defaults that do not fit are left out silently.
     pub fn misplaced(&mut self, name: &Spanned<String>, raw: &RawStep, verb: &str) {
@@ -40,7 +45,7 @@ impl Checker<'_> {
                 report(&SHELL_KEYS, why);
                 report(&["hosts", "retry", "at_once", "hold", "expect"], why);
             }
-            "wait" if !raw.wait.as_ref().is_some_and(|w| w.value.until.is_some()) => {
+            "wait" if !repeats(raw) => {
                 report(&WORK_KEYS, "waiting runs no command");
                 report(&FLEET_KEYS, "waiting runs no command");
                 report(&SHELL_KEYS, "waiting runs no command");
@@ -62,8 +67,11 @@ impl Checker<'_> {
     pub fn with_defaults<'r>(&self, written: &'r RawStep, verb: &str) -> Cow<'r, RawStep> {
         let Some(defaults) = self.raw.defaults.as_ref().map(|d| &*d.value) else { return Cow::Borrowed(written) };
         let mut raw = written.clone();
-        let runs = !matches!(verb, "gate" | "http")
-            && !(verb == "wait" && !written.wait.as_ref().is_some_and(|w| w.value.until.is_some()));
+        let runs = match verb {
+            "gate" | "http" => false,
+            "wait" => repeats(written),
+            _ => true,
+        };
         let changes = matches!(verb, "run" | "script" | "copy" | "template");
         macro_rules! adopt {
             ($($field:ident),+ where $fits:expr) => {

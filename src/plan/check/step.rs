@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use jiff::SignedDuration;
 
 use super::clock::Base;
+use super::keys::repeats;
 use super::{Checker, Row};
 use crate::plan::codes;
 use crate::plan::diagnostic::{Diagnostic, Quoted};
@@ -248,7 +249,7 @@ impl Checker<'_> {
             }
             return Some(timeout.value.0);
         }
-        let waits = verb == "wait" && !raw.wait.as_ref().is_some_and(|w| w.value.until.is_some());
+        let waits = verb == "wait" && !repeats(raw);
         let worst = estimate.map(|e| e.worst).filter(|w| !w.is_zero())?;
         (verb != "gate" && !waits)
             .then(|| worst + worst + raw.hold.as_ref().map_or(SignedDuration::ZERO, |h| h.value.0))

@@ -1,0 +1,262 @@
+//! Nights told in a few lines of YAML, played by the real engine in the virtual world, and printed as people see them.
+//!
+//! `tests/scenarios/NAME.yaml` is the story, `NAME.out` what must be printed. `UPDATE=1` writes the outputs anew: read
+//! the difference like code.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use jiff::civil::Time;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use runbook::cli::load::load;
+use runbook::engine::fact::{Actor, Channel, HoldAnswer, RunOptions};
+use runbook::engine::input::{Ask, Input, Operator};
+use runbook::engine::invariants::violations;
+use runbook::graph::Graph;
+use runbook::graph::ids::{ActionId, AttemptId, Direction};
+use runbook::plan::model::Value;
+use runbook::report::Lines;
+use runbook::report::Reporter;
+use runbook::sim::world::{Fate, Leaves, Script};
+use runbook::sim::{Simulation, started, window_instants};
+use runbook::view::RunView;
+use serde::Deserialize;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scenario {
+    /// Below the repository's root.
+    plan: PathBuf,
+    #[serde(default)]
+    vars: BTreeMap<String, String>,
+    /// How long steps take; `undo STEP` for their rollbacks. Others take as long as expected.
+    #[serde(default)]
+    takes: BTreeMap<String, String>,
+    /// What people say at gates.
+    #[serde(default)]
+    answers: BTreeMap<String, Answer>,
+    /// What goes wrong, by attempt: `STEP@HOST/do/1`, or `STEP/undo/2` for all its hosts.
+    #[serde(default)]
+    faults: BTreeMap<String, Fault>,
+    /// What people do by themselves, by clock time in the plan's zone.
+    #[serde(default)]
+    people: Vec<Deed>,
+    /// Nobody can be asked.
+    #[serde(default)]
+    no_input: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answer {
+    after: String,
+    by: String,
+    #[serde(default)]
+    reject: bool,
+    #[serde(default)]
+    defects: Vec<String>,
+    #[serde(default)]
+    nobody: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fault {
+    #[serde(default)]
+    exit: Option<u8>,
+    #[serde(default)]
+    hangs: bool,
+    #[serde(default)]
+    host_away_for: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Deed {
+    at: String,
+    by: String,
+    #[serde(default)]
+    extend_to: Option<String>,
+    #[serde(default)]
+    rollback: Option<String>,
+    #[serde(default)]
+    hold: Option<String>,
+    #[serde(default)]
+    note: Option<String>,
+}
+
+impl Scenario {
+    fn takes(&self, attempt: &AttemptId, estimate: SignedDuration) -> SignedDuration {
+        let step = attempt.action.step();
+        let told = match attempt.direction {
+            Direction::Do => self.takes.get(attempt.action.as_str()).or_else(|| self.takes.get(step)),
+            Direction::Undo => self.takes.get(&format!("undo {step}")),
+            Direction::Check | Direction::UndoCheck => return SignedDuration::ZERO,
+        };
+        told.map_or(estimate, |t| t.parse().expect("a duration"))
+    }
+
+    fn fault(&self, attempt: &AttemptId) -> Option<&Fault> {
+        let end = format!("/{}/{}", attempt.direction.as_str(), attempt.number);
+        let on_host = format!("{}{end}", attempt.action);
+        self.faults.get(&on_host).or_else(|| self.faults.get(&format!("{}{end}", attempt.action.step())))
+    }
+}
+
+impl Script for Scenario {
+    fn attempt(&mut self, graph: &Graph, attempt: &AttemptId) -> Fate {
+        let plan = graph.plan();
+        let step = plan.steps.get(attempt.action.step()).or(plan.after_rollback.as_ref()).expect("a step");
+        let estimate = match attempt.direction {
+            Direction::Undo => step.rollback().map_or(SignedDuration::ZERO, |r| r.estimate.expected),
+            _ if step.gate.is_some() => SignedDuration::ZERO,
+            _ => step.estimate_or_zero().expected,
+        };
+        let fine = Fate::succeeds_after(self.takes(attempt, estimate));
+        match self.fault(attempt) {
+            None => fine,
+            Some(Fault { hangs: true, .. }) => Fate { hangs: true, ..fine },
+            Some(Fault { host_away_for: Some(d), .. }) => {
+                Fate { unreachable_for: Some(d.parse().expect("a duration")), ..fine }
+            }
+            Some(fault) => Fate {
+                outcome: runbook::graph::outcome::Outcome::Failed { exit: fault.exit.unwrap_or(1) },
+                ..Fate::fails_after(fine.takes, Leaves::Half)
+            },
+        }
+    }
+
+    fn gate(&mut self, graph: &Graph, gate: &ActionId) -> Option<(SignedDuration, Operator)> {
+        let name = gate.step().to_string();
+        let Some(answer) = self.answers.get(&name) else {
+            let after = graph.plan().steps[&name].estimate_or_zero().expected;
+            let ask = Ask::Approve { gate: Some(name), defects: vec![], note: None };
+            return Some((after, operator("Sarah", ask)));
+        };
+        let gate = Some(name);
+        let ask = match answer.reject {
+            true => Ask::Reject { gate, note: None },
+            false => Ask::Approve { gate, defects: answer.defects.clone(), note: None },
+        };
+        let after = answer.after.parse().expect("a duration");
+        (!answer.nobody).then(|| (after, operator(&answer.by, ask)))
+    }
+}
+
+fn operator(name: &str, ask: Ask) -> Operator {
+    Operator { by: Actor { name: name.into(), channel: Channel::Cli }, ask }
+}
+
+impl Deed {
+    fn ask(&self, clock: impl Fn(&str) -> Timestamp) -> Ask {
+        if let Some(to) = &self.extend_to {
+            return Ask::Extend { closes: clock(to), granted_by: Some(self.by.clone()), reason: None };
+        }
+        if let Some(reason) = &self.rollback {
+            return Ask::Rollback { reason: Some(reason.clone()) };
+        }
+        if let Some(text) = &self.note {
+            return Ask::Note { text: text.clone() };
+        }
+        let answer = match self.hold.as_deref() {
+            Some("retry") => HoldAnswer::Retry,
+            Some("skip") => HoldAnswer::Skip,
+            Some("continue") => HoldAnswer::Continue,
+            Some("hold") => HoldAnswer::Stay,
+            other => panic!("no such deed: {other:?}"),
+        };
+        Ask::Hold { answer, note: None }
+    }
+}
+
+/// A writer that several owners share.
+#[derive(Clone, Default)]
+struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Plays the scenario and returns what a terminal without life would have shown.
+fn play(mut scenario: Scenario) -> String {
+    let vars: Vec<(String, Value)> =
+        scenario.vars.iter().map(|(k, v)| (k.clone(), v.parse().map_or(Value::Text(v.clone()), Value::Bool))).collect();
+    let loaded = load(&root().join(&scenario.plan), &vars).expect("a plan without errors");
+    let graph = Arc::new(Graph::build(Arc::new(loaded.plan)));
+    let window = window_instants(graph.plan(), Timestamp::UNIX_EPOCH);
+    let opens = window.expect("a window").opens;
+    let zone = graph.plan().timezone.clone().map_or(TimeZone::UTC, |z| TimeZone::get(&z).expect("a zone"));
+    let clock = |text: &str| {
+        let time: Time = text.parse().expect("a clock time");
+        let at = zone.to_datetime(opens).date().to_datetime(time);
+        zone.to_timestamp(at).expect("a time of that night")
+    };
+    let deeds: Vec<_> = scenario.people.iter().map(|d| (clock(&d.at), operator(&d.by, d.ask(clock)))).collect();
+    let options = RunOptions { no_input: scenario.no_input, ..RunOptions::default() };
+    let mut first = started(&graph, window, options);
+    first.run = format!("{}-a", graph.plan().stem);
+    first.digest = "7c1f9a3e".into();
+
+    let paper = Paper::default();
+    let mut lines = Lines::new(Box::new(paper.clone()), false);
+    let mut view = RunView::new(graph.clone());
+    let mut sim = Simulation::start(graph.clone(), first, opens, &mut scenario);
+    for (at, deed) in deeds {
+        sim.world.at(at, Input::Operator(deed));
+    }
+    let mut shown = 0;
+    loop {
+        let new = sim.journal[shown..].to_vec();
+        shown = sim.journal.len();
+        new.iter().for_each(|record| view.apply(record));
+        lines.facts(&view, &new, sim.now);
+        if sim.engine.state().end().is_some() {
+            break;
+        }
+        assert!(sim.step(), "nothing is left that could happen, and the run has not ended");
+    }
+    lines.finish(&view, sim.now);
+    let found = violations(&graph, &sim.journal);
+    assert!(found.is_empty(), "{found:?}");
+    drop(lines);
+    let coloured = String::from_utf8(paper.0.lock().unwrap().clone()).expect("text");
+    anstream::adapter::strip_str(&coloured).to_string()
+}
+
+#[test]
+fn every_scenario_prints_what_its_story_says() {
+    let folder = root().join("tests/scenarios");
+    let mut names: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .expect("the scenarios")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
+        .collect();
+    names.sort();
+    assert!(names.len() >= 5, "only {} scenarios were found", names.len());
+    let mut wrong = Vec::new();
+    for path in names {
+        let text = std::fs::read_to_string(&path).expect("a scenario");
+        let scenario: Scenario = serde_yaml::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let printed = play(scenario);
+        let golden = path.with_extension("out");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&golden, &printed).expect("written");
+        } else if std::fs::read_to_string(&golden).unwrap_or_default() != printed {
+            wrong.push(format!("{} printed:\n{printed}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
