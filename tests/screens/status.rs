@@ -25,7 +25,8 @@ fn an_hour_ahead() {
 #[test]
 fn nobody_drives_it() {
     let text = shown(&Night::until_0150(), "02:31:00", &engine("02:03:10", false), 100);
-    assert!(text.contains("NO ENGINE   last heartbeat 02:03:10 (27m ago), bastion (Sarah)"), "{text}");
+    assert!(text.contains("NO ENGINE\n  last heartbeat 02:03:10 (27m ago), bastion (Sarah)"), "{text}");
+    assert!(text.contains("LOST  sanity-backend    40m of 20m-25m   be1 be2  was running when"), "{text}");
 }
 
 #[test]
