@@ -219,9 +219,9 @@ pub struct RunOptions {
     /// Hosts that this run leaves out because it was narrowed.
     #[serde(default)]
     pub hosts_left_out: Vec<String>,
-    /// Pure waiting is divided by this; 0 and 1 mean real time.
+    /// Played in the lab: real commands, but durations that say nothing about the plan's estimates.
     #[serde(default)]
-    pub speed: u32,
+    pub lab: bool,
 }
 
 /// Who did it, and through what.

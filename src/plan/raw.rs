@@ -284,7 +284,7 @@ record! {
 record! {
     /// A request from the controller.
     RawHttp as "url:", required ["url"] {
-        /// Such as https://example.org/health.
+        /// Such as `https://example.org/health`.
         url: String,
         /// GET where nothing is written.
         method: String,

@@ -3,7 +3,7 @@
 //! | what | function | values become |
 //! |---|---|---|
 //! | commands | [`command`] | one shell word each, wherever they stand; `{{ name | unquoted }}` is spliced as it is |
-//! | `template:` files | [`file`] | themselves; the final newline stays |
+//! | `template:` files | [`file()`] | themselves; the final newline stays |
 //! | `say`, names, `env`, urls | [`plain`] | themselves |
 //! | `when` | [`truth`] | decided as true or false |
 //!

@@ -51,7 +51,7 @@ pub fn weave(pieces: &[Piece<'_>]) -> Result<String, Misplaced> {
     Ok(reader.out)
 }
 
-/// Whether [`weave`] knows how this program reads its script. `program` may be a path and have options.
+/// Whether `weave` knows how this program reads its script. `program` may be a path and have options.
 #[must_use]
 pub fn is_posix_shell(program: &str) -> bool {
     let mut names = program.split_whitespace().map(|word| word.rsplit('/').next().unwrap_or_default());

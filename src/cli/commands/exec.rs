@@ -199,7 +199,7 @@ fn started(
             outside_window: args.message.clone(),
             narrowed: left_out.steps,
             hosts_left_out: left_out.hosts,
-            speed: if lab { args.lab.speed } else { 0 },
+            lab,
         },
         seed: seed(),
         actions: graph.actions().len() as u32,
