@@ -292,7 +292,9 @@ impl State {
         }
         a.lost = false;
         match (attempt.direction, outcome.is_success()) {
-            (Direction::Do, true) if self.is_rolling_back() => self.settle_forward(ix, Doing::Done, at),
+            (Direction::Do | Direction::Check, true) if self.is_rolling_back() => {
+                self.settle_forward(ix, Doing::Done, at);
+            }
             (Direction::Do, true) if verify => self.set_doing(ix, Doing::Verify),
             (Direction::Do | Direction::Check, true) if gate => self.set_doing(ix, Doing::Ask),
             (Direction::Do | Direction::Check, true) => self.finish(ix, at)?,

@@ -324,9 +324,10 @@ impl Decision<'_> {
         if matches!(s.verb, Verb::Gate | Verb::Wait(Wait::For(_) | Wait::At(_))) {
             return true;
         }
-        let in_plan = plan.at_once.is_none_or(|n| self.state.running.len() < n.at_least_one_of(graph.actions().len()));
+        let in_plan =
+            plan.at_once.is_none_or(|n| (self.state.places as usize) < n.at_least_one_of(graph.actions().len()));
         let hosts = graph.actions_of(step).len();
-        let in_step = s.fleet.at_once.is_none_or(|n| self.state.running_in(step) < n.at_least_one_of(hosts));
+        let in_step = s.fleet.at_once.is_none_or(|n| self.state.places_in(step) < n.at_least_one_of(hosts));
         let free = |name: &String, units: u32| {
             plan.resources.get(name).is_none_or(|capacity| self.state.resource_used(name) + units <= *capacity)
         };

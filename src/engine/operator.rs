@@ -71,7 +71,7 @@ impl Decision<'_> {
 
     fn open_gates(&self) -> Vec<ActionIx> {
         let asking = |ix: &&ActionIx| matches!(self.state.action(**ix).doing, Doing::Asking { .. });
-        self.state.running.iter().filter(asking).copied().collect()
+        self.state.open.iter().filter(asking).copied().collect()
     }
 
     fn open_gate_named(&self, gate: Option<&str>) -> Result<ActionIx, String> {
