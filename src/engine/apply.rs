@@ -405,7 +405,9 @@ impl State {
         self.unready(ix);
         self.actions[ix.index()].started.get_or_insert(at);
         self.set_doing(ix, Doing::Asking { since: at, answer_by });
-        self.set_timer(ix, Timer::AnswerBy, answer_by);
+        // *Roll back by* moves, and has its own policy; only the plan's own limit is a limit of the gate.
+        let declared = self.graph.step_of(ix).gate.as_ref().and_then(|g| g.answer_by);
+        self.set_timer(ix, Timer::AnswerBy, declared);
         let worst = self.graph.step_of(ix).estimate_or_zero().worst;
         if worst > SignedDuration::ZERO {
             self.set_timer(ix, Timer::Late, at.checked_add(worst + LATE).ok());
