@@ -37,7 +37,7 @@ impl Decision<'_> {
 
     pub fn input(&mut self, input: Input) {
         match input {
-            Input::Start(run) => self.record(Fact::RunStarted(*run)),
+            Input::Start(run) => self.record(Fact::RunStarted(run)),
             Input::Resumed { by, epoch } => self.resume(by, epoch),
             Input::Tick | Input::ClockJumped { .. } if *self.state.phase() == Phase::New => {}
             Input::Tick => {}
@@ -371,7 +371,7 @@ impl Decision<'_> {
             (a, b) => a.or(b),
         };
         let action = self.id(ix);
-        self.record(Fact::GateOpened { action: action.clone(), answer_by });
+        self.record(Fact::GateOpened { action, answer_by });
         if self.state.run().is_some_and(|r| r.options.approve_gates) {
             self.answer_gate(ix, GateAnswer::Approved, Actor::engine(), Vec::new(), None);
         }
