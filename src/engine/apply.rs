@@ -13,7 +13,7 @@ use crate::graph::outcome::Outcome;
 use crate::plan::model::{OnFailure, Verb};
 
 /// How much longer than its own limit a host may be silent before its attempt is looked at from here.
-const SILENCE: SignedDuration = SignedDuration::from_secs(60);
+pub(super) const SILENCE: SignedDuration = SignedDuration::from_secs(60);
 
 /// Whoever ends exactly at the worst estimate is on time.
 const LATE: SignedDuration = SignedDuration::from_secs(1);

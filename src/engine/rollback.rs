@@ -14,7 +14,7 @@ use super::state::{Doing, Phase};
 use crate::engine::effect::Effect;
 use crate::graph::ActionIx;
 use crate::graph::ids::{ActionId, AttemptId, Direction};
-use crate::graph::outcome::Outcome;
+use crate::graph::outcome::{Evidence, Outcome};
 use crate::plan::model::{OnFailure, OnStop, Undo};
 
 impl Decision<'_> {
@@ -198,6 +198,11 @@ impl Decision<'_> {
                     }
                 }
                 Doing::Retrying { at, next } if *at <= self.now => self.launch(next.clone()),
+                Doing::Running { attempt, since } if *since + self.patience_with_test() <= self.now => {
+                    let outcome = Outcome::InDoubt { why: "its host stays silent".into() };
+                    let attempt = attempt.clone();
+                    self.record(Fact::AttemptEnded { attempt, outcome, evidence: Evidence::default() });
+                }
                 _ => {}
             }
         }
