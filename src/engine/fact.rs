@@ -327,6 +327,20 @@ pub enum HoldAnswer {
     Stay,
 }
 
+impl HoldAnswer {
+    /// The word that people type for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Skip => "skip",
+            Self::Rollback => "rollback",
+            Self::Continue => "continue",
+            Self::Stay => "hold",
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RollbackCause {

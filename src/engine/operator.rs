@@ -118,8 +118,12 @@ impl Decision<'_> {
         let Some(hold) = self.state.hold().cloned() else { return Err("no hold is open".into()) };
         let allowed = allowed_answers(&hold.reason);
         if !allowed.contains(&answer) {
-            let words: Vec<_> = allowed.iter().map(|a| answer_word(*a)).collect();
+            let words: Vec<_> = allowed.iter().map(|a| a.word()).collect();
             return Err(format!("this hold takes {}", words.join(", ")));
+        }
+        if let HoldReason::ManualUndo { action, .. } = hold.reason {
+            self.record(Fact::ActionMarked { action, mark: Mark::Undone, by, reason: note });
+            return Ok(());
         }
         self.record(Fact::HoldAnswered { answer, by: by.clone(), note: note.clone() });
         match (&hold.reason, answer) {
@@ -280,19 +284,8 @@ pub const fn allowed_answers(reason: &HoldReason) -> &'static [HoldAnswer] {
         HoldReason::Quick { .. } | HoldReason::Deadline | HoldReason::Paused { .. } | HoldReason::Clock => {
             &[Continue, Rollback]
         }
-        HoldReason::ManualUndo { .. } => &[],
-    }
-}
-
-/// The word that people type for it.
-#[must_use]
-pub const fn answer_word(answer: HoldAnswer) -> &'static str {
-    match answer {
-        HoldAnswer::Retry => "retry",
-        HoldAnswer::Skip => "skip",
-        HoldAnswer::Rollback => "rollback",
-        HoldAnswer::Continue => "continue",
-        HoldAnswer::Stay => "hold",
+        // The person says that it is done.
+        HoldReason::ManualUndo { .. } => &[Continue],
     }
 }
 

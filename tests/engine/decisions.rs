@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use runbook::engine::fact::{
-    Actor, Channel, Fact, GateAnswer, HoldAnswer, HoldReason, Mark, RollbackCause, RunEnd, RunOptions,
+    Actor, Channel, Fact, GateAnswer, HoldAnswer, HoldReason, RollbackCause, RunEnd, RunOptions,
 };
 use runbook::engine::input::{Ask, Input, Operator, Reply};
 use runbook::engine::state::Phase;
@@ -496,7 +496,7 @@ fn a_rollback_by_hand_is_asked_for_and_marked() {
     let _ = night.ask(Ask::Rollback { reason: None });
     assert!(matches!(night.held(), Some(HoldReason::ManualUndo { .. })));
     assert!(!night.is_launched("it/h1/undo/1"));
-    let _ = night.ask(Ask::Mark { step: "by-hand".into(), host: None, mark: Mark::Undone, reason: None });
+    let _ = night.ask(Ask::Continue);
     assert!(night.is_launched("it/h1/undo/1"));
 }
 
