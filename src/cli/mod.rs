@@ -20,6 +20,7 @@ pub mod output;
 pub mod pager;
 pub mod preflight;
 pub mod reach;
+pub mod review;
 pub mod setup;
 pub mod show;
 pub mod store;

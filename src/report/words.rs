@@ -142,25 +142,6 @@ pub(super) fn who(plan: &Plan, gate: &Gate, phones: bool) -> String {
     gate.who.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// Every text of a step that is executed, with what it is for.
-pub(super) fn texts(step: &Step) -> Vec<(&'static str, String)> {
-    let mut out = Vec::new();
-    let mut add = |label, text: Option<String>| out.extend(text.map(|t| (label, t)));
-    add("drain", step.fleet.drain.as_ref().map(|d| d.run.clone()));
-    match &step.verb {
-        Verb::Run(t) => add("run", Some(t.clone())),
-        Verb::Test(t) => add("test", Some(t.clone())),
-        Verb::Script(file) => add("script", Some(file.clone())),
-        Verb::Copy(_) | Verb::Template { .. } | Verb::Http(_) | Verb::Wait(_) => add("does", Some(what(step))),
-        Verb::Gate => {}
-    }
-    add("verify", step.verify.clone());
-    add("undrain", step.fleet.undrain.as_ref().map(|d| d.run.clone()));
-    add("rollback", crate::view::undo_text(step));
-    add("proof", step.rollback().and_then(|r| r.verify.clone()));
-    out
-}
-
 /// `7c1f-9a3e`.
 #[must_use]
 pub fn short_digest(digest: &str) -> String {
