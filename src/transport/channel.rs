@@ -1,10 +1,12 @@
 //! A started process with its three streams, here or on a host. Knows nothing of what it does.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use openssh::{Child, Session};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::process::Command;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// Dropping a channel ends no process: what runs on the other side is detached from it.
@@ -35,8 +37,24 @@ impl Channel {
     /// # Errors
     /// The process could not be started.
     pub(super) fn local(arguments: &[&str]) -> io::Result<Self> {
-        let mut child = tokio::process::Command::new("sh")
-            .args(arguments)
+        let mut command = Command::new("sh");
+        command.args(arguments);
+        Self::start(command)
+    }
+
+    /// Starts a program that executes `command` as the login shell of another host would; nothing of our environment
+    /// reaches it.
+    ///
+    /// # Errors
+    /// The process could not be started.
+    pub(super) fn session(program: &Path, command: &str) -> io::Result<Self> {
+        let mut session = Command::new(program);
+        session.env_clear().env("SSH_ORIGINAL_COMMAND", command).current_dir("/");
+        Self::start(session)
+    }
+
+    fn start(mut command: Command) -> io::Result<Self> {
+        let mut child = command
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())

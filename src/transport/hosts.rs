@@ -33,6 +33,9 @@ pub struct Config {
     pub plan_dir: PathBuf,
     /// Instead of the user's own ssh configuration.
     pub ssh_config: Option<PathBuf>,
+    /// Hosts that are reached without ssh: by starting this program here, which executes `$SSH_ORIGINAL_COMMAND` as a
+    /// forced command does.
+    pub sessions: IndexMap<HostName, PathBuf>,
     /// Connects at the same time, over all hosts.
     pub connect_at_once: usize,
     /// A silent connection is asked for a sign of life this often (whole seconds), and given up after so many in vain.
@@ -62,6 +65,7 @@ impl Config {
             hosts,
             plan_dir,
             ssh_config: None,
+            sessions: IndexMap::new(),
             connect_at_once: 32,
             keepalive: (Duration::from_secs(5), 3),
             logs,
@@ -168,7 +172,11 @@ impl Inner {
     pub(super) async fn open(&self, site: &Site, label: &str) -> Result<Channel, String> {
         match site {
             Site::Controller => Channel::local(&local_arguments(label)).map_err(|e| format!("cannot start sh: {e}")),
-            Site::Host(host) => self.links.open(host, &remote_command(label)).await,
+            Site::Host(host) => match self.config.sessions.get(host) {
+                Some(program) => Channel::session(program, &remote_command(label))
+                    .map_err(|e| format!("cannot start {}: {e}", program.display())),
+                None => self.links.open(host, &remote_command(label)).await,
+            },
         }
     }
 
