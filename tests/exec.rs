@@ -507,6 +507,40 @@ fn a_socket_path_that_is_too_long_is_refused_with_a_way_out() {
     assert!(runs.is_empty(), "it stands in nobody's way: {runs:?}");
 }
 
+#[test]
+fn output_is_shown_as_asked() {
+    let plan = "runbook: 1
+name: Talk
+steps:
+  talk:
+    hosts: local
+    run: echo hello from the step
+    estimate: 1s
+    read_only: true
+  judge:
+    hosts: local
+    test: echo this is why >&2; exit 3
+    estimate: 1s
+";
+    let bed = Bed::new(plan);
+    for (asked, talks, why) in [("failed", false, true), ("always", true, true), ("never", false, false)] {
+        let said = bed.exec(&["--show-output", asked]);
+        assert_eq!(said.code, 10, "{said:?}");
+        assert_eq!(said.stderr.contains("talk@local | hello from the step"), talks, "{asked}: {}", said.stderr);
+        assert_eq!(said.stderr.contains("        this is why"), why, "{asked}: {}", said.stderr);
+    }
+}
+
+#[test]
+fn a_dry_run_is_the_plan_and_leaves_nothing() {
+    let bed = Bed::new(NIGHT);
+    let said = bed.run(&["exec", "night.yaml", "-n"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(said.stdout, bed.run(&["plan", "night.yaml"]).stdout);
+    assert!(said.stdout.contains("A small night"));
+    assert!(!bed.path("store").exists());
+}
+
 /// A small file system for the store; gone with its test.
 struct SmallDisk {
     at: PathBuf,

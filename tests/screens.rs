@@ -4,5 +4,6 @@ mod live;
 mod log;
 mod night;
 mod plan;
+mod status;
 mod stream;
 mod view;

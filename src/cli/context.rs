@@ -43,6 +43,7 @@ impl Context {
         let user = ["RUNBOOK_USER", "USER", "LOGNAME"]
             .iter()
             .find_map(|v| std::env::var(v).ok().filter(|s| !s.is_empty()))
+            .or_else(login_name)
             .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
         Ok(Self { global, store, runtime, user })
     }
@@ -51,4 +52,15 @@ impl Context {
 fn folder(variable: &str, below_home: &str) -> Option<PathBuf> {
     let set = |v: &str| std::env::var_os(v).filter(|s| !s.is_empty()).map(PathBuf::from);
     set(variable).or_else(|| set("HOME").map(|h| h.join(below_home))).map(|d| d.join("runbook"))
+}
+
+/// The name of our user in `/etc/passwd`; a directory service is asked by nobody here.
+fn login_name() -> Option<String> {
+    let uid = rustix::process::getuid().as_raw().to_string();
+    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
+    passwd
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>())
+        .find(|f| f.get(2) == Some(&uid.as_str()))
+        .map(|f| f[0].into())
 }

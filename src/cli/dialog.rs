@@ -195,3 +195,93 @@ pub fn interrupted(view: &RunView) -> Vec<String> {
     lines.push("   rollback   undo everything done so far".to_owned());
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::engine::fact::{Actor, Fact, FactRecord, HoldReason};
+    use crate::graph::Graph;
+    use crate::graph::ids::ActionId;
+    use crate::plan::source::Source;
+    use crate::plan::{Draft, Outside};
+
+    const PLAN: &str = "runbook: 1\nname: N\npeople:\n  client: {name: Ms. Hu}\nsteps:\n  landing:\n    gate: Well?\n    \
+                        who: [client]\n    estimate: 1m\n";
+
+    /// A run of the plan above in which these facts are true.
+    fn view(facts: Vec<Fact>) -> RunView {
+        let source = Source::from_bytes("n.yaml", PLAN.as_bytes()).ok().unwrap();
+        let outside = Outside { stem: "n".into(), ..Outside::default() };
+        let plan = Draft::read(&source).check(&outside).plan.unwrap();
+        let mut view = RunView::new(Arc::new(Graph::build(Arc::new(plan))));
+        for (seq, fact) in (1..).zip(facts) {
+            view.apply(&FactRecord { seq, at: Timestamp::UNIX_EPOCH, fact });
+        }
+        view
+    }
+
+    fn gate() -> RunView {
+        view(vec![Fact::GateOpened { action: ActionId::new("landing", None), answer_by: None }])
+    }
+
+    fn hold() -> RunView {
+        let reason = HoldReason::Paused { by: Actor::engine() };
+        view(vec![Fact::HoldOpened { reason, limit: None, default: HoldAnswer::Rollback }])
+    }
+
+    fn last(view: &RunView, lines: &[&str]) -> Typed {
+        let mut dialog = Dialog::default();
+        lines.iter().map(|line| dialog.typed(line, view)).last().unwrap()
+    }
+
+    #[test]
+    fn enter_alone_and_unknown_words_answer_nothing() {
+        assert_eq!(last(&gate(), &[""]), Typed::Nothing);
+        for word in ["a", "yes", "y", "Approve", "approve other", "reject other", "retry", "skip"] {
+            assert!(matches!(last(&gate(), &[word]), Typed::Say(_)), "{word}");
+        }
+        assert!(matches!(last(&view(vec![]), &["approve"]), Typed::Say(lines) if lines[0].contains("no gate is open")));
+    }
+
+    #[test]
+    fn words_answer_the_open_gate() {
+        let approved = Ask::Approve { gate: Some("landing".into()), defects: vec![], note: None };
+        assert_eq!(last(&gate(), &["approve"]), Typed::Ask { ask: approved.clone(), by: None });
+        assert_eq!(last(&gate(), &[" approve  landing "]), Typed::Ask { ask: approved, by: None });
+        let rejected = Ask::Reject { gate: Some("landing".into()), note: None };
+        assert_eq!(last(&gate(), &["reject"]), Typed::Ask { ask: rejected, by: None });
+    }
+
+    #[test]
+    fn defects_are_listed_and_somebody_answers_for_them() {
+        let with = |defects: &[&str]| Ask::Approve {
+            gate: Some("landing".into()),
+            defects: defects.iter().map(|d| (*d).to_owned()).collect(),
+            note: None,
+        };
+        let listed = last(&gate(), &["defects", "", "wrong label", "q", ""]);
+        assert_eq!(listed, Typed::Ask { ask: with(&["wrong label", "q"]), by: Some("Ms. Hu".into()) });
+        let named = last(&gate(), &["defects", "Dev", "slow", ""]);
+        assert_eq!(named, Typed::Ask { ask: with(&["slow"]), by: Some("Dev".into()) });
+        assert!(matches!(last(&gate(), &["defects", "", ""]), Typed::Say(_)), "none listed, nothing answered");
+    }
+
+    #[test]
+    fn words_answer_the_open_hold() {
+        let answer = |answer| Typed::Ask { ask: Ask::Hold { answer, note: None }, by: None };
+        assert_eq!(last(&hold(), &["continue"]), answer(HoldAnswer::Continue));
+        assert_eq!(last(&hold(), &["rollback"]), answer(HoldAnswer::Rollback));
+        assert!(matches!(last(&hold(), &["approve"]), Typed::Say(_)));
+    }
+
+    #[test]
+    fn a_rollback_that_nobody_asked_about_needs_the_plans_name() {
+        assert!(matches!(last(&gate(), &["rollback"]), Typed::Prompt(_)));
+        assert!(matches!(last(&gate(), &["rollback", "yes"]), Typed::Say(_)));
+        assert!(matches!(last(&gate(), &["rollback", ""]), Typed::Say(_)));
+    }
+}

@@ -7,6 +7,7 @@ pub mod context;
 pub mod control;
 pub mod diagnostics;
 pub mod dialog;
+pub mod echo;
 pub mod error;
 pub mod exit;
 pub mod keys;
@@ -64,13 +65,13 @@ fn dispatch(command: Command, cx: &Context) -> Result<Exit, CommandError> {
         Command::Plan(a) => c::plan::run(a, cx),
         Command::Graph(a) => c::graph::run(a, cx),
         Command::Exec(a) => c::exec::run(a, cx),
-        Command::Attach(a) => c::attach::run(a, cx),
+        Command::Attach(a) => c::attach::run(&a, cx),
         Command::Status(a) => c::status::run(a, cx),
         Command::Logs(a) => c::logs::run(a, cx),
         Command::Approve(a) => c::decide::approve(a, cx),
         Command::Reject(a) => c::decide::reject(a, cx),
-        Command::Pause(a) => c::decide::pause(a, cx),
-        Command::Continue(a) => c::decide::go_on(a, cx),
+        Command::Pause(a) => c::decide::pause(&a, cx),
+        Command::Continue(a) => c::decide::go_on(&a, cx),
         Command::Retry(a) => c::decide::retry(a, cx),
         Command::Skip(a) => c::decide::skip(a, cx),
         Command::Rollback(a) => c::decide::rollback(a, cx),
@@ -81,7 +82,7 @@ fn dispatch(command: Command, cx: &Context) -> Result<Exit, CommandError> {
         Command::Completions(a) => c::completions::run(a, cx),
         Command::Man(a) => c::man::run(a, cx),
         Command::Doctor(a) => c::doctor::run(a, cx),
-        Command::Engine(a) => c::engine::run(a, cx),
+        Command::Engine(a) => c::engine::run(&a, cx),
     }
 }
 

@@ -11,13 +11,15 @@ use tokio::sync::mpsc;
 
 use super::context::Context;
 use super::dialog::{Dialog, Typed, interrupted};
+use super::echo::Echo;
 use super::error::CommandError;
 use super::exit::Exit;
 use super::keys::{self, KeyMode, Line, Typing};
 use super::setup::Night;
-use super::show::Show;
+use super::show::{Output, Show};
 use super::{control, launch};
 use crate::driver::clock;
+use crate::engine::fact::{Fact, FactRecord};
 use crate::engine::input::Reply;
 use crate::graph::Graph;
 use crate::journal::{RunRow, Store};
@@ -53,6 +55,8 @@ pub struct Watch<'a> {
     run: RunRow,
     view: RunView,
     reporter: Box<dyn Reporter>,
+    output: Output,
+    echo: Echo,
     dialog: Dialog,
     answers: Answers,
     line: Line,
@@ -90,9 +94,10 @@ impl<'a> Watch<'a> {
         cx: &'a Context,
         store: Store,
         run: RunRow,
-        reporter: Box<dyn Reporter>,
+        show: &Show,
         engine: Option<Child>,
     ) -> Result<Self, CommandError> {
+        let run_dir = store.run_dir(&run.id);
         let graph = Arc::new(Graph::build(Arc::new(Night::thaw(&store, &run.id)?.plan)));
         let now = Instant::now();
         Ok(Self {
@@ -100,7 +105,9 @@ impl<'a> Watch<'a> {
             store,
             run,
             view: RunView::new(graph),
-            reporter,
+            reporter: show.reporter(cx, &run_dir),
+            output: show.show_output,
+            echo: Echo::new(&run_dir),
             dialog: Dialog::default(),
             answers: Answers::None,
             line: Line::default(),
@@ -188,8 +195,9 @@ impl<'a> Watch<'a> {
             return Ok(());
         }
         self.version = version;
-        let new = self.store.facts(&self.run.id, self.view.seq())?;
-        for record in &new {
+        let mut new = self.store.facts(&self.run.id, self.view.seq())?;
+        for record in &mut new {
+            self.heed_output(record);
             self.view.apply(record);
         }
         if self.answers == Answers::Keys {
@@ -199,6 +207,22 @@ impl<'a> Watch<'a> {
             self.reporter.facts(&self.view, &new, clock::now());
         }
         Ok(())
+    }
+
+    /// `--show-output`: failed attempts show the end of theirs by themselves.
+    fn heed_output(&mut self, record: &mut FactRecord) {
+        let Fact::AttemptEnded { attempt, evidence, outcome } = &mut record.fact else { return };
+        match self.output {
+            Output::Failed => {}
+            Output::Never => evidence.tail.clear(),
+            Output::Always if outcome.is_success() => {
+                let lines = self.echo.since(&attempt.action);
+                self.say(&lines);
+            }
+            Output::Always => {
+                let _ = self.echo.since(&attempt.action);
+            }
+        }
     }
 
     /// An engine that does not answer twice in a row, or whose process is over, is gone.

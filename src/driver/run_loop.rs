@@ -67,6 +67,9 @@ pub struct Asked {
     pub reply: oneshot::Sender<Reply>,
 }
 
+/// Receives facts that are durable.
+pub type Publish = Box<dyn FnMut(&[FactRecord]) + Send>;
+
 /// Why the loop ended.
 #[derive(Debug)]
 pub enum Stopped {
@@ -89,7 +92,7 @@ pub struct RunLoop {
     pub transport: Arc<dyn Transport>,
     pub clock: Arc<dyn Clock>,
     /// Called with facts that are durable, before the effects they explain.
-    pub publish: Box<dyn FnMut(&[FactRecord]) + Send>,
+    pub publish: Publish,
     progress: Progress,
     reports: (mpsc::UnboundedSender<Report>, mpsc::UnboundedReceiver<Report>),
 }

@@ -27,7 +27,7 @@ impl State {
         self.hold = None;
         self.ready.clear();
         self.asking.clear();
-        for ix in self.running.clone() {
+        for ix in self.open.clone() {
             let stays = matches!(self.actions[ix.index()].doing, Doing::Running { .. });
             if !stays {
                 let failed = self.actions[ix.index()].started.is_some();

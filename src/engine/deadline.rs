@@ -82,7 +82,7 @@ impl Decision<'_> {
         if !self.state.protects {
             return Timestamp::MIN;
         }
-        let ends = self.state.running.iter().filter_map(|ix| match &self.state.action(*ix).doing {
+        let ends = self.state.open.iter().filter_map(|ix| match &self.state.action(*ix).doing {
             Doing::Running { since, .. } if self.state.graph().step_of(*ix).on_stop == OnStop::Protect => {
                 Some(self.worst_end(*ix, *since))
             }
@@ -114,7 +114,7 @@ impl Decision<'_> {
     }
 
     fn deadline_passed(&mut self) {
-        let open: Vec<ActionIx> = self.state.running.iter().copied().collect();
+        let open: Vec<ActionIx> = self.state.open.iter().copied().collect();
         for ix in open {
             if matches!(self.state.action(ix).doing, Doing::Asking { .. }) {
                 self.time_gate_out(ix);

@@ -37,7 +37,7 @@ impl Decision<'_> {
 
     pub fn input(&mut self, input: Input) {
         match input {
-            Input::Start(run) => self.record(Fact::RunStarted(*run)),
+            Input::Start(run) => self.record(Fact::RunStarted(run)),
             Input::Resumed { by, epoch } => self.resume(by, epoch),
             Input::Tick | Input::ClockJumped { .. } if *self.state.phase() == Phase::New => {}
             Input::Tick => {}
@@ -324,9 +324,10 @@ impl Decision<'_> {
         if matches!(s.verb, Verb::Gate | Verb::Wait(Wait::For(_) | Wait::At(_))) {
             return true;
         }
-        let in_plan = plan.at_once.is_none_or(|n| self.state.running.len() < n.at_least_one_of(graph.actions().len()));
+        let in_plan =
+            plan.at_once.is_none_or(|n| (self.state.places as usize) < n.at_least_one_of(graph.actions().len()));
         let hosts = graph.actions_of(step).len();
-        let in_step = s.fleet.at_once.is_none_or(|n| self.state.running_in(step) < n.at_least_one_of(hosts));
+        let in_step = s.fleet.at_once.is_none_or(|n| self.state.places_in(step) < n.at_least_one_of(hosts));
         let free = |name: &String, units: u32| {
             plan.resources.get(name).is_none_or(|capacity| self.state.resource_used(name) + units <= *capacity)
         };
@@ -370,7 +371,7 @@ impl Decision<'_> {
             (a, b) => a.or(b),
         };
         let action = self.id(ix);
-        self.record(Fact::GateOpened { action: action.clone(), answer_by });
+        self.record(Fact::GateOpened { action, answer_by });
         if self.state.run().is_some_and(|r| r.options.approve_gates) {
             self.answer_gate(ix, GateAnswer::Approved, Actor::engine(), Vec::new(), None);
         }

@@ -28,7 +28,7 @@ pub struct FactRecord {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Fact {
     /// Always the first.
-    RunStarted(RunStarted),
+    RunStarted(Box<RunStarted>),
     WindowOpened,
     /// Counts as done.
     ActionSkipped {

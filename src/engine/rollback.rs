@@ -68,7 +68,7 @@ impl Decision<'_> {
             if self.state.hold().is_none() {
                 self.hold(HoldReason::ForwardOnly { actions: failed }, HoldAnswer::Stay);
             }
-        } else if self.state.running.is_empty() {
+        } else if self.state.open.is_empty() {
             let why = "failed after the last moment to roll back";
             self.end(RunEnd::Stuck { actions: failed.into_iter().map(|a| (a, why.to_string())).collect() });
         }
@@ -90,7 +90,7 @@ impl Decision<'_> {
     /// Ends running steps as their `on_stop` says.
     fn end_running(&mut self) {
         let over = self.state.kill_by.is_some_and(|by| by <= self.now);
-        for ix in self.state.running.clone() {
+        for ix in self.state.open.clone() {
             let a = self.state.action(ix);
             let Doing::Running { attempt, .. } = &a.doing else { continue };
             let kill = match self.state.graph().step_of(ix).on_stop {
@@ -146,7 +146,7 @@ impl Decision<'_> {
     fn start_undos(&mut self) {
         for step in self.state.undoable() {
             for ix in self.state.next_undo(step) {
-                if self.state.running_in(step) >= self.state.cost.at_once(step) {
+                if self.state.places_in(step) >= self.state.cost.at_once(step) {
                     break;
                 }
                 self.start_undo(ix);
@@ -156,7 +156,7 @@ impl Decision<'_> {
 
     fn start_undo(&mut self, ix: ActionIx) {
         let a = self.state.action(ix);
-        if a.may_be_alive() || !a.touched || a.doing.takes_a_place() || matches!(a.doing, Doing::Parked { .. }) {
+        if a.may_be_alive() || !a.touched || a.doing.is_open() || matches!(a.doing, Doing::Parked { .. }) {
             return;
         }
         let graph = self.state.graph().clone();
@@ -182,7 +182,7 @@ impl Decision<'_> {
 
     /// When nothing is left to undo: does the old version answer?
     fn test_old_version(&mut self) {
-        if self.state.left_to_undo() > 0 || !self.state.running.is_empty() || !self.anything_undone() {
+        if self.state.left_to_undo() > 0 || !self.state.open.is_empty() || !self.anything_undone() {
             return;
         }
         let retry = self.state.graph().plan().after_rollback.clone();
@@ -208,7 +208,7 @@ impl Decision<'_> {
     }
 
     fn finish_rollback(&mut self) {
-        if !self.state.is_rolling_back() || !self.state.running.is_empty() || self.state.hold().is_some() {
+        if !self.state.is_rolling_back() || !self.state.open.is_empty() || self.state.hold().is_some() {
             return;
         }
         if self.state.left_to_undo() > 0 {

@@ -89,10 +89,16 @@ pub enum Doing {
 }
 
 impl Doing {
-    /// Begun and not over: it holds its place under `at_once` and its resources.
+    /// Begun and not over.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        !matches!(self, Self::Waiting | Self::Skipped | Self::Failed | Self::Done | Self::Undone | Self::Parked { .. })
+    }
+
+    /// Counts under `at_once` and resources. What only waits for a time or for a person does not.
     #[must_use]
     pub const fn takes_a_place(&self) -> bool {
-        !matches!(self, Self::Waiting | Self::Skipped | Self::Failed | Self::Done | Self::Undone | Self::Parked { .. })
+        self.is_open() && !matches!(self, Self::Pausing { .. } | Self::Ask | Self::Asking { .. })
     }
 
     pub(super) const fn asks_for_a_decision(&self) -> bool {
@@ -227,7 +233,7 @@ pub(super) struct StepTally {
     /// Steps whose barrier is still closed.
     pub(super) needs_left: u32,
     pub(super) satisfied: u32,
-    pub(super) running: u32,
+    pub(super) places: u32,
     /// Place in the order under limits: longest remaining path first, ties in the plan's order.
     pub(super) rank: u32,
     /// Actions that must be proven dead and undone before this step lets go of what it needs.
@@ -266,7 +272,10 @@ pub struct State {
     pub(super) undecided: BTreeSet<ActionIx>,
     /// Failed for good and nothing was decided about it yet.
     pub(super) asking: BTreeMap<ActionIx, OnFailure>,
-    pub(super) running: BTreeSet<ActionIx>,
+    /// Begun and not over.
+    pub(super) open: BTreeSet<ActionIx>,
+    /// How many of them execute something.
+    pub(super) places: u32,
     pub(super) timers: BTreeSet<(Timestamp, ActionIx, Timer)>,
     pub(super) resources_used: BTreeMap<String, u32>,
     /// Steps whose undos may start.
@@ -298,7 +307,7 @@ impl State {
         let steps = graph.step_ixs().map(|s| StepTally {
             needs_left: graph.all_needs(s).count() as u32,
             satisfied: 0,
-            running: 0,
+            places: 0,
             rank: rank[s.index()],
             undo_left: 0,
             undo_blockers: 0,
@@ -319,7 +328,8 @@ impl State {
             ready: BTreeMap::new(),
             undecided: BTreeSet::new(),
             asking: BTreeMap::new(),
-            running: BTreeSet::new(),
+            open: BTreeSet::new(),
+            places: 0,
             timers: BTreeSet::new(),
             resources_used: BTreeMap::new(),
             undoable: BTreeSet::new(),
@@ -456,8 +466,8 @@ impl State {
         self.graph.action_ixs().filter(|ix| self.actions[ix.index()].to_undo)
     }
 
-    pub(super) fn running_in(&self, step: StepIx) -> usize {
-        self.steps[step.index()].running as usize
+    pub(super) fn places_in(&self, step: StepIx) -> usize {
+        self.steps[step.index()].places as usize
     }
 
     pub(super) fn resource_used(&self, name: &str) -> u32 {

@@ -30,7 +30,7 @@ pub fn status(view: &RunView, engine: Option<&Engine>, now: Timestamp, look: Loo
     let mut lines = flow(headline(view, engine, &clock, now), look.width);
     if view.phase() != Phase::Ended {
         lines.extend(numbers(view, &clock, now).into_iter().flat_map(|parts| flow(parts, look.width)));
-        lines.extend(rows(view, &clock, now));
+        lines.extend(rows(view, engine, &clock, now));
         lines.extend(next(view, &clock, now));
         lines.extend(flow(commands(view, engine), look.width));
     }
@@ -121,10 +121,11 @@ fn numbers(view: &RunView, clock: &Clock, now: Timestamp) -> Vec<Vec<Line>> {
 }
 
 /// What goes on and what went wrong.
-fn rows(view: &RunView, clock: &Clock, now: Timestamp) -> Vec<Line> {
+fn rows(view: &RunView, engine: Option<&Engine>, clock: &Clock, now: Timestamp) -> Vec<Line> {
+    let alone = !engine.is_some_and(|e| e.live);
     let mut shown: Vec<StepRow<'_>> = view.active();
     shown.extend(view.rows().filter(|r| r.state == ActionState::Failed));
-    let mut lines: Vec<Line> = shown.iter().take(12).map(|row| row_line(view, clock, row, now)).collect();
+    let mut lines: Vec<Line> = shown.iter().take(12).map(|row| row_line(view, clock, row, alone, now)).collect();
     if shown.len() > 12 {
         lines.push(Line::new(format!("        + {} more", shown.len() - 12)));
     }
@@ -139,7 +140,7 @@ fn rows(view: &RunView, clock: &Clock, now: Timestamp) -> Vec<Line> {
     lines
 }
 
-fn row_line(view: &RunView, clock: &Clock, row: &StepRow<'_>, now: Timestamp) -> Line {
+fn row_line(view: &RunView, clock: &Clock, row: &StepRow<'_>, alone: bool, now: Timestamp) -> Line {
     let word = match row.state {
         ActionState::Asking => "GATE",
         ActionState::Undoing => "UNDO",
@@ -147,7 +148,7 @@ fn row_line(view: &RunView, clock: &Clock, row: &StepRow<'_>, now: Timestamp) ->
         ActionState::Failed => "FAIL",
         ActionState::Soaking => "WAIT",
         ActionState::BackingOff => "RETRY",
-        _ if view.actions_of(row.ix).any(|a| a.lost_since.is_some()) => "LOST",
+        _ if alone || view.actions_of(row.ix).any(|a| a.lost_since.is_some()) => "LOST",
         _ if row.late => "LATE",
         _ => "RUN",
     };
@@ -157,7 +158,9 @@ fn row_line(view: &RunView, clock: &Clock, row: &StepRow<'_>, now: Timestamp) ->
     };
     let elapsed = coarse(row.elapsed(now));
     let of = estimate.map_or_else(|| elapsed.clone(), |e| format!("{elapsed} of {e}"));
-    let hosts: Vec<String> = view.actions_of(row.ix).filter_map(|a| a.id.host().map(str::to_owned)).collect();
+    let concerned =
+        view.actions_of(row.ix).filter(|a| row.state != ActionState::Failed || a.state == ActionState::Failed);
+    let hosts: Vec<String> = concerned.filter_map(|a| a.id.host().map(str::to_owned)).collect();
     let passed = view.actions_of(row.ix).filter_map(|a| a.evidence_at).max();
     let note = match row.state {
         ActionState::Asking => {
@@ -165,6 +168,7 @@ fn row_line(view: &RunView, clock: &Clock, row: &StepRow<'_>, now: Timestamp) ->
             let who = words::people(view, row.step, false);
             format!("{test}waiting for {}", if who.is_empty() { "an answer" } else { &who })
         }
+        _ if word == "LOST" && alone => format!("{}  was running when contact was lost", words::hosts(&hosts)),
         _ if row.total > 4 => format!("{} of {} done", row.done(), row.total),
         _ => words::hosts(&hosts),
     };

@@ -252,7 +252,7 @@ fn failure_block(page: &mut Page<'_>, view: &RunView, what: &What) {
         other => format!("ended    {} after {}", esc(&other.to_string()), span(*took)),
     };
     let host = id.host().map_or(String::new(), |h| format!(" {h}"));
-    let lines = if evidence.lines > 0 { format!("   ({} lines)", evidence.lines) } else { String::new() };
+    let lines = if evidence.lines > 0 { format!("   ({})", count(evidence.lines)) } else { String::new() };
     page.more(&format!("    {exit:<24} log  runbook logs {}{host}{lines}", id.step()));
     output_tail(page, evidence);
 }
@@ -269,6 +269,10 @@ fn output_tail(page: &mut Page<'_>, evidence: &Evidence) {
     for line in &evidence.tail {
         page.more(&format!("        {}", esc(line)));
     }
+}
+
+fn count(lines: u64) -> String {
+    if lines == 1 { "1 line".into() } else { format!("{lines} lines") }
 }
 
 /// ` (1 of 2 hosts; be1 passed)`.

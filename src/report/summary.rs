@@ -81,8 +81,7 @@ fn rolled_back(view: &RunView, clock: &Clock, at: Timestamp, verified: Option<bo
     let which = if failed { "--failed " } else { "" };
     out.push(field("next", &format!("runbook logs {which}--run {}", view.run())));
     if let Some(closes) = view.closes().filter(|c| *c > at) {
-        let header = view.header().map_or(String::new(), |h| esc(&h.plan));
-        out.push(field("", &format!("runbook exec {header} tries again; window open until {}", clock.hm(closes))));
+        out.push(field("", &format!("or run the plan again; the window is open until {}", clock.hm(closes))));
     }
     out
 }

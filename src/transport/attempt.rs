@@ -76,7 +76,7 @@ struct Follow<'a> {
 pub(super) async fn run(inner: &Inner, target: &Target, purpose: Purpose, reports: &Reports) {
     let sink = Sink::new(&inner.config.logs, &target.attempt, &inner.masks().await);
     let mut follow = Follow { inner, target, reports, sink, outputs: Vec::new(), launched: false, lost: false };
-    let (outcome, note, took) = match follow.to_the_end(purpose).await {
+    let (outcome, note, took) = match follow.until_the_end(purpose).await {
         Ok(Done { outcome, took, note, .. }) => (outcome, note, took),
         Err(Stop::Unreachable(why)) => {
             follow.report(Event::Unreachable { why });
@@ -104,7 +104,7 @@ impl Follow<'_> {
         let _ = self.reports.send(Report { attempt: self.target.attempt.clone(), what });
     }
 
-    async fn to_the_end(&mut self, purpose: Purpose) -> Result<Done, Stop> {
+    async fn until_the_end(&mut self, purpose: Purpose) -> Result<Done, Stop> {
         let (mut mode, mut first) = match purpose {
             Purpose::Launch { request, payload } => (Mode::Launch, Some((request, payload))),
             Purpose::Ask => (Mode::Ask, None),
@@ -188,7 +188,7 @@ impl Follow<'_> {
         while out.open || err.open {
             tokio::select! {
                 read = stdout.read(&mut buffer), if out.open => {
-                    let bytes = out.bytes(read, &buffer);
+                    let bytes = out.bytes(&read, &buffer);
                     for piece in bytes {
                         match out.piece(piece) {
                             Some(Part::Output(bytes)) => self.sink.take(Lane::Out, &bytes),
@@ -215,7 +215,7 @@ impl Follow<'_> {
                     }
                 }
                 read = stderr.read(&mut buffer2), if err.open => {
-                    let bytes = err.bytes(read, &buffer2);
+                    let bytes = err.bytes(&read, &buffer2);
                     for piece in bytes {
                         if let Some(Part::Output(bytes)) = err.piece(piece) {
                             self.sink.take(Lane::Err, &bytes);
@@ -354,9 +354,9 @@ impl Reader {
         Self { splitter, section: Section::Noise, open: true, showing: false, heard: false, noise: Vec::new() }
     }
 
-    fn bytes(&mut self, read: std::io::Result<usize>, buffer: &[u8]) -> Vec<Piece> {
+    fn bytes(&mut self, read: &std::io::Result<usize>, buffer: &[u8]) -> Vec<Piece> {
         match read {
-            Ok(n) if n > 0 => self.splitter.feed(&buffer[..n]),
+            Ok(n) if *n > 0 => self.splitter.feed(&buffer[..*n]),
             _ => {
                 self.open = false;
                 // Held back bytes could be half a control line: on a lost connection they are asked for again.

@@ -60,14 +60,17 @@ impl RunView {
     #[must_use]
     pub fn row(&self, ix: StepIx) -> StepRow<'_> {
         let (row, span) = (ix.index(), self.spans[ix.index()]);
+        let state = self.row_state(row);
+        // A failure that nobody has answered did not end the step, but its time does not run on.
+        let failed = || self.actions[self.members(row)].iter().filter_map(|a| a.ended).max();
         StepRow {
             ix,
             step: self.graph.step(ix),
-            state: self.row_state(row),
+            state,
             total: self.members(row).len() as u32,
             counts: self.counts[row],
             started: span.started,
-            ended: span.ended,
+            ended: if state == ActionState::Failed { span.ended.or_else(failed) } else { span.ended },
             undo_started: span.undo_started,
             undo_ended: span.undo_ended,
             late: self.actions[self.members(row)].iter().any(|a| a.late && a.state == ActionState::Running),

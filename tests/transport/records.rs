@@ -110,9 +110,9 @@ async fn an_unknown_attempt_becomes_impossible() {
         for (step, kill) in [("a", false), ("b", true)] {
             let id = attempt(step, &site, 1);
             if kill {
-                bed.kill(site.clone(), &id)
+                bed.kill(site.clone(), &id);
             } else {
-                bed.probe(site.clone(), &id)
+                bed.probe(site.clone(), &id);
             }
             assert!(matches!(bed.end().await.0, Outcome::NeverStarted { .. }));
             let effects = bed.dir.path().join("effects");
@@ -140,7 +140,7 @@ async fn an_earlier_owner_is_refused() {
 async fn a_second_controller_gets_all_of_the_output() {
     let sshd = Sshd::start(&Options::default());
     for site in [Site::Controller, h1()] {
-        let mut bed = Bed::new(Some(&sshd));
+        let bed = Bed::new(Some(&sshd));
         let (ready, go) = (bed.dir.path().join("ready"), bed.dir.path().join("go"));
         let text = format!(
             "seq 1 20000; : > {}; while [ ! -e {} ]; do sleep 0.02; done; seq 20001 40000; exit 42",

@@ -17,11 +17,10 @@ pub struct Args {
     show: show::Show,
 }
 
-pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
+pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let store = store::existing(cx)?;
     let run = store::find_to_look(&store, args.run.as_deref())?;
-    let reporter = args.show.reporter(cx, &store.run_dir(&run.id));
     let over = run.closed.is_some();
     let answers = if args.read_only || over { Answers::None } else { watch::answers(cx, &args.show) };
-    Watch::new(cx, store, run, reporter, None)?.follow(answers)
+    Watch::new(cx, store, run, &args.show, None)?.follow(answers)
 }

@@ -65,7 +65,7 @@ pub struct Pause {
     which: Which,
 }
 
-pub fn pause(args: Pause, cx: &Context) -> Result<Exit, CommandError> {
+pub fn pause(args: &Pause, cx: &Context) -> Result<Exit, CommandError> {
     send(cx, &args.which, Ask::Pause)
 }
 
@@ -75,7 +75,7 @@ pub struct Continue {
     which: Which,
 }
 
-pub fn go_on(args: Continue, cx: &Context) -> Result<Exit, CommandError> {
+pub fn go_on(args: &Continue, cx: &Context) -> Result<Exit, CommandError> {
     send(cx, &args.which, Ask::Continue)
 }
 
@@ -164,8 +164,7 @@ fn roll_back_finished(cx: &Context, which: &Which, store: Store, run: RunRow, as
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     let show = Show::default();
-    let reporter = show.reporter(cx, &run_dir);
-    Watch::new(cx, store, run, reporter, Some(engine))?.follow(watch::answers(cx, &show))
+    Watch::new(cx, store, run, &show, Some(engine))?.follow(watch::answers(cx, &show))
 }
 
 #[derive(Debug, clap::Args)]

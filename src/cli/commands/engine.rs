@@ -37,7 +37,7 @@ pub struct Args {
     ask: Option<String>,
 }
 
-pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
+pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     // Away from the terminal, its job control and its hang-up. Fails only for a leader, which is away already.
     let _ = rustix::process::setsid();
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
@@ -45,7 +45,7 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     let night = Night::thaw(&store, &args.run)?;
     let lab = adopt_lab(&night)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let stopped = runtime.block_on(serve(&args, store, night, lab.as_ref()));
+    let stopped = runtime.block_on(serve(args, store, night, lab.as_ref()));
     let _ = std::fs::remove_file(&args.socket);
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     if let Some(lab) = lab {

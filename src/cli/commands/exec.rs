@@ -66,7 +66,7 @@ pub struct Args {
 
 pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     if args.dry_run {
-        return Err(CommandError::unexpected("`plan` is not written yet"));
+        return super::plan::run(super::plan::Args::of(args.plan, args.vars), cx);
     }
     let load::Loaded { plan, digest, .. } = load::load_or_report(&args.plan, &args.vars.values()?, cx)?;
     preflight::executable(&plan)?;
@@ -246,8 +246,7 @@ fn engage(args: &Args, cx: &Context, mut store: Store, run: &RunRow, lab: Option
     if args.detach {
         return left(cx, run);
     }
-    let reporter = args.show.reporter(cx, &run_dir);
-    Watch::new(cx, store, run.clone(), reporter, Some(engine))?.follow(watch::answers(cx, &args.show))
+    Watch::new(cx, store, run.clone(), &args.show, Some(engine))?.follow(watch::answers(cx, &args.show))
 }
 
 fn left(cx: &Context, run: &RunRow) -> Result<Exit, CommandError> {

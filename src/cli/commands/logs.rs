@@ -51,9 +51,10 @@ struct Log {
     partial: Vec<u8>,
 }
 
-pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
+pub fn run(mut args: Args, cx: &Context) -> Result<Exit, CommandError> {
+    let named = args.run.take();
     let store = store::existing(cx)?;
-    let run = store::find_to_look(&store, args.run.as_deref())?;
+    let run = store::find_to_look(&store, named.as_deref())?;
     let view = look::view(&store, &run)?;
     let mut logs = wanted(&args, &view, &store.run_dir(&run.id).join("logs"))?;
     let mut printer =

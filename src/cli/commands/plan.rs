@@ -1,6 +1,6 @@
 //! `runbook plan`: the page on the table at the go/no-go call. Needs no network and changes nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -44,13 +44,23 @@ pub struct Args {
     vars: VarArgs,
 }
 
-pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
-    let loaded = load_or_report(&args.plan, &args.vars.values()?, cx)?;
-    if let Some(wave) = &args.hosts {
-        return hosts_of(&loaded.plan, wave, cx);
+impl Args {
+    /// What `exec --dry-run` asks for.
+    #[must_use]
+    pub fn of(plan: PathBuf, vars: VarArgs) -> Self {
+        Self { plan, commands: false, by_host: false, hosts: None, no_pager: false, vars }
     }
+}
+
+pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
+    let Args { plan: file, commands, by_host, hosts, no_pager, vars } = args;
+    let loaded = load_or_report(&file, &vars.values()?, cx)?;
+    if let Some(wave) = hosts {
+        return hosts_of(&loaded.plan, &wave, cx);
+    }
+    let file = file.display().to_string();
     if !loaded.plan.waves.is_empty() {
-        return waves(&args, &loaded, cx);
+        return waves(&file, &loaded, no_pager, cx);
     }
     let graph = Graph::build(Arc::new(loaded.plan.clone()));
     let numbers = Numbers::new(&graph, opens(&loaded.plan));
@@ -58,10 +68,9 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     // A plan that cannot fit its window is shown all the same, because the page says why.
     let exit = if warnings.iter().any(|(code, _)| code.starts_with('E')) { Exit::Usage } else { Exit::Done };
     if cx.global.json {
-        output::json(&numbers.document(&graph, &loaded, &args.plan, &warnings))?;
+        output::json(&numbers.document(&graph, &loaded, &file, &warnings))?;
         return Ok(exit);
     }
-    let file = args.plan.display().to_string();
     let page = PlanPage {
         graph: &graph,
         file: &file,
@@ -73,10 +82,10 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
         rollback: &numbers.rollback,
         warnings: &warnings,
         width: pager::width(),
-        commands: args.commands,
-        by_host: args.by_host,
+        commands,
+        by_host,
     };
-    pager::page_lines(&page.lines(), !args.no_pager)?;
+    pager::page_lines(&page.lines(), !no_pager)?;
     Ok(exit)
 }
 
@@ -107,7 +116,7 @@ impl Numbers {
         Self { opens, expected, worst, fit: fit(graph), rollback: rollback_plan(graph) }
     }
 
-    fn document(&self, graph: &Graph, loaded: &Loaded, file: &Path, warnings: &[(String, String)]) -> Json {
+    fn document(&self, graph: &Graph, loaded: &Loaded, file: &str, warnings: &[(String, String)]) -> Json {
         let plan = &loaded.plan;
         let clock = Clock::new(plan.timezone.as_deref());
         let time = |t: Timestamp| json!(clock.rfc3339(t));
@@ -149,7 +158,7 @@ impl Numbers {
             .collect();
         json!({
             "v": 1,
-            "plan": file.display().to_string(),
+            "plan": file,
             "name": plan.name,
             "digest": loaded.digest,
             "opens": time(self.opens),
@@ -186,7 +195,7 @@ fn sentence(message: &str, help: Option<&str>) -> String {
     }
 }
 
-fn waves(args: &Args, loaded: &Loaded, cx: &Context) -> Result<Exit, CommandError> {
+fn waves(file: &str, loaded: &Loaded, no_pager: bool, cx: &Context) -> Result<Exit, CommandError> {
     let plan = &loaded.plan;
     let clock = Clock::new(plan.timezone.as_deref());
     let warnings: Vec<(String, String)> =
@@ -205,12 +214,11 @@ fn waves(args: &Args, loaded: &Loaded, cx: &Context) -> Result<Exit, CommandErro
                 })
             })
             .collect();
-        let file = args.plan.display().to_string();
         return output::json(
             &json!({ "v": 1, "plan": file, "name": plan.name, "digest": loaded.digest, "waves": waves }),
         );
     }
-    pager::page_lines(&wave_lines(plan, &warnings, pager::width()), !args.no_pager)?;
+    pager::page_lines(&wave_lines(plan, &warnings, pager::width()), !no_pager)?;
     Ok(Exit::Done)
 }
 

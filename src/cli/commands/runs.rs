@@ -11,7 +11,7 @@ use crate::engine::fact::RunEnd;
 use crate::journal::{RunRow, Store};
 use crate::report::{Tone, escape_for_terminal as esc, short_digest};
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Args {
     /// Only runs that have not ended
     #[arg(long)]
@@ -19,10 +19,11 @@ pub struct Args {
 }
 
 pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
+    let Args { open } = args;
     let now = clock::now();
     let runs = match Store::open_existing(&cx.store)? {
         None => Vec::new(),
-        Some(store) if args.open => store.open_runs()?,
+        Some(store) if open => store.open_runs()?,
         Some(store) => store.runs()?,
     };
     if cx.global.json {
@@ -31,7 +32,7 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
         return Ok(Exit::Done);
     }
     if runs.is_empty() {
-        let which = if args.open { "no run is open" } else { "there are no runs yet" };
+        let which = if open { "no run is open" } else { "there are no runs yet" };
         pager::put_lines(&[format!("{which} in {}", cx.store.display())])?;
         return Ok(Exit::Done);
     }

@@ -6,7 +6,7 @@ use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::plan::schema::plan_schema;
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, Copy, clap::Args)]
 #[command(
     after_help = "Examples:\n  runbook schema > plan.schema.json\n  and as the first line of a plan:  # yaml-language-server: $schema=plan.schema.json"
 )]

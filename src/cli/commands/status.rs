@@ -7,10 +7,8 @@ use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::{look, pager, store};
 use crate::driver::clock;
-use crate::engine::fact::RunEnd;
 use crate::report::Look;
 use crate::report::status::{status, status_json};
-use crate::view::RunView;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -25,8 +23,9 @@ pub struct Args {
 }
 
 pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
+    let Args { run: named, exit_code } = args;
     let store = store::existing(cx)?;
-    let run = store::find_to_look(&store, args.run.as_deref())?;
+    let run = store::find_to_look(&store, named.as_deref())?;
     let now = clock::now();
     let view = look::view(&store, &run)?;
     let engine = look::engine(&run, now);
@@ -39,18 +38,6 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
         let look = Look { width: pager::width(), ascii: true };
         pager::put_lines(&status(&view, engine.as_ref(), now, look))?;
     }
-    Ok(if args.exit_code { exit(&view) } else { Exit::Done })
-}
-
-/// The exit code of a run.
-fn exit(view: &RunView) -> Exit {
-    match view.end() {
-        None => Exit::NotFinished,
-        Some((_, RunEnd::Succeeded { late: false })) => Exit::Done,
-        Some((_, RunEnd::Succeeded { late: true })) => Exit::DoneLate,
-        Some((_, RunEnd::RolledBack { verified: Some(false), .. } | RunEnd::Stuck { .. })) => Exit::HumanNeeded,
-        Some((_, RunEnd::RolledBack { late: false, .. })) => Exit::RolledBack,
-        Some((_, RunEnd::RolledBack { late: true, .. })) => Exit::RolledBackLate,
-        Some((_, RunEnd::Rejected)) => Exit::Refused,
-    }
+    let over = view.end().map_or(Exit::NotFinished, |(_, end)| Exit::from(end));
+    Ok(if exit_code { over } else { Exit::Done })
 }

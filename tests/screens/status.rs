@@ -1,0 +1,53 @@
+//! One screen, now: for the bridge, and for somebody who finds a run without an engine.
+
+use runbook::report::Look;
+use runbook::report::status::{Engine, status, status_json};
+
+use super::night::{Night, at};
+
+fn engine(heartbeat: &str, live: bool) -> Engine {
+    Engine { controller: "bastion".into(), owner: "Sarah".into(), heartbeat: at(heartbeat), live }
+}
+
+fn shown(night: &Night, clock: &str, engine: &Engine, width: usize) -> String {
+    let lines = status(&night.view_at(clock), Some(engine), at(clock), Look { width, ascii: true });
+    anstream::adapter::strip_str(&(lines.join("\n") + "\n")).to_string()
+}
+
+#[test]
+fn an_hour_ahead() {
+    let night = Night::until_0220();
+    insta::assert_snapshot!("m7-100", shown(&night, "02:09:31", &engine("02:09:29", true), 100));
+    let narrow = shown(&night, "02:09:31", &engine("02:09:29", true), 80);
+    assert!(narrow.lines().all(|l| l.len() <= 80) && narrow.contains("if now: up at 03:04"), "{narrow}");
+}
+
+#[test]
+fn nobody_drives_it() {
+    let text = shown(&Night::until_0150(), "02:31:00", &engine("02:03:10", false), 100);
+    assert!(text.contains("NO ENGINE\n  last heartbeat 02:03:10 (27m ago), bastion (Sarah)"), "{text}");
+    assert!(text.contains("LOST  sanity-backend    40m of 20m-25m   be1 be2  was running when"), "{text}");
+}
+
+#[test]
+fn rolling_back_and_after() {
+    insta::assert_snapshot!(
+        "m7-rolling-back",
+        shown(&Night::rolling_back(), "02:09:15", &engine("02:09:13", true), 100)
+    );
+    let text = shown(&Night::stuck(), "02:29:00", &engine("02:28:58", true), 100);
+    assert!(text.contains("HALF-WAY") && text.contains("callcentre-restore"), "{text}");
+}
+
+#[test]
+fn the_document_says_the_same() {
+    let view = Night::until_0220().view_at("02:09:31");
+    let json = status_json(&view, Some(&engine("02:09:29", true)), at("02:09:31"));
+    assert_eq!(json["state"], "running");
+    assert_eq!(json["rollback"]["by"], "2007-12-02T05:50:00.000-05:00");
+    assert_eq!(json["rollback"]["up_at"], "2007-12-02T03:04:31.000-05:00");
+    assert_eq!(json["gates"][0]["gate"], "sanity-frontend");
+    assert_eq!((json["done"].as_u64(), json["total"].as_u64()), (Some(8), Some(11)));
+    let stuck = status_json(&Night::stuck().view(), None, at("02:29:00"));
+    assert_eq!(stuck["stuck"][0]["command"], "callcentre-restore \"$PREVIOUS.dump\"");
+}
