@@ -65,6 +65,11 @@ impl State {
         } else {
             self.undecided.remove(&ix);
         }
+        if matches!(doing, Doing::Running { .. }) {
+            self.going_forward.insert(ix);
+        } else {
+            self.going_forward.remove(&ix);
+        }
         self.clear_timers(ix, doing.is_open());
         self.actions[ix.index()].doing = doing;
         self.actions[ix.index()].launched = false;

@@ -90,7 +90,7 @@ impl Decision<'_> {
     /// Ends running steps as their `on_stop` says.
     fn end_running(&mut self) {
         let over = self.state.kill_by.is_some_and(|by| by <= self.now);
-        for ix in self.state.open.clone() {
+        for ix in self.state.going_forward.clone() {
             let a = self.state.action(ix);
             let Doing::Running { attempt, .. } = &a.doing else { continue };
             let kill = match self.state.graph().step_of(ix).on_stop {
@@ -145,11 +145,12 @@ impl Decision<'_> {
 
     fn start_undos(&mut self) {
         for step in self.state.undoable() {
-            for ix in self.state.next_undo(step) {
-                if self.state.places_in(step) >= self.state.cost.at_once(step) {
-                    break;
-                }
+            let mut last = None;
+            while self.state.places_in(step) < self.state.cost.at_once(step)
+                && let Some(ix) = self.state.next_undo(step, last)
+            {
                 self.start_undo(ix);
+                last = Some(ix);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Everything that is true of a run, and the questions that can be asked of it. Decides nothing; `apply` changes it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -268,17 +269,21 @@ pub struct State {
     pub(super) cost: RollbackCost,
     /// Waiting actions of steps whose needs are met, by rank.
     pub(super) ready: BTreeMap<(u32, StepIx), BTreeSet<ActionIx>>,
+    /// Steps that need no place among those that run (gates, waits), or may be skipped; by rank.
+    pub(super) without_place: Vec<StepIx>,
     /// Actions whose state asks for a decision.
     pub(super) undecided: BTreeSet<ActionIx>,
     /// Failed for good and nothing was decided about it yet.
     pub(super) asking: BTreeMap<ActionIx, OnFailure>,
     /// Begun and not over.
     pub(super) open: BTreeSet<ActionIx>,
-    /// How many of them execute something.
+    /// Those of them with an open attempt of the work.
+    pub(super) going_forward: BTreeSet<ActionIx>,
+    /// How many of the open ones execute something.
     pub(super) places: u32,
     pub(super) timers: BTreeSet<(Timestamp, ActionIx, Timer)>,
     pub(super) resources_used: BTreeMap<String, u32>,
-    /// Steps whose undos may start.
+    /// Steps whose undos may start, as long as some have not.
     pub(super) undoable: BTreeSet<StepIx>,
     /// Per step, the actions whose undo has not begun.
     pub(super) undo_queue: BTreeMap<StepIx, BTreeSet<ActionIx>>,
@@ -328,7 +333,9 @@ impl State {
             ready: BTreeMap::new(),
             undecided: BTreeSet::new(),
             asking: BTreeMap::new(),
+            without_place: without_place(&graph, &rank),
             open: BTreeSet::new(),
+            going_forward: BTreeSet::new(),
             places: 0,
             timers: BTreeSet::new(),
             resources_used: BTreeMap::new(),
@@ -439,8 +446,16 @@ impl State {
         self.timers.iter().take_while(|(at, ..)| *at <= now).map(|(_, ix, t)| (*ix, *t)).collect()
     }
 
-    pub(super) fn ready_steps(&self) -> Vec<StepIx> {
-        self.ready.keys().map(|(_, step)| *step).collect()
+    /// The ready step that follows `after` in the order of the start; the first one when there is no `after`.
+    pub(super) fn next_ready(&self, after: Option<StepIx>) -> Option<StepIx> {
+        let from = after.map_or(Bound::Unbounded, |step| Bound::Excluded((self.steps[step.index()].rank, step)));
+        self.ready.range((from, Bound::Unbounded)).next().map(|((_, step), _)| *step)
+    }
+
+    /// Ready steps that need no place among those that run, or may turn out to be skipped.
+    pub(super) fn ready_without_place(&self) -> Vec<StepIx> {
+        let ready = |step: &&StepIx| self.ready.contains_key(&(self.steps[step.index()].rank, **step));
+        self.without_place.iter().filter(ready).copied().collect()
     }
 
     pub(super) fn first_ready(&self, step: StepIx) -> Option<ActionIx> {
@@ -451,8 +466,10 @@ impl State {
         self.undoable.iter().copied().collect()
     }
 
-    pub(super) fn next_undo(&self, step: StepIx) -> Vec<ActionIx> {
-        self.undo_queue.get(&step).into_iter().flatten().copied().collect()
+    /// The action after `after` whose undo has not begun; the first one when there is no `after`.
+    pub(super) fn next_undo(&self, step: StepIx, after: Option<ActionIx>) -> Option<ActionIx> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.undo_queue.get(&step)?.range((from, Bound::Unbounded)).next().copied()
     }
 
     /// How many actions must still be undone, or proven dead.
@@ -508,6 +525,13 @@ impl State {
             None => self.after.get(id),
         }
     }
+}
+
+fn without_place(graph: &Graph, rank: &[u32]) -> Vec<StepIx> {
+    let free = |s: &StepIx| graph.step(*s).needs_no_place() || graph.step(*s).when.is_some();
+    let mut steps: Vec<StepIx> = graph.step_ixs().filter(free).collect();
+    steps.sort_by_key(|s| rank[s.index()]);
+    steps
 }
 
 fn ranks(graph: &Graph) -> Vec<u32> {
