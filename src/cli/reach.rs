@@ -48,6 +48,7 @@ pub fn transport(
 fn config(plan: &Plan, setup: &Setup, run: &str, epoch: u64, logs: &Path, lab: Option<&Lab>) -> Config {
     let mut config = Config::new(run, epoch, plan.hosts.clone(), setup.plan_dir().to_owned(), logs.to_owned());
     config.ssh_config = lab.and_then(|lab| lab.ssh_config.clone());
+    config.local_dir.clone_from(&setup.records);
     config.secrets = secrets(plan);
     config
 }
