@@ -76,8 +76,10 @@ struct Follow<'a> {
 /// Carries out `purpose` and reports; returns when the attempt has an outcome, or cannot be asked.
 pub(super) async fn run(inner: &Inner, target: &Target, purpose: Purpose, reports: &Reports) {
     let sink = Sink::new(&inner.config.logs, &target.attempt, &inner.masks().await);
+    // Of what we launch ourselves it is no news.
+    let running = matches!(purpose, Purpose::Launch { .. });
     let mut follow =
-        Follow { inner, target, reports, sink, outputs: Vec::new(), launched: false, running: false, lost: false };
+        Follow { inner, target, reports, sink, outputs: Vec::new(), launched: false, running, lost: false };
     let (outcome, note, took) = match follow.until_the_end(purpose).await {
         Ok(Done { outcome, took, note, .. }) => (outcome, note, took),
         Err(Stop::Unreachable(why)) => {
