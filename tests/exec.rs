@@ -11,12 +11,12 @@ use runbook::journal::{RunRow, Store};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A folder with a plan, a store, and what the steps leave behind.
-struct Bed {
-    dir: tempfile::TempDir,
+pub struct Bed {
+    pub dir: tempfile::TempDir,
 }
 
 /// Three steps; `GATED` waits until the file `go` exists.
-const NIGHT: &str = "runbook: 1
+pub const NIGHT: &str = "runbook: 1
 name: A small night
 steps:
   one:
@@ -37,7 +37,7 @@ steps:
     estimate: 1s
 ";
 
-const GATED: &str = "runbook: 1
+pub const GATED: &str = "runbook: 1
 name: A gated night
 steps:
   one:
@@ -56,24 +56,24 @@ steps:
 ";
 
 impl Bed {
-    fn new(plan: &str) -> Self {
+    pub fn new(plan: &str) -> Self {
         let bed = Self { dir: tempfile::tempdir().unwrap() };
         bed.plan("night", plan);
         bed
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn plan(&self, name: &str, text: &str) -> PathBuf {
+    pub fn plan(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(&format!("{name}.yaml"));
         fs::write(&path, text.replace("DIR", self.dir.path().to_str().unwrap())).unwrap();
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
         path
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_runbook"));
         command.arg("--store").arg(self.path("store")).args(args);
         command.env("RUNBOOK_USER", "Sarah").env("HOME", self.dir.path()).env_remove("XDG_RUNTIME_DIR");
@@ -81,17 +81,17 @@ impl Bed {
         command
     }
 
-    fn run(&self, args: &[&str]) -> Said {
+    pub fn run(&self, args: &[&str]) -> Said {
         Said::of(self.command(args).output().unwrap())
     }
 
     /// `exec` as a script does it.
-    fn exec(&self, more: &[&str]) -> Said {
+    pub fn exec(&self, more: &[&str]) -> Said {
         self.run(&[&["exec", "night.yaml", "--confirm", "night"], more].concat())
     }
 
     /// A run that waits in its step `two`, and nobody attached.
-    fn held(&self) -> RunRow {
+    pub fn held(&self) -> RunRow {
         fs::write(self.path("held"), "").unwrap();
         let said = self.exec(&["--detach"]);
         assert_eq!((said.code, said.stdout.as_str()), (30, "night-a\n"), "{said:?}");
@@ -100,32 +100,32 @@ impl Bed {
         self.store().run("night-a").unwrap()
     }
 
-    fn let_go(&self) {
+    pub fn let_go(&self) {
         fs::remove_file(self.path("held")).unwrap();
     }
 
-    fn spawn(&self, args: &[&str]) -> Child {
+    pub fn spawn(&self, args: &[&str]) -> Child {
         self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    fn store(&self) -> Store {
+    pub fn store(&self) -> Store {
         Store::open(&self.path("store")).unwrap()
     }
 
-    fn facts(&self, run: &str) -> Vec<Fact> {
+    pub fn facts(&self, run: &str) -> Vec<Fact> {
         self.store().facts(run, 0).unwrap().into_iter().map(|record| record.fact).collect()
     }
 
-    fn effects(&self) -> Vec<String> {
+    pub fn effects(&self) -> Vec<String> {
         let text = fs::read_to_string(self.path("effects")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 
-    fn runs(&self) -> usize {
+    pub fn runs(&self) -> usize {
         Store::open_existing(&self.path("store")).unwrap().map_or(0, |store| store.runs().unwrap().len())
     }
 
-    fn ended(&self, run: &str) -> RunEnd {
+    pub fn ended(&self, run: &str) -> RunEnd {
         let end = || self.store().run(run).unwrap().end;
         eventually("the run ends", || end().is_some());
         end().unwrap()
@@ -147,14 +147,14 @@ impl Drop for Bed {
 
 /// What a command left behind.
 #[derive(Debug)]
-struct Said {
-    code: i32,
-    stdout: String,
-    stderr: String,
+pub struct Said {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl Said {
-    fn of(output: Output) -> Self {
+    pub fn of(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         let said =
             Self { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) };
@@ -164,7 +164,7 @@ impl Said {
 
     /// Exits with `code` and says each of `words` on stderr.
     #[track_caller]
-    fn refused(&self, code: i32, words: &[&str]) {
+    pub fn refused(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, code, "{self:?}");
         for word in words {
             assert!(self.stderr.contains(word), "{word:?} is missing in:\n{}", self.stderr);
@@ -173,7 +173,7 @@ impl Said {
 }
 
 #[track_caller]
-fn eventually(what: &str, holds: impl Fn() -> bool) {
+pub fn eventually(what: &str, holds: impl Fn() -> bool) {
     let began = Instant::now();
     while !holds() {
         assert!(began.elapsed() < Duration::from_secs(30), "never: {what}");
@@ -181,13 +181,13 @@ fn eventually(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-fn signal(pid: u32, signal: Signal) {
+pub fn signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     let _ = kill_process(pid, signal);
 }
 
 /// Whether the process is one of ours and lives; a zombie has no command line.
-fn is_engine(pid: u32) -> bool {
+pub fn is_engine(pid: u32) -> bool {
     let line = fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&line).contains("engine\0--run")
 }
@@ -317,7 +317,7 @@ fn a_killed_engine_is_said_and_never_waited_for() {
     let said = Said::of(attach.wait_with_output().unwrap());
     said.refused(20, &["NO ENGINE", "last heartbeat", "from Sarah on", "go on by themselves"]);
     bed.run(&["pause"]).refused(3, &["NO ENGINE"]);
-    bed.exec(&[]).refused(3, &["running already: night-a", "by Sarah on", &lease.pid.to_string()]);
+    bed.exec(&[]).refused(3, &["run night-a of this plan", "by Sarah on", "NO ENGINE", "runbook resume night-a"]);
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn make_run(dir: &Path) -> String {
 }
 
 fn append(dir: &Path, run: &str, count: u64, acknowledge: impl Fn(u64)) {
-    let claim = Claim { owner: "sarah".into(), host: "laptop".into(), pid: 1, socket: None };
+    let claim = Claim { owner: "sarah".into(), host: "laptop".into(), pid: 1, socket: None, over: None };
     // After the lease of a killed writer.
     let now = at() + jiff::SignedDuration::from_hours(1);
     let mut journal = Store::open(dir).unwrap().take(run, &claim, now).unwrap();

@@ -18,6 +18,7 @@ mod lab;
 mod licences;
 mod night;
 mod readme;
+mod resume;
 mod scenarios;
 mod screens;
 mod transport;

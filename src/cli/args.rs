@@ -81,10 +81,18 @@ pub enum Command {
     Retry(commands::decide::Retry),
     /// Count a step as done
     Skip(commands::decide::Skip),
+    /// Pause at once, then ask: roll back, leave it, or go on
+    Abort(commands::amend::Abort),
     /// Undo everything done so far
     Rollback(commands::decide::Rollback),
+    /// Grant the window more time
+    Extend(commands::amend::Extend),
+    /// Tell what you did by hand: a step is done, failed, or undone
+    Mark(commands::amend::Mark),
     /// Write a line into the timeline
     Note(commands::decide::Note),
+    /// Take over a run whose engine is gone
+    Resume(commands::resume::Args),
     /// All runs
     Runs(commands::runs::Args),
     /// What a code such as E021 means
@@ -97,7 +105,7 @@ pub enum Command {
     Man(commands::man::Args),
     /// What runbook sees of this machine and where its settings come from
     Doctor(commands::doctor::Args),
-    /// The engine process of a run; started by `exec`
+    /// The engine process of a run; started by `exec` and `resume`
     #[command(hide = true)]
     Engine(commands::engine::Args),
     /// Starts commands on this machine for an engine; started by it

@@ -10,16 +10,24 @@ use super::error::CommandError;
 /// # Errors
 /// When another word came, or there is nobody to ask. Nothing is changed by then.
 pub fn name(cx: &Context, word: &str, given: Option<&str>, question: &str) -> Result<(), CommandError> {
-    let said = match given {
-        Some(given) => given.to_owned(),
-        None if cx.global.no_input || !std::io::stdin().is_terminal() => return Err(nobody(cx, word)),
-        None => ask(question)?,
+    typed(cx, word, word, given, question)
+}
+
+/// Lets the person at the terminal type `word`, or `given` (the value of `--confirm`) name the plan.
+///
+/// # Errors
+/// When another word came, or there is nobody to ask. Nothing is changed by then.
+pub fn typed(cx: &Context, word: &str, plan: &str, given: Option<&str>, question: &str) -> Result<(), CommandError> {
+    let (said, wanted) = match given {
+        Some(given) => (given.to_owned(), plan),
+        None if cx.global.no_input || !std::io::stdin().is_terminal() => return Err(nobody(cx, plan)),
+        None => (ask(question)?, word),
     };
-    if said.trim() == word {
+    if said.trim() == wanted {
         return Ok(());
     }
     let why = match given {
-        Some(given) => format!("--confirm says `{}`, the plan is called `{word}`", given.escape_debug()),
+        Some(given) => format!("--confirm says `{}`, the plan is called `{plan}`", given.escape_debug()),
         None => "not confirmed; nothing was changed".to_owned(),
     };
     Err(CommandError::refused(why))

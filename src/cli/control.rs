@@ -60,6 +60,7 @@ pub fn no_engine(run: &RunRow, why: &str) -> CommandError {
     });
     CommandError::refused(format!("run {} has NO ENGINE{heard} ({why})", run.id))
         .hint("steps that were running go on by themselves on their hosts")
+        .hint(format!("take it over:    runbook resume {}", run.id))
         .hint(format!("what is known:   runbook status {}", run.id))
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::context::Context;
 use super::control;
 use super::error::CommandError;
+use super::exit::Exit;
 use crate::driver::control::check_path;
 use crate::engine::input::Operator;
 
@@ -30,8 +31,10 @@ pub fn log_file(run_dir: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When the path is too long for a socket, or the folder cannot be made.
-fn socket(cx: &Context, run: &str) -> Result<PathBuf, CommandError> {
-    let path = cx.runtime.join(format!("{run}.sock"));
+fn socket(cx: &Context, run: &str, start: &Start<'_>) -> Result<PathBuf, CommandError> {
+    // An engine that is replaced may still sit at its own.
+    let name = start.resume.map_or_else(|| format!("{run}.sock"), |r| format!("{run}.{}.sock", r.epoch));
+    let path = cx.runtime.join(name);
     check_path(&path).map_err(|why| {
         CommandError::refused(why).hint("use a shorter one:   XDG_RUNTIME_DIR=/run/user/$(id -u), or --store DIR")
     })?;
@@ -46,6 +49,20 @@ pub struct Start<'a> {
     pub environment: BTreeMap<String, String>,
     /// Asked of a finished run, instead of starting or resuming it.
     pub ask: Option<&'a Operator>,
+    /// Takes the run over.
+    pub resume: Option<&'a Resume>,
+    /// Replaces the engine of this epoch although its lease lives.
+    pub over: Option<u64>,
+}
+
+/// How a run is taken over.
+#[derive(Debug, Clone)]
+pub struct Resume {
+    pub by: String,
+    /// The epoch that the new engine will have.
+    pub epoch: u64,
+    /// Why an engine is replaced that may live.
+    pub reason: Option<String>,
 }
 
 /// Starts the engine of `run` in a session of its own, away from this terminal, and waits until it answers.
@@ -53,14 +70,20 @@ pub struct Start<'a> {
 /// # Errors
 /// Says what its log says when it died or stayed silent.
 pub fn start(cx: &Context, run: &str, run_dir: &Path, start: &Start<'_>) -> Result<Child, CommandError> {
-    let socket = socket(cx, run)?;
+    let socket = socket(cx, run, start)?;
     DirBuilder::new().recursive(true).mode(0o700).create(run_dir)?;
     let log = OpenOptions::new().create(true).append(true).mode(0o600).open(log_file(run_dir))?;
+    let before = log.metadata()?.len();
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--store").arg(&cx.store).args(["engine", "--run", run, "--socket"]).arg(&socket);
     if let Some(operator) = start.ask {
         command.arg("--ask").arg(serde_json::to_string(operator).map_err(std::io::Error::other)?);
     }
+    if let Some(resume) = start.resume {
+        command.arg("--resume").arg("--by").arg(&resume.by);
+        command.args(resume.reason.iter().flat_map(|why| ["--reason", why]));
+    }
+    command.args(start.over.iter().flat_map(|epoch| ["--over".to_owned(), epoch.to_string()]));
     let mut child = command
         .envs(&start.environment)
         .current_dir("/")
@@ -70,7 +93,7 @@ pub fn start(cx: &Context, run: &str, run_dir: &Path, start: &Start<'_>) -> Resu
         .spawn()?;
     let began = Instant::now();
     loop {
-        if control::hello(&socket).is_ok_and(|hello| hello.run == run) {
+        if control::hello(&socket).is_ok_and(|hello| hello.run == run && hello.pid == child.id()) {
             return Ok(child);
         }
         if let Some(status) = child.try_wait()? {
@@ -78,29 +101,37 @@ pub fn start(cx: &Context, run: &str, run_dir: &Path, start: &Start<'_>) -> Resu
             if status.success() {
                 return Ok(child);
             }
-            return Err(failed(&format!("the engine did not start ({status})"), run_dir));
+            let error = match status.code() {
+                Some(code) if code == i32::from(Exit::Refused.code()) => {
+                    CommandError::refused("the engine did not start")
+                }
+                _ => CommandError::unexpected(format!("the engine did not start ({status})")),
+            };
+            return Err(log_since(run_dir, before).into_iter().fold(error, CommandError::hint));
         }
         if began.elapsed() > PATIENCE {
             // Ours, just started, and useless.
             let _ = child.kill();
             let _ = child.wait();
-            return Err(failed("the engine does not answer at its socket", run_dir));
+            let error = CommandError::unexpected("the engine does not answer at its socket");
+            return Err(log_since(run_dir, before).into_iter().fold(error, CommandError::hint));
         }
         std::thread::sleep(POLL);
     }
 }
 
-fn failed(why: &str, run_dir: &Path) -> CommandError {
-    log_tail(run_dir).iter().fold(CommandError::unexpected(why), |error, line| error.hint(line.clone()))
-}
-
 /// The last lines that an engine wrote about itself.
 #[must_use]
 pub fn log_tail(run_dir: &Path) -> Vec<String> {
+    log_since(run_dir, 0)
+}
+
+/// The same, of what was written after the first `from` bytes.
+fn log_since(run_dir: &Path, from: u64) -> Vec<String> {
     let read = || -> std::io::Result<String> {
         let mut file = std::fs::File::open(log_file(run_dir))?;
         let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL).max(from)))?;
         let mut bytes = Vec::new();
         file.take(TAIL).read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())

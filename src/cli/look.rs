@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::error::CommandError;
+use super::holder::Holder;
 use crate::graph::Graph;
 use crate::journal::{RunRow, Store};
 use crate::plan::model::Plan;
@@ -31,6 +32,6 @@ pub fn engine(run: &RunRow, now: Timestamp) -> Option<Engine> {
         controller: lease.host.clone(),
         owner: lease.owner.clone(),
         heartbeat: lease.renewed,
-        live: lease.live(now),
+        live: Holder::of(run, now).is_live(),
     })
 }

@@ -1,6 +1,7 @@
 //! The command line: dispatch, and the only place that prints errors. Nothing imports it.
 
 pub mod args;
+pub mod changed;
 pub mod commands;
 pub mod confirm;
 pub mod context;
@@ -10,6 +11,8 @@ pub mod dialog;
 pub mod echo;
 pub mod error;
 pub mod exit;
+pub mod found;
+pub mod holder;
 pub mod keys;
 pub mod laboratory;
 pub mod launch;
@@ -76,6 +79,10 @@ fn dispatch(command: Command, cx: &Context) -> Result<Exit, CommandError> {
         Command::Retry(a) => c::decide::retry(a, cx),
         Command::Skip(a) => c::decide::skip(a, cx),
         Command::Rollback(a) => c::decide::rollback(a, cx),
+        Command::Extend(a) => c::amend::extend(a, cx),
+        Command::Mark(a) => c::amend::mark(a, cx),
+        Command::Abort(a) => c::amend::abort(a, cx),
+        Command::Resume(a) => c::resume::run(a, cx),
         Command::Note(a) => c::decide::note(a, cx),
         Command::Runs(a) => c::runs::run(a, cx),
         Command::Explain(a) => c::explain::run(a, cx),

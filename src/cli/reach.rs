@@ -52,6 +52,7 @@ fn config(plan: &Plan, setup: &Setup, run: &str, epoch: u64, logs: &Path, lab: O
         Some(lab) => config.sessions = lab.hosts.values().map(|host| (host.name.clone(), host.session())).collect(),
         None => {}
     }
+    config.local_dir.clone_from(&setup.records);
     config.secrets = secrets(plan);
     config
 }

@@ -8,7 +8,8 @@ use super::error::CommandError;
 use crate::engine::fact::RunStarted;
 use crate::journal::Store;
 use crate::journal::store::Frozen;
-use crate::plan::model::Plan;
+use crate::lab::Lab;
+use crate::plan::model::{Plan, Value};
 
 /// Fields may be added with `#[serde(default)]`: older runs lack them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,9 +19,32 @@ pub struct Setup {
     /// The folder of a lab that belongs to this run.
     #[serde(default)]
     pub lab: Option<PathBuf>,
+    /// Where the records of what this machine itself executes are kept.
+    #[serde(default)]
+    pub records: Option<PathBuf>,
+    /// Values of variables from the command line: with them the plan's file means the same again.
+    #[serde(default)]
+    pub vars: Vec<(String, Value)>,
 }
 
 impl Setup {
+    /// Of a run that is started here, now.
+    ///
+    /// # Errors
+    /// When the working folder is gone.
+    pub fn new(plan_file: &Path, vars: Vec<(String, Value)>) -> std::io::Result<Self> {
+        let set = |name: &str| std::env::var_os(name).filter(|s| !s.is_empty()).map(PathBuf::from);
+        let records = set("RUNBOOK_HOME").or_else(|| set("HOME").map(|home| home.join(".runbook")));
+        let records = records.filter(|dir| dir.is_absolute());
+        Ok(Self { plan_file: std::path::absolute(plan_file)?, lab: None, records, vars })
+    }
+
+    /// The same run in a lab.
+    pub fn move_to(&mut self, lab: &Lab) {
+        self.lab = Some(lab.dir.clone());
+        self.records = lab.local.env.get("RUNBOOK_HOME").map(PathBuf::from);
+    }
+
     /// The folder in which the plan's own files lie.
     #[must_use]
     pub fn plan_dir(&self) -> &Path {

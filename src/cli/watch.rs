@@ -71,6 +71,10 @@ pub struct Watch<'a> {
     looked: Instant,
     missing: u32,
     interrupted: Option<Instant>,
+    /// The owner whom this terminal knows, by the epoch.
+    epoch: Option<u64>,
+    /// Whoever took the run over from the engine of this terminal.
+    heir: Option<String>,
 }
 
 /// What ended the watching.
@@ -119,6 +123,8 @@ impl<'a> Watch<'a> {
             looked: now,
             missing: 0,
             interrupted: None,
+            epoch: None,
+            heir: None,
         })
     }
 
@@ -229,6 +235,9 @@ impl<'a> Watch<'a> {
     fn look_for_engine(&mut self) -> Result<Option<Left>, CommandError> {
         let over = self.engine.as_mut().is_some_and(|child| !matches!(child.try_wait(), Ok(None)));
         self.run = self.store.run(&self.run.id)?;
+        if self.taken_over() {
+            return Ok(None);
+        }
         let socket = self.run.lease.as_ref().and_then(|lease| lease.socket.as_deref());
         let answers = socket.is_some_and(|s| std::os::unix::net::UnixStream::connect(s).is_ok());
         self.missing = if answers && !over { 0 } else { self.missing + 1 };
@@ -239,6 +248,20 @@ impl<'a> Watch<'a> {
         self.version = None;
         self.read()?;
         Ok(Some(if self.view.end().is_some() { Left::Ended } else { Left::NoEngine }))
+    }
+
+    /// Somebody else took the run over: this terminal goes on watching, and answers nothing any more.
+    fn taken_over(&mut self) -> bool {
+        let Some(lease) = &self.run.lease else { return false };
+        let (epoch, owner, host) = (lease.epoch, lease.owner.clone(), lease.host.clone());
+        if self.epoch.replace(epoch).is_none_or(|known| known == epoch) {
+            return false;
+        }
+        (self.engine, self.missing) = (None, 0);
+        self.dialog.interrupt();
+        self.say(&[format!("{owner} on {host} has taken the run over; this terminal only watches (q leaves)")]);
+        self.heir = Some(owner);
+        true
     }
 
     /// An engine that this process started closes its connections, and its lab, before this process ends.
@@ -317,6 +340,10 @@ impl<'a> Watch<'a> {
 
     /// Returns whether to leave.
     fn entered(&mut self, line: &str) -> bool {
+        if let Some(heir) = self.heir.clone().filter(|_| !matches!(line.trim(), "" | "q" | "quit" | "detach")) {
+            self.say(&[format!("nothing was answered: {heir} has taken the run over")]);
+            return false;
+        }
         match self.dialog.typed(line, &self.view) {
             Typed::Nothing => {}
             Typed::Say(lines) => self.say(&lines),

@@ -7,6 +7,7 @@
 
 pub mod clock;
 pub mod control;
+mod resolve;
 pub mod run_loop;
 pub mod signals;
 

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
+use super::resolve::Unreached;
 use crate::engine::Engine;
 use crate::engine::effect::{Effect, Turn};
 use crate::engine::fact::{Actor, Fact, FactRecord};
@@ -28,6 +29,12 @@ use crate::transport::{Event, Report, Transport};
 const BATCH: usize = 256;
 /// Why an attempt without a site cannot have run.
 const NO_SITE: &str = "the plan does not say where";
+/// Why an attempt was not started by an owner who could not renew its lease.
+const NOT_HELD: &str = "the lease of the run could not be renewed for too long";
+/// Without a renewal of the lease for this long, nothing is started: soon the run may be somebody else's.
+const STOP_STARTING: SignedDuration = SignedDuration::from_secs(9);
+/// A loop that was away for longer (a suspended machine, a stopped process) asks first whether the run is still its own.
+const AWAY: SignedDuration = SignedDuration::from_secs(10);
 /// How long connections may take to close at the end.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -93,18 +100,26 @@ pub struct RunLoop {
     pub clock: Arc<dyn Clock>,
     /// Called with facts that are durable, before the effects they explain.
     pub publish: Publish,
-    progress: Progress,
-    reports: (mpsc::UnboundedSender<Report>, mpsc::UnboundedReceiver<Report>),
+    pub(super) progress: Progress,
+    pub(super) reports: (mpsc::UnboundedSender<Report>, mpsc::UnboundedReceiver<Report>),
 }
 
 /// Where the run stands, as far as the loop must know.
 #[derive(Debug, Default)]
-struct Progress {
+pub(super) struct Progress {
     seq: u64,
     wake: Option<Timestamp>,
     finish: bool,
     /// Durably armed, not yet durably ended.
-    open: BTreeSet<AttemptId>,
+    pub open: BTreeSet<AttemptId>,
+    /// Asked what became of them, no answer yet.
+    pub asked: BTreeSet<AttemptId>,
+    /// Attempts whose host could not be asked, and when it is asked again.
+    pub unreached: Unreached,
+    /// When the lease was renewed last.
+    renewed: Timestamp,
+    /// When the loop was awake last.
+    awake: Timestamp,
 }
 
 /// One or more turns that share an append.
@@ -120,6 +135,8 @@ enum Woken {
     Report(Report),
     Asked(Asked),
     Timer,
+    /// Hosts that could not be reached are asked again.
+    Again,
     Heartbeat,
     Stop,
 }
@@ -139,7 +156,9 @@ impl RunLoop {
         clock: Arc<dyn Clock>,
         found: &[FactRecord],
     ) -> Self {
-        let mut progress = Progress::default();
+        // Whoever makes a loop has just taken the run.
+        let now = clock.now();
+        let mut progress = Progress { renewed: now, awake: now, ..Progress::default() };
         progress.note(found);
         let (publish, reports) = (Box::new(|_: &[FactRecord]| {}), mpsc::unbounded_channel());
         Self { decider, journal, transport, clock, publish, progress, reports }
@@ -176,29 +195,35 @@ impl RunLoop {
         let mut heartbeat = tokio::time::interval_at(tokio::time::Instant::now() + LEASE_RENEW, LEASE_RENEW);
         heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.turn(vec![first], Vec::new())?;
+        if !self.progress.asked.is_empty() && !self.find_out(&mut stop, &mut heartbeat).await? {
+            return Ok(Stopped::Detached);
+        }
         while !self.progress.finish {
-            let timer = self.timer();
+            let (timer, again) = (self.until(self.progress.wake), self.until(self.progress.unreached.next()));
             let woken = tokio::select! {
                 () = &mut stop => Woken::Stop,
                 Some(asked) = asked.recv() => Woken::Asked(asked),
                 Some(report) = self.reports.1.recv() => Woken::Report(report),
                 () = timer => Woken::Timer,
+                () = again => Woken::Again,
                 _ = heartbeat.tick() => Woken::Heartbeat,
             };
+            self.wake_up()?;
             match woken {
                 Woken::Stop => return Ok(Stopped::Detached),
                 Woken::Asked(asked) => self.turn(Vec::new(), vec![asked])?,
                 Woken::Report(report) => self.reported(report)?,
                 Woken::Timer => self.tick()?,
+                Woken::Again => self.ask_again(),
                 Woken::Heartbeat => self.heartbeat()?,
             }
         }
         Ok(Stopped::Ended)
     }
 
-    /// Completes when the engine wants to be woken; never when it does not.
-    fn timer(&self) -> impl Future<Output = ()> + use<> {
-        let left = self.progress.wake.map(|at| at.duration_since(self.clock.now()));
+    /// Completes at this instant; never when there is none.
+    fn until(&self, at: Option<Timestamp>) -> impl Future<Output = ()> + use<> {
+        let left = at.map(|at| at.duration_since(self.clock.now()));
         async move {
             match left {
                 // Rounded up to the timer's millisecond: a timer that is early would only go round once more.
@@ -219,14 +244,36 @@ impl RunLoop {
         self.turn(vec![Input::Tick], Vec::new())
     }
 
-    /// Keeps the lease, looks for jumps of the clock, and catches up with a timer that slept through a suspend.
-    fn heartbeat(&mut self) -> Result<(), JournalError> {
+    /// After a sleep that the loop did not ask for, the run may be somebody else's: the journal knows.
+    fn wake_up(&mut self) -> Result<(), JournalError> {
         let now = self.clock.now();
+        let away = now.duration_since(std::mem::replace(&mut self.progress.awake, now));
+        if away > AWAY { self.keep(now) } else { Ok(()) }
+    }
+
+    /// Renews the lease.
+    pub(super) fn keep(&mut self, now: Timestamp) -> Result<(), JournalError> {
         match self.journal.renew(now) {
+            Ok(()) => self.progress.renewed = now,
             // Ownership is proven by the next append; a full disk is met there, with the facts at hand.
-            Err(JournalError::Full { .. }) | Ok(()) => {}
+            Err(JournalError::Full { .. }) => {}
             Err(e) => return Err(e),
         }
+        Ok(())
+    }
+
+    /// Whether the lease was renewed recently enough to start something.
+    fn holds(&mut self) -> Result<bool, JournalError> {
+        let now = self.clock.now();
+        if now.duration_since(self.progress.renewed) > STOP_STARTING {
+            self.keep(now)?;
+        }
+        Ok(now.duration_since(self.progress.renewed) <= STOP_STARTING)
+    }
+
+    /// Keeps the lease, looks for jumps of the clock, and catches up with a timer that slept through a suspend.
+    fn heartbeat(&mut self) -> Result<(), JournalError> {
+        self.keep(self.clock.now())?;
         if let Some(by) = self.clock.jumped() {
             self.turn(vec![Input::ClockJumped { by }], Vec::new())?;
         }
@@ -234,16 +281,16 @@ impl RunLoop {
     }
 
     fn reported(&mut self, first: Report) -> Result<(), JournalError> {
-        let mut inputs = vec![input(first)];
+        let mut inputs = self.inputs(first);
         while inputs.len() < BATCH {
             let Ok(report) = self.reports.1.try_recv() else { break };
-            inputs.push(input(report));
+            inputs.extend(self.inputs(report));
         }
         self.turn(inputs, Vec::new())
     }
 
     /// Handle, append, publish, perform, answer.
-    fn turn(&mut self, inputs: Vec<Input>, asked: Vec<Asked>) -> Result<(), JournalError> {
+    pub(super) fn turn(&mut self, inputs: Vec<Input>, asked: Vec<Asked>) -> Result<(), JournalError> {
         let now = self.clock.now();
         let mut batch = Batch::default();
         for input in inputs {
@@ -254,7 +301,7 @@ impl RunLoop {
             batch.replies.push((reply, answer));
         }
         let scarce = self.append(now, &batch.facts)?;
-        self.perform(batch.effects, scarce);
+        self.perform(batch.effects, scarce)?;
         for (to, reply) in batch.replies {
             let none = || Reply::Refused { why: "the engine gave no answer".to_owned() };
             // Whoever asked may have gone; the facts stand.
@@ -282,24 +329,44 @@ impl RunLoop {
         Ok(scarce)
     }
 
-    fn perform(&mut self, effects: Vec<Effect>, scarce: bool) {
+    fn perform(&mut self, effects: Vec<Effect>, scarce: bool) -> Result<(), JournalError> {
         for effect in effects {
             match effect {
                 Effect::Launch(attempt) if scarce && attempt.direction == Direction::Do => {
                     self.never_started(attempt, "there is no space left for the journal");
                 }
-                Effect::Launch(attempt) => self.launch(attempt),
-                Effect::Probe(attempt) => match self.decider.site(&attempt) {
-                    Some(site) => self.transport.probe(site, attempt, self.reports.0.clone()),
-                    None => self.never_started(attempt, NO_SITE),
-                },
-                Effect::Kill(attempt) => match self.decider.site(&attempt) {
-                    Some(site) => self.transport.kill(site, attempt, self.reports.0.clone()),
-                    None => self.never_started(attempt, NO_SITE),
-                },
+                Effect::Launch(attempt) => {
+                    // An undo is started all the same: the append just before has proven that the run is ours.
+                    match self.holds()? || attempt.direction != Direction::Do {
+                        true => self.launch(attempt),
+                        false => self.never_started(attempt, NOT_HELD),
+                    }
+                }
+                Effect::Probe(attempt) => {
+                    self.progress.asked.insert(attempt.clone());
+                    self.ask(attempt);
+                }
+                Effect::Kill(attempt) => self.kill(attempt),
                 Effect::WakeAt(at) => self.progress.wake = Some(at),
                 Effect::Finish => self.progress.finish = true,
             }
+        }
+        Ok(())
+    }
+
+    /// What became of an attempt? One that was to be ended, by whomever, is ended.
+    pub(super) fn ask(&self, attempt: AttemptId) {
+        match self.decider.site(&attempt) {
+            _ if self.progress.unreached.is_to_be_killed(&attempt) => self.kill(attempt),
+            Some(site) => self.transport.probe(site, attempt, self.reports.0.clone()),
+            None => self.never_started(attempt, NO_SITE),
+        }
+    }
+
+    fn kill(&self, attempt: AttemptId) {
+        match self.decider.site(&attempt) {
+            Some(site) => self.transport.kill(site, attempt, self.reports.0.clone()),
+            None => self.never_started(attempt, NO_SITE),
         }
     }
 
@@ -327,8 +394,10 @@ impl Progress {
                 Fact::AttemptArmed { attempt } => {
                     self.open.insert(attempt.clone());
                 }
+                Fact::KillRequested { attempt, .. } => self.unreached.to_be_killed(attempt),
                 Fact::AttemptEnded { attempt, .. } => {
                     self.open.remove(attempt);
+                    self.unreached.forget(attempt);
                 }
                 _ => {}
             }
@@ -348,15 +417,4 @@ impl Batch {
 /// What the engine is told when the disk is full: nothing new starts, what is undone can still be recorded.
 fn hold() -> Input {
     Input::Operator(Operator { by: Actor::engine(), ask: Ask::Pause })
-}
-
-fn input(report: Report) -> Input {
-    let attempt = report.attempt;
-    match report.what {
-        Event::Launched => Input::AttemptLaunched { attempt },
-        Event::LinkLost { why } => Input::LinkLost { attempt, why },
-        Event::LinkRestored => Input::LinkRestored { attempt },
-        Event::Unreachable { why } => Input::Unreachable { attempt, why },
-        Event::Ended { outcome, evidence } => Input::AttemptEnded { attempt, outcome, evidence },
-    }
 }

@@ -38,7 +38,13 @@ impl Decision<'_> {
     pub fn input(&mut self, input: Input) {
         match input {
             Input::Start(run) => self.record(Fact::RunStarted(run)),
-            Input::Resumed { by, epoch } => self.resume(by, epoch),
+            Input::Resumed { by, epoch } => {
+                self.resume(by, epoch);
+                // What became of the open attempts comes first: a failure among them may forbid what else is ready.
+                if self.state.open_attempts().next().is_some() {
+                    return self.ask_to_be_woken();
+                }
+            }
             Input::Tick | Input::ClockJumped { .. } if *self.state.phase() == Phase::New => {}
             Input::Tick => {}
             Input::ClockJumped { by } => self.record(Fact::ClockJumped { by }),

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::decide::Decision;
-use super::fact::{Actor, Fact, GateAnswer, HoldAnswer, HoldReason, Mark, RollbackCause, SkipReason};
+use super::fact::{Actor, Fact, GateAnswer, HoldAnswer, HoldReason, Mark, RollbackCause, RunEnd, SkipReason};
 use super::input::{Ask, Operator, Reply};
 use super::state::{Doing, Phase};
 use crate::graph::ActionIx;
@@ -27,6 +27,12 @@ impl Decision<'_> {
         if let (Phase::Ended(_), Ask::Rollback { reason }) = (self.state.phase(), &ask) {
             self.roll_back_finished(RollbackCause::Person { by, reason: reason.clone() });
             return Ok(());
+        }
+        if let (Phase::Ended(RunEnd::Stuck { .. }), Ask::Mark { step, host, mark: Mark::Undone, reason }) =
+            (self.state.phase(), &ask)
+        {
+            let (step, host, reason) = (step.clone(), host.clone(), reason.clone());
+            return self.mark_stuck(&step, host.as_deref(), by, reason);
         }
         if matches!(self.state.phase(), Phase::Ended(_)) {
             return Err("the run has ended".into());
@@ -257,6 +263,18 @@ impl Decision<'_> {
             self.record(Fact::ActionMarked { action, mark, by: by.clone(), reason: reason.map(Into::into) });
         }
         Ok(())
+    }
+
+    /// A person has undone by hand what got stuck: the rollback is opened again, and goes on with the rest.
+    fn mark_stuck(&mut self, step: &str, host: Option<&str>, by: Actor, reason: Option<String>) -> Result<(), String> {
+        let graph = self.state.graph().clone();
+        let found = graph.find_step(step).ok_or_else(|| format!("the plan has no step `{step}`"))?;
+        let left = |ix: ActionIx| self.state.action(ix).touched && (host.is_none() || self.id(ix).host() == host);
+        if !graph.actions_of(found).any(left) {
+            return Err(format!("nothing of `{step}` is left to undo"));
+        }
+        self.roll_back_finished(RollbackCause::Person { by: by.clone(), reason: reason.clone() });
+        self.mark(step, host, Mark::Undone, by, reason)
     }
 
     fn may_mark(&self, ix: ActionIx, mark: Mark) -> bool {

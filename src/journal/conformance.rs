@@ -32,7 +32,7 @@ fn create(dir: &Path, blocks: impl Fn(&RunRow) -> bool) -> Result<RunRow, Journa
 }
 
 fn claim(owner: &str) -> Claim {
-    Claim { owner: owner.into(), host: "laptop".into(), pid: 7, socket: Some("/run/x.sock".into()) }
+    Claim { owner: owner.into(), host: "laptop".into(), pid: 7, socket: Some("/run/x.sock".into()), over: None }
 }
 
 fn take(dir: &Path, run: &str, owner: &str, second: i64) -> Result<SqliteJournal, JournalError> {

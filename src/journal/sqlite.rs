@@ -25,7 +25,7 @@ impl SqliteJournal {
         let io = |e| disk(&store.dir, e);
         let tx = begin(&store.db).map_err(io)?;
         let before = read_lease(&tx, run).map_err(io)?;
-        if let Some(lease) = before.as_ref().filter(|lease| lease.live(now)) {
+        if let Some(lease) = before.as_ref().filter(|lease| lease.live(now) && claim.over != Some(lease.epoch)) {
             return Err(JournalError::Held(Box::new(lease.clone())));
         }
         let epoch = before.map_or(1, |lease| lease.epoch + 1);

@@ -95,6 +95,8 @@ pub struct Claim {
     pub host: String,
     pub pid: u32,
     pub socket: Option<String>,
+    /// The epoch of an owner who may be replaced although its lease lives: its process is dead, or a person said so.
+    pub over: Option<u64>,
 }
 
 impl Store {
@@ -223,7 +225,7 @@ impl Store {
     /// Takes the run and hands over its journal, facts verified from the first.
     ///
     /// # Errors
-    /// [`JournalError::Held`] while another owner's lease lives.
+    /// [`JournalError::Held`] while another owner's lease lives, unless the claim names that very owner.
     pub fn take(self, run: &str, claim: &Claim, now: Timestamp) -> Result<SqliteJournal, JournalError> {
         SqliteJournal::take(self, run, claim, now)
     }

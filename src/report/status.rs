@@ -192,7 +192,8 @@ fn next(view: &RunView, clock: &Clock, now: Timestamp) -> Option<Line> {
 fn commands(view: &RunView, engine: Option<&Engine>) -> Vec<Line> {
     let run = view.run();
     if !engine.is_some_and(|e| e.live) {
-        return vec![Line::new(format!(" output so far: runbook logs --run {run}"))];
+        let logs = format!("output so far: runbook logs --run {run}");
+        return vec![Line::new(format!(" take over: runbook resume {run}")), Line::new(logs)];
     }
     let answer = view.gates().first().map(|g| Line::new(format!("answer: runbook approve {}", g.action.step())));
     let first = Line::new(" watch: runbook attach");

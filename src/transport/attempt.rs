@@ -76,13 +76,17 @@ struct Follow<'a> {
     sink: Sink,
     outputs: Vec<u8>,
     launched: bool,
+    running: bool,
     lost: bool,
 }
 
 /// Carries out `purpose` and reports; returns when the attempt has an outcome, or cannot be asked.
 pub(super) async fn run(inner: &Inner, target: &Target, purpose: Purpose, reports: &Reports) {
     let sink = Sink::new(&inner.config.logs, &target.attempt, &inner.masks().await);
-    let mut follow = Follow { inner, target, reports, sink, outputs: Vec::new(), launched: false, lost: false };
+    // Of what we launch ourselves it is no news.
+    let running = matches!(purpose, Purpose::Launch { .. });
+    let mut follow =
+        Follow { inner, target, reports, sink, outputs: Vec::new(), launched: false, running, lost: false };
     let (outcome, note, took) = match follow.until_the_end(purpose).await {
         Ok(Done { outcome, took, note, .. }) => (outcome, note, took),
         Err(Stop::Unreachable(why)) => {
@@ -188,6 +192,12 @@ impl Follow<'_> {
         }
     }
 
+    fn seen_running(&mut self) {
+        if !std::mem::replace(&mut self.running, true) {
+            self.report(Event::Running);
+        }
+    }
+
     /// One conversation: sends the request, takes what comes until the other side ends.
     async fn talk(&mut self, channel: Channel, request: &Request, payload: Option<Payload>) -> Talk {
         let Channel { stdin, mut stdout, mut stderr, end } = channel;
@@ -214,6 +224,7 @@ impl Follow<'_> {
                                     self.confirmed();
                                     self.outputs.clear();
                                 }
+                                ("runs", _) => self.seen_running(),
                                 ("over", _) => {
                                     settling = true;
                                     live.as_mut().reset(tokio::time::Instant::now() + SETTLE);

@@ -41,6 +41,8 @@ pub struct Report {
 pub enum Event {
     /// The host confirmed the claim.
     Launched,
+    /// A probe found it running just now. Always after `Launched`, once.
+    Running,
     LinkLost {
         why: String,
     },

@@ -42,7 +42,7 @@ async fn cut(
             Event::LinkLost { .. } => lost = true,
             Event::LinkRestored => restored = true,
             Event::Ended { outcome, evidence } => break (outcome, evidence),
-            Event::Launched => {}
+            Event::Launched | Event::Running => {}
             other @ Event::Unreachable { .. } => panic!("{other:?}"),
         }
     };

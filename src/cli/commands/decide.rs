@@ -5,23 +5,26 @@ use std::io::Write as _;
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
+use crate::cli::holder::Holder;
 use crate::cli::setup::Night;
 use crate::cli::show::Show;
 use crate::cli::watch::{self, Watch};
 use crate::cli::{confirm, control, launch, store};
-use crate::engine::fact::{Fact, GateAnswer, HoldAnswer, RunEnd};
+use crate::driver::clock;
+use crate::engine::fact::{Fact, GateAnswer, HoldAnswer, Mark, RunEnd};
 use crate::engine::input::{Ask, Reply};
 use crate::journal::{RunRow, Store};
+use crate::lab::Lab;
 
 /// Which run, and who speaks.
 #[derive(Debug, clap::Args)]
 pub struct Which {
     /// The run: its name, the beginning of it, or `latest` [default: the only open one]
     #[arg(long, value_name = "RUN")]
-    run: Option<String>,
+    pub(super) run: Option<String>,
     /// Who decides, when that is not you
     #[arg(long, value_name = "NAME")]
-    by: Option<String>,
+    pub(super) by: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -119,21 +122,51 @@ pub struct Rollback {
     /// The plan's name, instead of typing it
     #[arg(long, value_name = "NAME")]
     confirm: Option<String>,
+    /// Try again what got stuck in a rollback
+    #[arg(long = "continue")]
+    go_on: bool,
     #[command(flatten)]
     which: Which,
 }
 
 pub fn rollback(args: Rollback, cx: &Context) -> Result<Exit, CommandError> {
     let store = store::existing(cx)?;
-    let run = store::find(&store, args.which.run.as_deref())?;
+    let run = match args.go_on {
+        true => find_stuck(&store, args.which.run.as_deref())?,
+        false => store::find(&store, args.which.run.as_deref())?,
+    };
+    if args.go_on && !matches!(run.end, Some(RunEnd::Stuck { .. })) {
+        return Err(not_stuck(&run));
+    }
     let finished = finished(&store, &run)?;
-    let question = format!(
-        "Everything that run {} has done is undone.\nType the plan's name to roll back, anything else leaves: ",
-        run.id
-    );
+    let what = if args.go_on { "What got stuck is tried again in" } else { "Everything is undone that was done by" };
+    let question = format!("{what} run {}.\nType the plan's name to roll back, anything else leaves: ", run.id);
     confirm::name(cx, &run.plan, args.confirm.as_deref(), &question)?;
     let ask = Ask::Rollback { reason: args.message };
-    if finished { roll_back_finished(cx, &args.which, store, run, ask) } else { send_to(cx, &run, &args.which, ask) }
+    if finished { reopen(cx, &args.which, store, run, ask) } else { send_to(cx, &run, &args.which, ask) }
+}
+
+fn not_stuck(run: &RunRow) -> CommandError {
+    let Some(end) = &run.end else {
+        let error = CommandError::refused(format!("run {} is not stuck: it has not ended", run.id));
+        return match Holder::of(run, clock::now()).is_live() {
+            true => error.hint(format!("watch it:   runbook attach {}", run.id)),
+            false => error.hint(format!("it has NO ENGINE; take it over:   runbook resume {}", run.id)),
+        };
+    };
+    CommandError::refused(format!("run {} is not stuck: {}", run.id, store::ending(end)))
+}
+
+/// The run that was named, or the only open one, or else the newest if that is stuck.
+pub(super) fn find_stuck(store: &Store, named: Option<&str>) -> Result<RunRow, CommandError> {
+    if named.is_none()
+        && store.open_runs()?.is_empty()
+        && let Some(newest) = store.runs()?.into_iter().next()
+        && matches!(newest.end, Some(RunEnd::Stuck { .. }))
+    {
+        return Ok(newest);
+    }
+    store::find(store, named)
 }
 
 /// Whether the run is over and can still be rolled back.
@@ -143,16 +176,27 @@ fn finished(store: &Store, run: &RunRow) -> Result<bool, CommandError> {
         None => Ok(false),
         Some(RunEnd::RolledBack { .. }) => Err(nothing("was rolled back")),
         Some(RunEnd::Rejected) => Err(nothing("started nothing")),
-        Some(_) if Night::thaw(store, &run.id)?.setup.lab.is_some() => Err(nothing("ran in a lab, which is gone")),
+        Some(_) if lab_is_gone(store, run)? => Err(nothing("ran in a lab, which is gone")),
         Some(RunEnd::Succeeded { .. } | RunEnd::Stuck { .. }) => Ok(true),
     }
 }
 
+fn lab_is_gone(store: &Store, run: &RunRow) -> Result<bool, CommandError> {
+    Ok(Night::thaw(store, &run.id)?.setup.lab.is_some_and(|dir| Lab::open(&dir).is_err()))
+}
+
 /// Opens a finished run again, with an engine of its own, and watches it.
-fn roll_back_finished(cx: &Context, which: &Which, store: Store, run: RunRow, ask: Ask) -> Result<Exit, CommandError> {
+pub(super) fn reopen(cx: &Context, which: &Which, store: Store, run: RunRow, ask: Ask) -> Result<Exit, CommandError> {
     let run_dir = store.run_dir(&run.id);
     let operator = control::operator(cx, which.by.as_deref(), ask);
-    let start = launch::Start { ask: Some(&operator), ..launch::Start::default() };
+    let lab = Night::thaw(&store, &run.id)?.setup.lab.as_deref().map(Lab::open).transpose()?;
+    let environment = lab.map(|lab| lab.local.env.clone()).unwrap_or_default();
+    // An engine that was killed right after the end has left its lease behind.
+    let over = match Holder::of(&run, clock::now()) {
+        Holder::Gone(lease) => Some(lease.epoch),
+        Holder::Live(_) | Holder::Nobody => None,
+    };
+    let start = launch::Start { environment, ask: Some(&operator), over, ..launch::Start::default() };
     let before = store.facts(&run.id, 0)?.len() as u64;
     let mut engine = launch::start(cx, &run.id, &run_dir, &start)?;
     // The old end is not the one to wait for.
@@ -187,7 +231,7 @@ fn send(cx: &Context, which: &Which, ask: Ask) -> Result<Exit, CommandError> {
     send_to(cx, &run, which, ask)
 }
 
-fn send_to(cx: &Context, run: &RunRow, which: &Which, ask: Ask) -> Result<Exit, CommandError> {
+pub(super) fn send_to(cx: &Context, run: &RunRow, which: &Which, ask: Ask) -> Result<Exit, CommandError> {
     match control::ask(run, control::operator(cx, which.by.as_deref(), ask))? {
         Reply::Refused { why } => Err(CommandError::refused(why)),
         Reply::Accepted { facts } => {
@@ -198,11 +242,16 @@ fn send_to(cx: &Context, run: &RunRow, which: &Which, ask: Ask) -> Result<Exit, 
 }
 
 fn print(cx: &Context, run: &RunRow, facts: &[Fact]) -> std::io::Result<()> {
+    let said: Vec<String> = facts.iter().filter_map(sentence).collect();
+    print_as(cx, run, facts, &said)
+}
+
+/// Prints what was recorded: as JSON, or in these words.
+pub(super) fn print_as(cx: &Context, run: &RunRow, facts: &[Fact], said: &[String]) -> std::io::Result<()> {
     let mut out = anstream::stdout();
     if cx.global.json {
         return writeln!(out, "{}", serde_json::json!({ "run": run.id, "recorded": facts }));
     }
-    let said: Vec<String> = facts.iter().filter_map(sentence).collect();
     if said.is_empty() && !cx.global.quiet {
         return writeln!(out, "recorded in {}", run.id);
     }
@@ -225,6 +274,14 @@ pub(super) fn sentence(fact: &Fact) -> Option<String> {
         Fact::HoldAnswered { answer, by, .. } => format!("{} by {}", deed(*answer), by.name),
         Fact::RollbackDecided { .. } => "rolling back".to_owned(),
         Fact::ActionSkipped { action, .. } => format!("{action} counts as done"),
+        Fact::ActionMarked { action, mark, by, .. } => {
+            let word = match mark {
+                Mark::Done => "done",
+                Mark::Failed => "failed",
+                Mark::Undone => "undone",
+            };
+            format!("{action} marked {word} by {}", by.name)
+        }
         Fact::Noted { by, text } => format!("noted for {}: {text}", by.name),
         _ => return None,
     })

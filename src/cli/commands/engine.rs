@@ -1,24 +1,24 @@
-//! `runbook engine`: the process that drives one run. Started by `exec`, in a session of its own; people never type it.
+//! `runbook engine`: the process that drives one run. Started by `exec` and `resume`, in a session of its own; people never type it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
-use crate::cli::reach;
 use crate::cli::setup::Night;
+use crate::cli::{holder, reach};
 use crate::driver::clock::{Clock as _, SystemClock};
 use crate::driver::control::{self, Hello};
 use crate::driver::signals::Signals;
-use crate::driver::{RunLoop, Stopped};
+use crate::driver::{Asked, RunLoop, Stopped};
 use crate::engine::Engine;
-use crate::engine::fact::Actor;
-use crate::engine::input::{Input, Operator};
+use crate::engine::fact::{Actor, Channel};
+use crate::engine::input::{Ask, Input, Operator};
 use crate::graph::Graph;
-use crate::journal::{Claim, SqliteJournal, Store};
+use crate::journal::{Claim, JournalError, SqliteJournal, Store};
 use crate::lab::Lab;
 
 /// People who may wait for an answer at the same time; more wait in line.
@@ -35,6 +35,18 @@ pub struct Args {
     /// What a person asks of a finished run, as JSON: it is opened again for it
     #[arg(long, value_name = "JSON")]
     ask: Option<String>,
+    /// Take the run over from an engine that is gone
+    #[arg(long)]
+    resume: bool,
+    /// Who takes it over
+    #[arg(long, value_name = "NAME", requires = "resume")]
+    by: Option<String>,
+    /// The epoch of the engine that is replaced although its lease lives
+    #[arg(long, value_name = "N")]
+    over: Option<u64>,
+    /// Why it is replaced; it goes into the report
+    #[arg(long, value_name = "REASON", requires = "resume")]
+    reason: Option<String>,
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
@@ -43,23 +55,16 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let store = Store::open(&cx.store)?;
     let night = Night::thaw(&store, &args.run)?;
-    let lab = adopt_lab(&night)?;
+    let lab = night.setup.lab.as_deref().map(Lab::open).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let stopped = runtime.block_on(serve(args, store, night, lab.as_ref()));
     let _ = std::fs::remove_file(&args.socket);
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    if let Some(lab) = lab {
+    if let (Some(lab), Ok(Stopped::Ended)) = (lab, &stopped) {
+        // It lives as long as its run: whoever resumes the run needs it.
         lab.stop()?;
     }
     ended(stopped?)
-}
-
-/// The lab lives as long as its engine.
-fn adopt_lab(night: &Night) -> Result<Option<Lab>, CommandError> {
-    let Some(dir) = &night.setup.lab else { return Ok(None) };
-    let mut lab = Lab::open(dir)?;
-    lab.adopt()?;
-    Ok(Some(lab))
 }
 
 async fn serve(args: &Args, store: Store, night: Night, lab: Option<&Lab>) -> Result<Stopped, CommandError> {
@@ -67,32 +72,53 @@ async fn serve(args: &Args, store: Store, night: Night, lab: Option<&Lab>) -> Re
     let listener = control::bind(&args.socket)?;
     let clock = Arc::new(SystemClock::start());
     let run_dir = store.run_dir(&args.run);
-    let journal = store.take(&args.run, &claim(args, &night), clock.now())?;
+    let asked = args.ask.as_deref().map(serde_json::from_str).transpose();
+    let asked: Option<Operator> = asked.map_err(|e| CommandError::usage(format!("--ask: {e}")))?;
+    let by = asked.as_ref().map(|operator| operator.by.name.clone()).or_else(|| args.by.clone());
+    let by = Actor { name: by.unwrap_or_else(|| night.started.by.name.clone()), channel: Channel::Cli };
+    let journal = store.take(&args.run, &claim(args, &by), clock.now())?;
+    if let Some(lab) = lab {
+        // As long as we live, nobody takes it for forgotten.
+        Lab::open(&lab.dir)?.hand_over(std::process::id())?;
+    }
     let (run, epoch) = (args.run.clone(), journal.epoch());
     let transport = reach::transport(&night.plan, &night.setup, &run, epoch, &run_dir, lab)?;
-    let asked = args.ask.as_deref().map(serde_json::from_str).transpose();
-    let asked = asked.map_err(|e| CommandError::usage(format!("--ask: {e}")))?;
-    let (engine, first) = begin(night, &journal, asked)?;
+    let (engine, first) = begin(night, &journal, asked, &by)?;
     let found = journal.found().to_vec();
     let run_loop = RunLoop::new(Box::new(engine), Box::new(journal), transport, clock, &found);
     let (ask, asked) = mpsc::channel(ASKED);
+    note_reason(args, &by, &ask);
     let serving = tokio::spawn(control::serve(listener, Hello { run, pid: std::process::id(), epoch }, ask));
     let stopped = run_loop.drive(first, asked, signals.stop()).await;
     serving.abort();
     Ok(stopped)
 }
 
-fn claim(args: &Args, night: &Night) -> Claim {
+/// The reason for replacing an engine that may live stands in the timeline.
+fn note_reason(args: &Args, by: &Actor, ask: &mpsc::Sender<Asked>) {
+    let Some(reason) = &args.reason else { return };
+    let operator = Operator { by: by.clone(), ask: Ask::Note { text: format!("taken over: {reason}") } };
+    // Nobody waits for the answer, and the channel is new and empty.
+    let _ = ask.try_send(Asked { operator, reply: oneshot::channel().0 });
+}
+
+fn claim(args: &Args, by: &Actor) -> Claim {
     Claim {
-        owner: night.started.by.name.clone(),
-        host: night.started.controller.clone(),
+        owner: by.name.clone(),
+        host: holder::this_machine(),
         pid: std::process::id(),
         socket: Some(args.socket.display().to_string()),
+        over: args.over,
     }
 }
 
 /// The engine at the end of the facts that there are, and what it is told first.
-fn begin(night: Night, journal: &SqliteJournal, asked: Option<Operator>) -> Result<(Engine, Input), CommandError> {
+fn begin(
+    night: Night,
+    journal: &SqliteJournal,
+    asked: Option<Operator>,
+    by: &Actor,
+) -> Result<(Engine, Input), CommandError> {
     let graph = Arc::new(Graph::build(Arc::new(night.plan)));
     if journal.found().is_empty() {
         return Ok((Engine::new(graph), Input::Start(Box::new(night.started))));
@@ -102,14 +128,16 @@ fn begin(night: Night, journal: &SqliteJournal, asked: Option<Operator>) -> Resu
     if let Some(operator) = asked {
         return Ok((engine, Input::Operator(operator)));
     }
-    let by = Actor { name: night.started.by.name, channel: night.started.by.channel };
-    Ok((engine, Input::Resumed { by, epoch: journal.epoch() }))
+    Ok((engine, Input::Resumed { by: by.clone(), epoch: journal.epoch() }))
 }
 
 fn ended(stopped: Stopped) -> Result<Exit, CommandError> {
     match stopped {
         Stopped::Ended => Ok(Exit::Done),
         Stopped::Detached => Ok(Exit::NotFinished),
+        Stopped::JournalFailed { error: JournalError::Fenced { .. }, .. } => {
+            Err(CommandError::refused("somebody else has taken the run over; this engine touches nothing any more"))
+        }
         Stopped::JournalFailed { error, open } => {
             let mut e =
                 CommandError::unexpected(format!("nothing can be recorded any more, so nothing new starts: {error}"));

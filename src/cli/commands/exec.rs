@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
+use crate::cli::holder::{self, Holder};
 use crate::cli::narrow::{LeftOut, Narrow};
 use crate::cli::setup::{Night, Setup};
 use crate::cli::variables::VarArgs;
@@ -68,16 +69,19 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     if args.dry_run {
         return super::plan::run(super::plan::Args::of(args.plan, args.vars, args.narrow), cx);
     }
-    let loaded = load::load_or_report(&args.plan, &args.vars.values()?, cx)?;
+    let vars = args.vars.values()?;
+    let loaded = load::load_or_report(&args.plan, &vars, cx)?;
     preflight::executable(&loaded.plan)?;
     fits(&args.narrow, &loaded)?;
     let load::Loaded { plan, digest, .. } = loaded;
     let now = clock::now();
     let mut store = store::open(cx)?;
     refuse_second(&store, &plan, args.lab.lab)?;
-    let mut setup = Setup { plan_file: std::path::absolute(&args.plan)?, lab: None };
+    let mut setup = Setup::new(&args.plan, vars)?;
     let (plan, lab) = laboratory::prepare(&args.lab, plan, setup.plan_dir(), now)?;
-    setup.lab = lab.as_ref().map(|lab| lab.dir.clone());
+    if let Some(lab) = &lab {
+        setup.move_to(lab);
+    }
     let graph = Arc::new(Graph::build(Arc::new(plan)));
     let left_out = args.narrow.resolve(&graph)?;
     let talk = Talk { cx, plan: graph.plan() };
@@ -122,13 +126,23 @@ fn in_the_way(open: &RunRow, lab: bool) -> bool {
 }
 
 fn second(open: &RunRow) -> CommandError {
-    let owner = open.lease.as_ref().map_or_else(
-        || "it was never started".to_owned(),
-        |lease| format!("by {} on {}, pid {}", lease.owner, lease.host, lease.pid),
-    );
-    let since = store::minute(open.created);
-    CommandError::refused(format!("this plan is running already: {} since {since}, {owner}", open.id))
-        .hint(format!("watch it:   runbook attach {}", open.id))
+    let (id, since) = (&open.id, store::minute(open.created));
+    match Holder::of(open, clock::now()) {
+        Holder::Live(lease) => {
+            let owner = format!("by {} on {}, pid {}", lease.owner, lease.host, lease.pid);
+            CommandError::refused(format!("this plan is running already: {id} since {since}, {owner}"))
+                .hint(format!("watch it:   runbook attach {id}"))
+        }
+        Holder::Gone(lease) => {
+            let owner = format!("{} on {}", lease.owner, lease.host);
+            CommandError::refused(format!(
+                "run {id} of this plan, begun {since} by {owner}, is not finished and has NO ENGINE"
+            ))
+            .hint(format!("take it over:   runbook resume {id}"))
+        }
+        Holder::Nobody => CommandError::refused(format!("this plan is being started already: {id} since {since}"))
+            .hint(format!("watch it:   runbook attach {id}")),
+    }
 }
 
 /// Preflight. Failures refuse the run; nothing has been changed by then, and nothing is contacted any more.
@@ -201,7 +215,7 @@ fn started(
         title: plan.name.clone(),
         digest,
         by: Actor { name: cx.user.clone(), channel: Channel::Cli },
-        controller: controller(),
+        controller: holder::this_machine(),
         timezone: plan.timezone.clone(),
         window,
         options: RunOptions {
@@ -243,7 +257,8 @@ fn freeze(store: &mut Store, mut night: Night) -> Result<RunRow, CommandError> {
 fn engage(args: &Args, cx: &Context, mut store: Store, run: &RunRow, lab: Option<Lab>) -> Result<Exit, CommandError> {
     let environment = lab.as_ref().map(|lab| lab.local.env.clone()).unwrap_or_default();
     let run_dir = store.run_dir(&run.id);
-    let engine = match launch::start(cx, &run.id, &run_dir, &launch::Start { environment, ask: None }) {
+    let engine = match launch::start(cx, &run.id, &run_dir, &launch::Start { environment, ..launch::Start::default() })
+    {
         Ok(engine) => engine,
         Err(e) => {
             // Without facts nothing was sent anywhere; a run that has some stays, for whoever looks into it.
@@ -299,13 +314,6 @@ impl Talk<'_> {
             self.line("  note  nobody can be asked here, so gates approve themselves");
         }
     }
-}
-
-/// The name of this machine.
-fn controller() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() { "this machine".to_owned() } else { name.to_owned() }
 }
 
 /// Different for every run; only spreads retries, so it need not be unpredictable.

@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub mod amend;
 pub mod attach;
 pub mod check;
 pub mod completions;
@@ -14,6 +15,7 @@ pub mod logs;
 pub mod man;
 pub mod new;
 pub mod plan;
+pub mod resume;
 pub mod runs;
 pub mod schema;
 pub mod status;

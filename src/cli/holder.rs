@@ -1,0 +1,62 @@
+//! Who holds a run, and whether that engine still lives. Knows nothing of what it does.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use crate::journal::{Lease, RunRow};
+
+/// What is known of the engine of an open run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holder {
+    /// There never was one.
+    Nobody,
+    /// Its lease lives, and so may it.
+    Live(Lease),
+    /// Its lease has run out, or its process on this machine is dead.
+    Gone(Lease),
+}
+
+impl Holder {
+    #[must_use]
+    pub fn of(run: &RunRow, now: Timestamp) -> Self {
+        match &run.lease {
+            None => Self::Nobody,
+            Some(lease) if lease.live(now) && !is_dead(lease) => Self::Live(lease.clone()),
+            Some(lease) => Self::Gone(lease.clone()),
+        }
+    }
+
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        matches!(self, Self::Live(_))
+    }
+}
+
+/// Whether the engine's process is certainly gone, though its lease has not run out: it was one of this machine, nobody
+/// listens at its socket, and no such process is there.
+fn is_dead(lease: &Lease) -> bool {
+    lease.host == this_machine() && lease.socket.as_deref().is_none_or(nobody_listens) && !is_engine(lease)
+}
+
+fn nobody_listens(socket: &str) -> bool {
+    let refused = |e: &io::Error| matches!(e.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
+    UnixStream::connect(Path::new(socket)).as_ref().is_err_and(refused)
+}
+
+/// A process that has ended and was not waited for has no command line.
+fn is_engine(lease: &Lease) -> bool {
+    let line = std::fs::read(format!("/proc/{}/cmdline", lease.pid)).unwrap_or_default();
+    let mut words = line.split(|b| *b == 0);
+    words.any(|word| word == b"engine") && words.any(|word| word == lease.run.as_bytes())
+}
+
+/// The name of this machine.
+#[must_use]
+pub fn this_machine() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "this machine".to_owned() } else { name.to_owned() }
+}
