@@ -19,6 +19,9 @@ pub struct Laboratory {
     /// Divide pure waiting by N there
     #[arg(long, value_name = "N", requires = "lab", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub speed: u32,
+    /// Do without ssh there, as where `sshd` is not installed
+    #[arg(long, requires = "lab")]
+    pub without_ssh: bool,
     /// Leave the lab's files behind
     #[arg(long, requires = "lab")]
     pub keep: bool,
@@ -41,7 +44,8 @@ pub fn prepare(
         let (step, host) = wanted.split_once('@').map_or((wanted.as_str(), None), |(step, host)| (step, Some(host)));
         lab::inject_failure(&mut plan, step, host)?;
     }
-    let started = lab::start(&plan, plan_dir, &LabOptions { keep: args.keep, ..LabOptions::default() })?;
+    let started =
+        lab::start(&plan, plan_dir, &LabOptions { keep: args.keep, without_ssh: args.without_ssh, parent: None })?;
     let mut plan = lab::relocate(plan, now, &started);
     lab::speed_up(&mut plan, args.speed);
     Ok((plan, Some(started)))

@@ -84,6 +84,7 @@ fn dispatch(command: Command, cx: &Context) -> Result<Exit, CommandError> {
         Command::Man(a) => c::man::run(a, cx),
         Command::Doctor(a) => c::doctor::run(a, cx),
         Command::Engine(a) => c::engine::run(&a, cx),
+        Command::Keeper => c::keeper::run(),
     }
 }
 

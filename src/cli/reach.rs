@@ -47,7 +47,11 @@ pub fn transport(
 
 fn config(plan: &Plan, setup: &Setup, run: &str, epoch: u64, logs: &Path, lab: Option<&Lab>) -> Config {
     let mut config = Config::new(run, epoch, plan.hosts.clone(), setup.plan_dir().to_owned(), logs.to_owned());
-    config.ssh_config = lab.and_then(|lab| lab.ssh_config.clone());
+    match lab {
+        Some(Lab { ssh_config: Some(file), .. }) => config.ssh_config = Some(file.clone()),
+        Some(lab) => config.sessions = lab.hosts.values().map(|host| (host.name.clone(), host.session())).collect(),
+        None => {}
+    }
     config.secrets = secrets(plan);
     config
 }

@@ -52,8 +52,9 @@ impl LabHost {
         Self { name: name.to_owned(), address: "127.0.0.1".to_owned(), dir, env: BTreeMap::new() }
     }
 
-    /// The script that is every login of this host: its environment, its folder, then the command.
-    pub(super) fn session(&self) -> PathBuf {
+    /// The script that is every login of this host: its environment, its folder, then `$SSH_ORIGINAL_COMMAND`.
+    #[must_use]
+    pub fn session(&self) -> PathBuf {
         self.dir.join(".session")
     }
 }

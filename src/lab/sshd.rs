@@ -80,7 +80,7 @@ pub(super) fn start(
     if without {
         return Ok(Err("without ssh, as asked: using the local transport".to_owned()));
     }
-    let programs = match programs() {
+    let programs = match programs(&folders()) {
         Ok(p) => p,
         Err(why) => return Ok(Err(why)),
     };
@@ -108,26 +108,26 @@ fn fallback(why: &str) -> String {
     format!("sshd does not work here ({why}): using the local transport")
 }
 
-fn programs() -> Result<Programs, String> {
+fn programs(folders: &[PathBuf]) -> Result<Programs, String> {
     let missing = |name: &str, package: &str| {
         format!("{name} is not installed: using the local transport; apt-get install {package} gives real ssh")
     };
     Ok(Programs {
-        sshd: find("sshd").ok_or_else(|| missing("sshd", "openssh-server"))?,
-        ssh: find("ssh").ok_or_else(|| missing("ssh", "openssh-client"))?,
-        keygen: find("ssh-keygen").ok_or_else(|| missing("ssh-keygen", "openssh-client"))?,
+        sshd: find(folders, "sshd").ok_or_else(|| missing("sshd", "openssh-server"))?,
+        ssh: find(folders, "ssh").ok_or_else(|| missing("ssh", "openssh-client"))?,
+        keygen: find(folders, "ssh-keygen").ok_or_else(|| missing("ssh-keygen", "openssh-client"))?,
     })
 }
 
-/// Looks along `PATH`, then where system programs lie that an ordinary `PATH` leaves out. `sshd` insists on an absolute path.
-fn find(name: &str) -> Option<PathBuf> {
+fn find(folders: &[PathBuf], name: &str) -> Option<PathBuf> {
+    folders.iter().map(|dir| dir.join(name)).find(|p| p.is_file())
+}
+
+/// Those of `PATH`, then where system programs lie that an ordinary `PATH` leaves out. `sshd` insists on an absolute path.
+fn folders() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let also = ["/usr/sbin", "/usr/local/sbin", "/sbin", "/usr/lib/openssh", "/usr/libexec"].map(PathBuf::from);
-    std::env::split_paths(&path)
-        .filter(|dir| dir.is_absolute())
-        .chain(also)
-        .map(|dir| dir.join(name))
-        .find(|p| p.is_file())
+    std::env::split_paths(&path).filter(|dir| dir.is_absolute()).chain(also).collect()
 }
 
 fn login_name() -> Option<String> {
@@ -307,4 +307,19 @@ fn log_in(programs: &Programs, config: &Path, host: &LabHost) -> Result<(), Stri
     // A refusing login shell says why on stdout, ssh itself on stderr.
     let said = [out.stdout, out.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     Err(format!("a login failed: {}", said.lines().last().unwrap_or("no reason given").trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_sshd_is_named_with_its_package() {
+        let nowhere = [PathBuf::from("/nonexistent")];
+        let why = programs(&nowhere).err().unwrap();
+        assert_eq!(
+            why,
+            "sshd is not installed: using the local transport; apt-get install openssh-server gives real ssh"
+        );
+    }
 }

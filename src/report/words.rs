@@ -2,7 +2,7 @@
 
 use super::clock::Clock;
 use super::escape::escape_for_terminal as esc;
-use crate::engine::fact::{Actor, Channel, HoldAnswer, HoldReason, RollbackCause};
+use crate::engine::fact::{Actor, Channel, HoldReason, RollbackCause};
 use crate::graph::ids::{ActionId, Direction};
 use crate::plan::model::{Gate, Plan, Step, Verb, Wait};
 use crate::view::RunView;
@@ -72,16 +72,6 @@ fn actions_of(ids: &[ActionId]) -> String {
             format!("{} on {}", first.step(), hosts(&names))
         }
         [first, rest @ ..] => format!("{} and {} more", action(first), rest.len()),
-    }
-}
-
-pub(super) const fn hold_answer(answer: HoldAnswer) -> &'static str {
-    match answer {
-        HoldAnswer::Retry => "retry",
-        HoldAnswer::Skip => "skip",
-        HoldAnswer::Rollback => "rollback",
-        HoldAnswer::Continue => "continue",
-        HoldAnswer::Stay => "hold",
     }
 }
 

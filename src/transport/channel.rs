@@ -1,10 +1,12 @@
 //! A started process with its three streams, here or on a host. Knows nothing of what it does.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use openssh::{Child, Session};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::process::Command;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// Dropping a channel ends no process: what runs on the other side is detached from it.
@@ -18,6 +20,7 @@ pub(super) struct Channel {
 pub(super) enum End {
     Remote(Child<Arc<Session>>, OwnedSemaphorePermit),
     Local(tokio::process::Child),
+    Keeper,
 }
 
 impl Channel {
@@ -35,8 +38,24 @@ impl Channel {
     /// # Errors
     /// The process could not be started.
     pub(super) fn local(arguments: &[&str]) -> io::Result<Self> {
-        let mut child = tokio::process::Command::new("sh")
-            .args(arguments)
+        let mut command = Command::new("sh");
+        command.args(arguments);
+        Self::start(command)
+    }
+
+    /// Starts a program that executes `command` as the login shell of another host would; nothing of our environment
+    /// reaches it.
+    ///
+    /// # Errors
+    /// The process could not be started.
+    pub(super) fn session(program: &Path, command: &str) -> io::Result<Self> {
+        let mut session = Command::new(program);
+        session.env_clear().env("SSH_ORIGINAL_COMMAND", command).current_dir("/");
+        Self::start(session)
+    }
+
+    fn start(mut command: Command) -> io::Result<Self> {
+        let mut child = command
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())
@@ -52,12 +71,26 @@ impl Channel {
     }
 }
 
+impl Channel {
+    /// A connection to the keeper, which says everything on one stream.
+    pub(super) fn keeper(connection: tokio::net::UnixStream) -> Self {
+        let (stdout, stdin) = connection.into_split();
+        Self {
+            stdin: Box::new(stdin),
+            stdout: Box::new(stdout),
+            stderr: Box::new(tokio::io::empty()),
+            end: End::Keeper,
+        }
+    }
+}
+
 impl End {
     /// Whether the process ended by itself, as opposed to a connection that was lost. Not about success.
     pub(super) async fn ended_by_itself(self) -> bool {
         match self {
             Self::Remote(child, _slot) => child.wait().await.is_ok(),
             Self::Local(mut child) => child.wait().await.is_ok(),
+            Self::Keeper => false,
         }
     }
 }

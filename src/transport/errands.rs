@@ -59,6 +59,8 @@ pub(super) async fn everywhere(
 async fn state_of(inner: &Inner, request: &SurveyRequest) -> Result<SiteState, String> {
     let probe = match &request.site {
         Site::Controller => String::new(),
+        // No session ends here, so nothing could be taken along.
+        Site::Host(host) if inner.config.sessions.contains_key(host) => String::new(),
         Site::Host(host) => leave_behind(inner, host).await?,
     };
     let root = request.sudo.then(|| "-".to_owned());
