@@ -10,7 +10,7 @@ use super::{timeline, words};
 use crate::graph::job::Site;
 use crate::graph::preview::{Preview, previews};
 use crate::graph::{Graph, StepIx};
-use crate::plan::model::{Place, Step, Undo, Verb};
+use crate::plan::model::{Place, Step, Undo, Value, Verb};
 use crate::plan::units::Short;
 use crate::schedule::{Fit, RollbackPlan};
 use crate::view::StepTimes;
@@ -59,28 +59,38 @@ impl PlanPage<'_> {
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let clock = Clock::new(self.graph.plan().timezone.as_deref());
-        let mut out = self.head(&clock);
-        out.extend(self.numbers(&clock));
+        let fitted = |l: &String| cut(l, self.width).trim_end().to_owned();
+        let mut out: Vec<String> = self.above(&clock).iter().map(fitted).collect();
+        if self.commands {
+            out.push(String::new());
+            // A command that is cut could hide what it does.
+            out.extend(self.all_commands().iter().map(|l| l.trim_end().to_owned()));
+        }
+        out.extend(self.below(&clock).iter().map(fitted));
+        out
+    }
+
+    /// What happens when nothing goes wrong.
+    fn above(&self, clock: &Clock) -> Vec<String> {
+        let mut out = self.head(clock);
+        out.extend(self.numbers(clock));
         out.extend(self.narrowed());
         out.extend(self.found("DOES NOT FIT", |code| code.starts_with('E')));
         out.push(String::new());
-        out.extend(timeline::lines(self, &clock));
+        out.extend(timeline::lines(self, clock));
         out.push(String::new());
-        out.extend(if self.by_host { self.hosts(&clock) } else { self.steps(&clock) });
-        out.push(String::new());
-        out.extend(self.rollbacks(&clock));
-        out.extend(below(self.no_way_back()));
+        out.extend(if self.by_host { self.hosts(clock) } else { self.steps(clock) });
+        out
+    }
+
+    /// What happens when something does, and what is to be known before.
+    fn below(&self, clock: &Clock) -> Vec<String> {
+        let mut out = after_a_line(self.rollbacks(clock));
+        out.extend(after_a_line(self.no_way_back()));
         out.extend(self.found("WARNINGS", |code| !code.starts_with('E')));
-        out.extend(below(self.probed(&clock)));
-        out.extend(if self.probe.is_some() { self.people(&clock) } else { below(self.people(&clock)) });
+        out.extend(after_a_line([self.probed(clock), self.people(clock)].concat()));
         out.push(String::new());
         out.push(format!("To run exactly this:  {}      (digest {})", esc(self.exec), self.short_digest()));
-        let mut out: Vec<String> = out.iter().map(|l| cut(l, self.width).trim_end().to_owned()).collect();
-        if self.commands {
-            // A command that is cut could hide what it does.
-            out.push(String::new());
-            out.extend(self.all_commands().iter().map(|l| l.trim_end().to_owned()));
-        }
         out
     }
 
@@ -197,7 +207,7 @@ impl PlanPage<'_> {
         let (slack, what) = (self.width >= 60, self.width >= 80);
         let estimates = self.graph.plan().steps.values().filter_map(|s| s.estimate);
         let wide = estimates.map(|e| e.to_string().len()).max().unwrap_or(0).clamp(9, 14);
-        let mut head = format!("{:<20} START  END    {:<wide$}  ", "STEPS", "ESTIMATE");
+        let mut head = format!("{:<20} START  END    {:<wide$} ", "STEPS", "ESTIMATE");
         head.push_str(if slack { " SLACK  " } else { "" });
         head.push_str("WHERE      ");
         head.push_str(if what { "WHAT" } else { "" });
@@ -271,18 +281,23 @@ impl PlanPage<'_> {
     /// Every text that will be executed, in full, as it will run; never cut.
     fn all_commands(&self) -> Vec<String> {
         let plan = self.graph.plan();
-        let steps = self
-            .graph
-            .step_ixs()
-            .zip(plan.steps.values())
-            .map(|(ix, step)| (format!("{:>2} {}", ix.0 + 1, step.id), step));
+        let steps = self.graph.step_ixs().zip(plan.steps.values());
+        let steps = steps.map(|(ix, step)| (format!("{:>2} {}", ix.0 + 1, step.id), step));
         let proof = plan.after_rollback.iter().map(|step| ("   after_rollback".to_owned(), step));
-        let mut out = vec!["COMMANDS               as they will run: values are in them, quoted".to_owned()];
+        let mut out = vec!["COMMANDS".to_owned()];
+        if !plan.vars.is_empty() {
+            out.push("   each of them sees".to_owned());
+            out.extend(plan.vars.iter().map(|(name, value)| format!("      {}={}", esc(name), shown(value))));
+        }
         for ((title, step), texts) in steps.chain(proof).zip(previews(self.graph)) {
-            if !texts.is_empty() {
-                out.push(format!("{title}{}", as_whom(step)));
-            }
-            texts.iter().for_each(|text| out.extend(command_lines(text)));
+            let Some(first) = texts.first() else { continue };
+            let home = sites(&first.sites);
+            out.push(format!(
+                "{title}{}{}",
+                if home.is_empty() { home.clone() } else { format!("   on {home}") },
+                as_whom(step)
+            ));
+            texts.iter().for_each(|text| out.extend(command_lines(text, &home)));
         }
         out
     }
@@ -416,9 +431,18 @@ impl PlanPage<'_> {
     }
 }
 
-/// A section with an empty line before it.
-fn below(section: Vec<String>) -> Vec<String> {
+/// A section with an empty line before it, if there is a section.
+fn after_a_line(section: Vec<String>) -> Vec<String> {
     if section.is_empty() { section } else { std::iter::once(String::new()).chain(section).collect() }
+}
+
+/// The value of a variable as the environment has it.
+fn shown(value: &Value) -> String {
+    match value.to_text() {
+        Some(text) => esc(&text),
+        None if matches!(value, Value::Secret(_)) => "(a secret, resolved at launch)".into(),
+        None => "(only in templates)".into(),
+    }
 }
 
 /// `   sudo, as app, in /srv, by bash -eu`.
@@ -432,21 +456,28 @@ fn as_whom(step: &Step) -> String {
     if words.is_empty() { String::new() } else { format!("   {}", esc(&words.join(", "))) }
 }
 
-/// One text with its label, where it runs, and what is unusual about it.
-fn command_lines(preview: &Preview) -> Vec<String> {
-    let names: Vec<String> = preview
-        .sites
-        .iter()
-        .map(|site| match site {
-            Site::Controller => "this machine".to_owned(),
-            Site::Host(name) => name.clone(),
-        })
-        .collect();
-    let on = if names.is_empty() { String::new() } else { format!("on {}", words::hosts(&names)) };
-    let mut out = vec![format!("      {:<9} {}", preview.what, on).trim_end().to_owned()];
-    out.extend(preview.text.lines().map(|line| format!("         | {}", esc(line))));
+fn sites(sites: &[Site]) -> String {
+    let name = |site: &Site| match site {
+        Site::Controller => "this machine".to_owned(),
+        Site::Host(name) => name.clone(),
+    };
+    words::hosts(&sites.iter().map(name).collect::<Vec<_>>())
+}
+
+/// One text with its label, where it runs unless that is `home`, and what is unusual about it.
+fn command_lines(preview: &Preview, home: &str) -> Vec<String> {
+    let on = sites(&preview.sites);
+    let on = if on == home || on.is_empty() { String::new() } else { format!("on {on}:") };
+    let label = format!("      {:<9} ", preview.what);
+    let mut lines = preview.text.lines();
+    let mut out = match (preview.text.lines().count(), on.is_empty()) {
+        (0 | 1, true) => vec![format!("{label}{}", esc(lines.next().unwrap_or_default()))],
+        (0 | 1, false) => vec![format!("{label}{on} {}", esc(lines.next().unwrap_or_default()))],
+        _ => vec![format!("{label}{on}")],
+    };
+    out.extend(lines.map(|line| format!("         | {}", esc(line))));
     out.extend(preview.unquoted.iter().map(|what| format!("         ! not quoted: {{{{ {} }}}}", esc(what))));
-    out.extend(preview.unknown.iter().map(|why| format!("         ! as written: {}", esc(why))));
+    out.extend(preview.unknown.iter().map(|why| format!("         ! as the plan writes it: {}", esc(why))));
     out
 }
 
