@@ -1,6 +1,7 @@
 //! Speed and memory of the pure core: what one fact costs, and how the cost grows with the plan.
 //!
 //! Prints figures and ratios; asserts nothing, because a busy machine must not fail a build.
+#![allow(clippy::print_stdout, reason = "a bench prints its table")]
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use runbook::sim::world::{Fate, Script, person};
 use runbook::sim::{Simulation, dry_run, started, window_instants};
 
 #[path = "../tests/engine/plans.rs"]
-#[allow(dead_code, reason = "shared with the tests, which use the rest")]
+#[allow(dead_code, clippy::unwrap_used, reason = "shared with the tests, which use the rest")]
 mod plans;
 
 fn wide(steps: usize, hosts: usize) -> Plan {

@@ -12,6 +12,8 @@ use proptest::prelude::*;
 
 use runbook::cli::diagnostics::render;
 use runbook::cli::load::{LoadError, load};
+use runbook::cli::review::{review, summary, times};
+use runbook::plan::diagnostic::sort;
 use runbook::plan::model::{FileFacts, FileKind, OnFailure, Opening, Place, Plan, Undo, Value, Verb, Window};
 use runbook::plan::schema::plan_schema;
 use runbook::plan::source::Source;
@@ -51,7 +53,12 @@ fn check(name: &str, bytes: &[u8]) -> (Source, Checked) {
             let (source, found) = *wrong;
             return (
                 source,
-                Checked { plan: None, diagnostics: vec![found], places: runbook::plan::Places::default() },
+                Checked {
+                    plan: None,
+                    sketch: None,
+                    diagnostics: vec![found],
+                    places: runbook::plan::Places::default(),
+                },
             );
         }
     };
@@ -59,6 +66,24 @@ fn check(name: &str, bytes: &[u8]) -> (Source, Checked) {
     let files: BTreeMap<_, _> = draft.wanted().into_iter().map(|w| (w.path().to_string(), pretend(w))).collect();
     let checked = draft.check(&Outside { stem: "plan".into(), vars: Vec::new(), files });
     (source, checked)
+}
+
+/// Before all the windows of the plans here, but for those that are meant to be over.
+const NOW: &str = "2026-11-01T12:00:00Z";
+
+/// What `check` prints about a plan.
+fn said_about(name: &str, source: &Source, checked: &Checked) -> String {
+    let now = NOW.parse().expect("a time");
+    let reviewed = checked.plan.as_ref().map(|plan| review(plan, &checked.places, source, now));
+    let mut found = checked.diagnostics.clone();
+    found.extend(checked.sketch.iter().flat_map(|plan| times(plan, &checked.places, source)));
+    found.extend(reviewed.iter().flat_map(|r| r.found.clone()));
+    sort(&mut found);
+    let mut said = render(source, &found, false);
+    if let Some(review) = reviewed.filter(|_| !found.iter().any(|d| d.is_error())) {
+        said.push_str(&format!("ok {name}: {}\n", summary(&review)));
+    }
+    said
 }
 
 #[test]
@@ -70,10 +95,7 @@ fn every_bad_plan_is_answered_as_written() {
         let started = Instant::now();
         let (source, checked) = check(&name, &fs::read(&path).expect("readable"));
         assert!(started.elapsed() < Duration::from_secs(2), "{name} took {:?}", started.elapsed());
-        let mut said = render(&source, &checked.diagnostics, false);
-        if let Some(plan) = &checked.plan {
-            said.push_str(&format!("ok {name}: {} steps, {} hosts\n", plan.steps.len(), plan.hosts.len()));
-        }
+        let said = said_about(&name, &source, &checked);
         assert_eq!(
             checked.plan.is_some(),
             !checked.diagnostics.iter().any(|d| d.is_error()),

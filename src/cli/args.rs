@@ -100,4 +100,7 @@ pub enum Command {
     /// The engine process of a run; started by `exec`
     #[command(hide = true)]
     Engine(commands::engine::Args),
+    /// Starts commands on this machine for an engine; started by it
+    #[command(hide = true)]
+    Keeper,
 }

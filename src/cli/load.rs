@@ -11,7 +11,8 @@ use sha2::{Digest as _, Sha256};
 use super::context::Context;
 use super::diagnostics;
 use super::error::CommandError;
-use crate::plan::diagnostic::Diagnostic;
+use super::review;
+use crate::plan::diagnostic::{Diagnostic, sort};
 use crate::plan::model::{FileFacts, FileKind, Plan, Value};
 use crate::plan::source::{SIZE_LIMIT, Source};
 use crate::plan::{Draft, FileProblem, Outside, Places, Seen, Wanted, digest};
@@ -74,7 +75,12 @@ pub fn load(path: &Path, vars: &[(String, Value)]) -> Result<Loaded, LoadError> 
             let digest = digest(&plan);
             Ok(Loaded { plan, places: checked.places, diagnostics: checked.diagnostics, digest, paths, source })
         }
-        None => Err(LoadError::Invalid { diagnostics: checked.diagnostics, text: source }),
+        None => {
+            let mut diagnostics = checked.diagnostics;
+            diagnostics.extend(checked.sketch.iter().flat_map(|plan| review::times(plan, &checked.places, &source)));
+            sort(&mut diagnostics);
+            Err(LoadError::Invalid { diagnostics, text: source })
+        }
     }
 }
 
@@ -87,8 +93,7 @@ pub fn load_or_report(path: &Path, vars: &[(String, Value)], cx: &Context) -> Re
         if let LoadError::Invalid { text: source, diagnostics } = &e {
             diagnostics::print_to_stderr(source, diagnostics, cx);
             let errors = diagnostics.iter().filter(|d| d.is_error()).count();
-            let count = if errors == 1 { "1 error".to_string() } else { format!("{errors} errors") };
-            return CommandError::usage(format!("{count} in {}", source.name));
+            return CommandError::usage(format!("{} in {}", review::count(errors, "error"), source.name));
         }
         e.into()
     })

@@ -20,6 +20,7 @@ pub mod output;
 pub mod pager;
 pub mod preflight;
 pub mod reach;
+pub mod review;
 pub mod setup;
 pub mod show;
 pub mod store;
@@ -83,6 +84,7 @@ fn dispatch(command: Command, cx: &Context) -> Result<Exit, CommandError> {
         Command::Man(a) => c::man::run(a, cx),
         Command::Doctor(a) => c::doctor::run(a, cx),
         Command::Engine(a) => c::engine::run(&a, cx),
+        Command::Keeper => c::keeper::run(),
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use super::error::CommandError;
 use crate::graph::{Graph, StepIx};
+use crate::plan::model::{Place, Plan, Step};
+use crate::plan::nearest;
 
 /// How a run is narrowed.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -46,6 +48,22 @@ impl Narrow {
         Ok(LeftOut { steps, hosts: self.hosts_left_out(graph)? })
     }
 
+    /// Whether all of the plan is meant.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.only.is_empty() && self.from.is_none() && self.hosts.is_empty() && self.assume_done.is_empty()
+    }
+
+    /// The flags as they would be typed.
+    #[must_use]
+    pub fn flags(&self) -> Vec<(&'static str, &str)> {
+        let mut flags: Vec<(&'static str, &str)> = self.only.iter().map(|v| ("--only", v.as_str())).collect();
+        flags.extend(self.from.as_deref().map(|v| ("--from", v)));
+        flags.extend(self.hosts.iter().map(|v| ("--hosts", v.as_str())));
+        flags.extend(self.assume_done.iter().map(|v| ("--assume-done", v.as_str())));
+        flags
+    }
+
     fn kept(&self, graph: &Graph) -> Result<BTreeSet<StepIx>, CommandError> {
         if !self.only.is_empty() {
             return self.only.iter().map(|s| find(graph, s)).collect();
@@ -75,13 +93,40 @@ impl Narrow {
     }
 }
 
+impl LeftOut {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.hosts.is_empty()
+    }
+
+    /// The plan as this run sees it: what is left out counts as done from the start, so nothing waits for it.
+    #[must_use]
+    pub fn narrowed(&self, plan: &Plan) -> Plan {
+        let mut plan = plan.clone();
+        plan.hosts.retain(|name, _| !self.hosts.contains(name));
+        let hosts = |step: &mut Step| match &mut step.place {
+            Place::Hosts(hosts) => {
+                hosts.retain(|h| !self.hosts.contains(h));
+                !hosts.is_empty()
+            }
+            Place::Nowhere | Place::Controller | Place::Wave => true,
+        };
+        plan.steps.retain(|id, step| !self.steps.contains(id) && hosts(step));
+        let kept: BTreeSet<String> = plan.steps.keys().cloned().collect();
+        for step in plan.steps.values_mut() {
+            step.needs.retain(|need| kept.contains(&need.step));
+        }
+        plan.after_rollback = plan.after_rollback.and_then(|mut step| hosts(&mut step).then_some(step));
+        plan
+    }
+}
+
 fn find(graph: &Graph, name: &str) -> Result<StepIx, CommandError> {
     graph.find_step(name).ok_or_else(|| {
         let error = CommandError::usage(format!("the plan has no step `{}`", name.escape_debug()));
-        let near = graph.plan().steps.keys().min_by_key(|id| strsim::damerau_levenshtein(name, id));
-        match near.filter(|id| strsim::damerau_levenshtein(name, id) <= (name.len() / 3).max(1)) {
+        match nearest(name, graph.plan().steps.keys().map(String::as_str)) {
             Some(near) => error.hint(format!("did you mean `{near}`?")),
-            None => error,
+            None => error.hint("`runbook graph` draws its steps"),
         }
     })
 }

@@ -8,6 +8,7 @@ use crate::graph::Graph;
 use crate::graph::ids::{AttemptId, Direction};
 use crate::graph::job::Site;
 use crate::plan::model::{Plan, Step};
+use crate::plan::not_executable_yet;
 use crate::transport::{SiteState, Survey, SurveyRequest};
 
 /// The journal needs this much free space at the start.
@@ -46,25 +47,9 @@ impl Verdict {
 /// Keys of the plan language that this version reads and checks but does not execute.
 ///
 /// # Errors
-/// Names each of them, with its line.
+/// Names each of them.
 pub fn executable(plan: &Plan) -> Result<(), CommandError> {
-    let mut missing = Vec::new();
-    if !plan.waves.is_empty() {
-        missing.push("`waves`".to_owned());
-    }
-    for step in plan.steps.values() {
-        let fleet = &step.fleet;
-        let used = [
-            ("drain", fleet.drain.is_some()),
-            ("undrain", fleet.undrain.is_some()),
-            ("reboot", fleet.reboot.is_some()),
-            ("keep_up", fleet.keep_up.is_some()),
-            ("allow_failed", fleet.allow_failed.is_some()),
-        ];
-        for (key, _) in used.iter().filter(|(_, used)| *used) {
-            missing.push(format!("`{key}` of step `{}` (line {})", step.id, step.line));
-        }
-    }
+    let missing = not_executable_yet(plan);
     if missing.is_empty() {
         return Ok(());
     }
@@ -121,6 +106,16 @@ pub fn judge(surveys: &[Survey]) -> Vec<Finding> {
     }
     out.extend(troubles);
     out
+}
+
+/// The host with the least free space where attempt records are kept, and how much that is.
+#[must_use]
+pub fn least_space(surveys: &[Survey]) -> Option<(&str, u64)> {
+    let named = surveys.iter().filter_map(|s| match (&s.site, &s.answer) {
+        (Site::Host(name), Ok(state)) => Some((name.as_str(), state.free_bytes)),
+        _ => None,
+    });
+    named.min_by_key(|(name, free)| (*free, *name))
 }
 
 fn worst_clock(hosts: &[&Survey]) -> u64 {

@@ -13,7 +13,7 @@ use crate::graph::outcome::Outcome;
 use crate::plan::model::{OnFailure, Verb};
 
 /// How much longer than its own limit a host may be silent before its attempt is looked at from here.
-const SILENCE: SignedDuration = SignedDuration::from_secs(60);
+pub(super) const SILENCE: SignedDuration = SignedDuration::from_secs(60);
 
 /// Whoever ends exactly at the worst estimate is on time.
 const LATE: SignedDuration = SignedDuration::from_secs(1);
@@ -292,7 +292,9 @@ impl State {
         }
         a.lost = false;
         match (attempt.direction, outcome.is_success()) {
-            (Direction::Do, true) if self.is_rolling_back() => self.settle_forward(ix, Doing::Done, at),
+            (Direction::Do | Direction::Check, true) if self.is_rolling_back() => {
+                self.settle_forward(ix, Doing::Done, at);
+            }
             (Direction::Do, true) if verify => self.set_doing(ix, Doing::Verify),
             (Direction::Do | Direction::Check, true) if gate => self.set_doing(ix, Doing::Ask),
             (Direction::Do | Direction::Check, true) => self.finish(ix, at)?,
@@ -403,7 +405,9 @@ impl State {
         self.unready(ix);
         self.actions[ix.index()].started.get_or_insert(at);
         self.set_doing(ix, Doing::Asking { since: at, answer_by });
-        self.set_timer(ix, Timer::AnswerBy, answer_by);
+        // *Roll back by* moves, and has its own policy; only the plan's own limit is a limit of the gate.
+        let declared = self.graph.step_of(ix).gate.as_ref().and_then(|g| g.answer_by);
+        self.set_timer(ix, Timer::AnswerBy, declared);
         let worst = self.graph.step_of(ix).estimate_or_zero().worst;
         if worst > SignedDuration::ZERO {
             self.set_timer(ix, Timer::Late, at.checked_add(worst + LATE).ok());

@@ -27,7 +27,7 @@ impl State {
         self.hold = None;
         self.ready.clear();
         self.asking.clear();
-        for ix in self.running.clone() {
+        for ix in self.open.clone() {
             let stays = matches!(self.actions[ix.index()].doing, Doing::Running { .. });
             if !stays {
                 let failed = self.actions[ix.index()].started.is_some();
@@ -114,8 +114,11 @@ impl State {
 
     pub(super) fn unqueue_undo(&mut self, ix: ActionIx) {
         let step = self.graph.action(ix).step;
-        if let Some(queue) = self.undo_queue.get_mut(&step) {
-            queue.remove(&ix);
+        let Some(queue) = self.undo_queue.get_mut(&step) else { return };
+        queue.remove(&ix);
+        if queue.is_empty() {
+            self.undo_queue.remove(&step);
+            self.undoable.remove(&step);
         }
     }
 

@@ -2,10 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::apply::SILENCE;
 use super::decide::Decision;
 use super::effect::Effect;
 use super::fact::{Actor, Admission, Fact, HoldAnswer, HoldReason, RollbackCause, RunEnd};
-use super::state::{Doing, Phase, State};
+use super::state::{ActionState, Doing, Phase, State};
 use crate::graph::ActionIx;
 use crate::plan::model::{OnDeadline, OnStop, Undo};
 
@@ -82,7 +83,7 @@ impl Decision<'_> {
         if !self.state.protects {
             return Timestamp::MIN;
         }
-        let ends = self.state.running.iter().filter_map(|ix| match &self.state.action(*ix).doing {
+        let ends = self.state.open.iter().filter_map(|ix| match &self.state.action(*ix).doing {
             Doing::Running { since, .. } if self.state.graph().step_of(*ix).on_stop == OnStop::Protect => {
                 Some(self.worst_end(*ix, *since))
             }
@@ -114,7 +115,7 @@ impl Decision<'_> {
     }
 
     fn deadline_passed(&mut self) {
-        let open: Vec<ActionIx> = self.state.running.iter().copied().collect();
+        let open: Vec<ActionIx> = self.state.open.iter().copied().collect();
         for ix in open {
             if matches!(self.state.action(ix).doing, Doing::Asking { .. }) {
                 self.time_gate_out(ix);
@@ -177,7 +178,23 @@ impl Decision<'_> {
         let kills = state.kill_by.filter(|at| state.is_rolling_back() && *at > self.now);
         let timer = state.first_timer().map(|(at, ..)| at.max(self.now));
         let room = state.roll_back_by().filter(|_| state.is_forward()).and_then(|by| self.next_room_event(by));
-        [opens, grace, kills, timer, room].into_iter().flatten().min()
+        let after = state.after().values().filter_map(|a| self.wake_for_test(a)).min();
+        [opens, grace, kills, timer, room, after].into_iter().flatten().min()
+    }
+
+    /// The test of the old version keeps its own time: its next try, or the end of our patience with its host.
+    fn wake_for_test(&self, a: &ActionState) -> Option<Timestamp> {
+        match &a.doing {
+            Doing::Retrying { at, .. } => Some(*at),
+            Doing::Running { since, .. } => since.checked_add(self.patience_with_test()).ok(),
+            _ => None,
+        }
+    }
+
+    /// How long the test of the old version may be silent.
+    pub fn patience_with_test(&self) -> SignedDuration {
+        let step = self.state.graph().plan().after_rollback.as_ref();
+        step.and_then(|s| s.timeout).unwrap_or(UNDO_PATIENCE) + SILENCE
     }
 
     /// *Roll back by* itself, or the next warning before it.

@@ -37,7 +37,7 @@ impl Decision<'_> {
 
     pub fn input(&mut self, input: Input) {
         match input {
-            Input::Start(run) => self.record(Fact::RunStarted(*run)),
+            Input::Start(run) => self.record(Fact::RunStarted(run)),
             Input::Resumed { by, epoch } => self.resume(by, epoch),
             Input::Tick | Input::ClockJumped { .. } if *self.state.phase() == Phase::New => {}
             Input::Tick => {}
@@ -277,10 +277,18 @@ impl Decision<'_> {
     // ---- starting
 
     fn start_ready(&mut self) {
-        loop {
+        while self.state.hold().is_none() {
             let before = self.turn.facts.len();
-            for step in self.state.ready_steps() {
+            let mut last = None;
+            while !self.is_full()
+                && let Some(step) = self.state.next_ready(last)
+            {
                 self.start_step(step);
+                last = Some(step);
+            }
+            if self.is_full() {
+                // However many wait: only these can do anything before a place is free.
+                self.state.ready_without_place().into_iter().for_each(|step| self.start_step(step));
             }
             if self.turn.facts.len() == before {
                 return;
@@ -317,20 +325,25 @@ impl Decision<'_> {
         self.decide_failures();
     }
 
+    /// Whether as many actions run as the plan's own `at_once` allows.
+    fn is_full(&self) -> bool {
+        let graph = self.state.graph();
+        graph.plan().at_once.is_some_and(|n| self.state.places as usize >= n.at_least_one_of(graph.actions().len()))
+    }
+
     /// `at_once` of the step and of the plan, and the resources.
     fn has_room(&self, step: StepIx) -> bool {
         let graph = self.state.graph();
         let (plan, s) = (graph.plan(), graph.step(step));
-        if matches!(s.verb, Verb::Gate | Verb::Wait(Wait::For(_) | Wait::At(_))) {
+        if s.needs_no_place() {
             return true;
         }
-        let in_plan = plan.at_once.is_none_or(|n| self.state.running.len() < n.at_least_one_of(graph.actions().len()));
         let hosts = graph.actions_of(step).len();
-        let in_step = s.fleet.at_once.is_none_or(|n| self.state.running_in(step) < n.at_least_one_of(hosts));
+        let in_step = s.fleet.at_once.is_none_or(|n| self.state.places_in(step) < n.at_least_one_of(hosts));
         let free = |name: &String, units: u32| {
             plan.resources.get(name).is_none_or(|capacity| self.state.resource_used(name) + units <= *capacity)
         };
-        in_plan && in_step && s.uses.iter().all(|(name, units)| free(name, *units))
+        !self.is_full() && in_step && s.uses.iter().all(|(name, units)| free(name, *units))
     }
 
     fn start(&mut self, ix: ActionIx) {
@@ -370,7 +383,7 @@ impl Decision<'_> {
             (a, b) => a.or(b),
         };
         let action = self.id(ix);
-        self.record(Fact::GateOpened { action: action.clone(), answer_by });
+        self.record(Fact::GateOpened { action, answer_by });
         if self.state.run().is_some_and(|r| r.options.approve_gates) {
             self.answer_gate(ix, GateAnswer::Approved, Actor::engine(), Vec::new(), None);
         }

@@ -28,7 +28,7 @@ pub struct FactRecord {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Fact {
     /// Always the first.
-    RunStarted(RunStarted),
+    RunStarted(Box<RunStarted>),
     WindowOpened,
     /// Counts as done.
     ActionSkipped {
@@ -328,6 +328,20 @@ pub enum HoldAnswer {
     Continue,
     /// Stay held until a person decides.
     Stay,
+}
+
+impl HoldAnswer {
+    /// The word that people type for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Skip => "skip",
+            Self::Rollback => "rollback",
+            Self::Continue => "continue",
+            Self::Stay => "hold",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,10 +12,13 @@ use crate::graph::ids::{ActionId, AttemptId, Direction};
 use crate::graph::outcome::Outcome;
 use crate::graph::{Graph, StepIx};
 
+/// Looks for one violation and says what it is.
+type Check = fn(&Graph, &[FactRecord]) -> Option<String>;
+
 /// Every violation found, each with the invariant's name. Empty when all hold.
 #[must_use]
 pub fn violations(graph: &Graph, journal: &[FactRecord]) -> Vec<String> {
-    let checks: [(&str, fn(&Graph, &[FactRecord]) -> Option<String>); 7] = [
+    let checks: [(&str, Check); 7] = [
         ("I1 numbered without gaps", invariant_numbered_without_gaps),
         ("I2 one start per attempt", invariant_one_start_per_attempt),
         ("I3 undone only what may have run, and all of it", invariant_undone_or_listed),

@@ -73,7 +73,6 @@ use decide::Decision;
 use effect::Turn;
 use fact::FactRecord;
 use input::Input;
-pub use operator::{allowed_answers, answer_word};
 pub use state::{IllegalFact, State};
 
 /// One run's decisions. Survives duplicate, late and unknown inputs; does not survive two writers of one journal.

@@ -36,12 +36,12 @@ impl Decision<'_> {
             Ask::Reject { gate, note } => self.reject(gate.as_deref(), by, note),
             Ask::Hold { answer, note } => self.answer_hold(answer, by, note),
             Ask::Retry { step, hosts } => self.retry_step(&step, &hosts, by),
-            Ask::Skip { step, reason } => self.skip_step(&step, by, reason),
+            Ask::Skip { step, reason } => self.skip_step(&step, &by, reason.as_deref()),
             Ask::Pause => self.pause(by),
             Ask::Continue => self.answer_hold(HoldAnswer::Continue, by, None),
             Ask::Rollback { reason } => self.person_rolls_back(by, reason),
             Ask::Extend { closes, granted_by, reason } => self.extend(closes, by, granted_by, reason),
-            Ask::Mark { step, host, mark, reason } => self.mark(&step, host.as_deref(), mark, by, reason),
+            Ask::Mark { step, host, mark, reason } => self.mark(&step, host.as_deref(), mark, &by, reason.as_deref()),
             Ask::Note { .. } => Ok(()),
         }
     }
@@ -71,7 +71,7 @@ impl Decision<'_> {
 
     fn open_gates(&self) -> Vec<ActionIx> {
         let asking = |ix: &&ActionIx| matches!(self.state.action(**ix).doing, Doing::Asking { .. });
-        self.state.running.iter().filter(asking).copied().collect()
+        self.state.open.iter().filter(asking).copied().collect()
     }
 
     fn open_gate_named(&self, gate: Option<&str>) -> Result<ActionIx, String> {
@@ -118,8 +118,12 @@ impl Decision<'_> {
         let Some(hold) = self.state.hold().cloned() else { return Err("no hold is open".into()) };
         let allowed = allowed_answers(&hold.reason);
         if !allowed.contains(&answer) {
-            let words: Vec<_> = allowed.iter().map(|a| answer_word(*a)).collect();
+            let words: Vec<_> = allowed.iter().map(|a| a.word()).collect();
             return Err(format!("this hold takes {}", words.join(", ")));
+        }
+        if let HoldReason::ManualUndo { action, .. } = hold.reason {
+            self.record(Fact::ActionMarked { action, mark: Mark::Undone, by, reason: note });
+            return Ok(());
         }
         self.record(Fact::HoldAnswered { answer, by: by.clone(), note: note.clone() });
         match (&hold.reason, answer) {
@@ -165,7 +169,7 @@ impl Decision<'_> {
         Ok(())
     }
 
-    fn skip_step(&mut self, step: &str, by: Actor, reason: Option<String>) -> Result<(), String> {
+    fn skip_step(&mut self, step: &str, by: &Actor, reason: Option<&str>) -> Result<(), String> {
         let graph = self.state.graph().clone();
         let step = graph.find_step(step).ok_or_else(|| format!("the plan has no step `{step}`"))?;
         if !self.state.is_forward() && *self.state.phase() != Phase::Waiting {
@@ -181,12 +185,12 @@ impl Decision<'_> {
             _ => None,
         };
         for ix in actions {
-            let why = SkipReason::Person { by: by.clone(), reason: reason.clone() };
+            let why = SkipReason::Person { by: by.clone(), reason: reason.map(Into::into) };
             self.record(Fact::ActionSkipped { action: self.id(ix), why });
         }
         let settled = |a: &ActionId| self.state.find(a).is_some_and(super::state::ActionState::is_satisfied);
         if about.is_some_and(|actions| actions.iter().all(settled)) {
-            self.record(Fact::HoldAnswered { answer: HoldAnswer::Continue, by, note: None });
+            self.record(Fact::HoldAnswered { answer: HoldAnswer::Continue, by: by.clone(), note: None });
         }
         Ok(())
     }
@@ -238,8 +242,8 @@ impl Decision<'_> {
         step: &str,
         host: Option<&str>,
         mark: Mark,
-        by: Actor,
-        reason: Option<String>,
+        by: &Actor,
+        reason: Option<&str>,
     ) -> Result<(), String> {
         let graph = self.state.graph().clone();
         let found = graph.find_step(step).ok_or_else(|| format!("the plan has no step `{step}`"))?;
@@ -250,7 +254,7 @@ impl Decision<'_> {
         }
         for ix in actions {
             let action = self.id(ix);
-            self.record(Fact::ActionMarked { action, mark, by: by.clone(), reason: reason.clone() });
+            self.record(Fact::ActionMarked { action, mark, by: by.clone(), reason: reason.map(Into::into) });
         }
         Ok(())
     }
@@ -280,19 +284,8 @@ pub const fn allowed_answers(reason: &HoldReason) -> &'static [HoldAnswer] {
         HoldReason::Quick { .. } | HoldReason::Deadline | HoldReason::Paused { .. } | HoldReason::Clock => {
             &[Continue, Rollback]
         }
-        HoldReason::ManualUndo { .. } => &[],
-    }
-}
-
-/// The word that people type for it.
-#[must_use]
-pub const fn answer_word(answer: HoldAnswer) -> &'static str {
-    match answer {
-        HoldAnswer::Retry => "retry",
-        HoldAnswer::Skip => "skip",
-        HoldAnswer::Rollback => "rollback",
-        HoldAnswer::Continue => "continue",
-        HoldAnswer::Stay => "hold",
+        // The person says that it is done.
+        HoldReason::ManualUndo { .. } => &[Continue],
     }
 }
 

@@ -53,35 +53,41 @@ impl State {
     }
 
     pub(super) fn set_doing(&mut self, ix: ActionIx, doing: Doing) {
-        let was_running = self.running.contains(&ix);
-        let runs = doing.takes_a_place();
+        let before = self.actions[ix.index()].doing.takes_a_place();
+        let after = doing.takes_a_place();
+        if doing.is_open() {
+            self.open.insert(ix);
+        } else {
+            self.open.remove(&ix);
+        }
         if doing.asks_for_a_decision() {
             self.undecided.insert(ix);
         } else {
             self.undecided.remove(&ix);
         }
-        self.clear_timers(ix, runs);
+        if matches!(doing, Doing::Running { .. }) {
+            self.going_forward.insert(ix);
+        } else {
+            self.going_forward.remove(&ix);
+        }
+        self.clear_timers(ix, doing.is_open());
         self.actions[ix.index()].doing = doing;
         self.actions[ix.index()].launched = false;
-        if was_running != runs {
-            self.count_running(ix, runs);
+        if before != after {
+            self.count_place(ix, after);
         }
     }
 
-    pub(super) fn count_running(&mut self, ix: ActionIx, starts: bool) {
+    /// Takes or leaves a place under the `at_once` of the step and of the plan, and the step's resources.
+    fn count_place(&mut self, ix: ActionIx, takes: bool) {
         let step = self.graph.action(ix).step;
-        let uses: Vec<(String, u32)> = self.graph.step(step).uses.iter().map(|(k, v)| (k.clone(), *v)).collect();
-        let tally = &mut self.steps[step.index()];
-        if starts {
-            self.running.insert(ix);
-            tally.running += 1;
-        } else {
-            self.running.remove(&ix);
-            tally.running -= 1;
-        }
-        for (name, units) in uses {
-            let used = self.resources_used.entry(name).or_insert(0);
-            *used = if starts { *used + units } else { used.saturating_sub(units) };
+        let change = |n: u32, by: u32| if takes { n + by } else { n.saturating_sub(by) };
+        self.places = change(self.places, 1);
+        self.steps[step.index()].places = change(self.steps[step.index()].places, 1);
+        let graph = self.graph.clone();
+        for (name, units) in &graph.step(step).uses {
+            let used = self.resources_used.entry(name.clone()).or_insert(0);
+            *used = change(*used, *units);
         }
     }
 

@@ -14,7 +14,7 @@ use super::state::{Doing, Phase};
 use crate::engine::effect::Effect;
 use crate::graph::ActionIx;
 use crate::graph::ids::{ActionId, AttemptId, Direction};
-use crate::graph::outcome::Outcome;
+use crate::graph::outcome::{Evidence, Outcome};
 use crate::plan::model::{OnFailure, OnStop, Undo};
 
 impl Decision<'_> {
@@ -68,7 +68,7 @@ impl Decision<'_> {
             if self.state.hold().is_none() {
                 self.hold(HoldReason::ForwardOnly { actions: failed }, HoldAnswer::Stay);
             }
-        } else if self.state.running.is_empty() {
+        } else if self.state.open.is_empty() {
             let why = "failed after the last moment to roll back";
             self.end(RunEnd::Stuck { actions: failed.into_iter().map(|a| (a, why.to_string())).collect() });
         }
@@ -90,7 +90,7 @@ impl Decision<'_> {
     /// Ends running steps as their `on_stop` says.
     fn end_running(&mut self) {
         let over = self.state.kill_by.is_some_and(|by| by <= self.now);
-        for ix in self.state.running.clone() {
+        for ix in self.state.going_forward.clone() {
             let a = self.state.action(ix);
             let Doing::Running { attempt, .. } = &a.doing else { continue };
             let kill = match self.state.graph().step_of(ix).on_stop {
@@ -145,18 +145,19 @@ impl Decision<'_> {
 
     fn start_undos(&mut self) {
         for step in self.state.undoable() {
-            for ix in self.state.next_undo(step) {
-                if self.state.running_in(step) >= self.state.cost.at_once(step) {
-                    break;
-                }
+            let mut last = None;
+            while self.state.places_in(step) < self.state.cost.at_once(step)
+                && let Some(ix) = self.state.next_undo(step, last)
+            {
                 self.start_undo(ix);
+                last = Some(ix);
             }
         }
     }
 
     fn start_undo(&mut self, ix: ActionIx) {
         let a = self.state.action(ix);
-        if a.may_be_alive() || !a.touched || a.doing.takes_a_place() || matches!(a.doing, Doing::Parked { .. }) {
+        if a.may_be_alive() || !a.touched || a.doing.is_open() || matches!(a.doing, Doing::Parked { .. }) {
             return;
         }
         let graph = self.state.graph().clone();
@@ -182,7 +183,7 @@ impl Decision<'_> {
 
     /// When nothing is left to undo: does the old version answer?
     fn test_old_version(&mut self) {
-        if self.state.left_to_undo() > 0 || !self.state.running.is_empty() || !self.anything_undone() {
+        if self.state.left_to_undo() > 0 || !self.state.open.is_empty() || !self.anything_undone() {
             return;
         }
         let retry = self.state.graph().plan().after_rollback.clone();
@@ -198,6 +199,11 @@ impl Decision<'_> {
                     }
                 }
                 Doing::Retrying { at, next } if *at <= self.now => self.launch(next.clone()),
+                Doing::Running { attempt, since } if *since + self.patience_with_test() <= self.now => {
+                    let outcome = Outcome::InDoubt { why: "its host stays silent".into() };
+                    let attempt = attempt.clone();
+                    self.record(Fact::AttemptEnded { attempt, outcome, evidence: Evidence::default() });
+                }
                 _ => {}
             }
         }
@@ -208,7 +214,7 @@ impl Decision<'_> {
     }
 
     fn finish_rollback(&mut self) {
-        if !self.state.is_rolling_back() || !self.state.running.is_empty() || self.state.hold().is_some() {
+        if !self.state.is_rolling_back() || !self.state.open.is_empty() || self.state.hold().is_some() {
             return;
         }
         if self.state.left_to_undo() > 0 {

@@ -1,6 +1,7 @@
 //! Everything that is true of a run, and the questions that can be asked of it. Decides nothing; `apply` changes it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -89,10 +90,16 @@ pub enum Doing {
 }
 
 impl Doing {
-    /// Begun and not over: it holds its place under `at_once` and its resources.
+    /// Begun and not over.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        !matches!(self, Self::Waiting | Self::Skipped | Self::Failed | Self::Done | Self::Undone | Self::Parked { .. })
+    }
+
+    /// Counts under `at_once` and resources. What only waits for a time or for a person does not.
     #[must_use]
     pub const fn takes_a_place(&self) -> bool {
-        !matches!(self, Self::Waiting | Self::Skipped | Self::Failed | Self::Done | Self::Undone | Self::Parked { .. })
+        self.is_open() && !matches!(self, Self::Pausing { .. } | Self::Ask | Self::Asking { .. })
     }
 
     pub(super) const fn asks_for_a_decision(&self) -> bool {
@@ -227,7 +234,7 @@ pub(super) struct StepTally {
     /// Steps whose barrier is still closed.
     pub(super) needs_left: u32,
     pub(super) satisfied: u32,
-    pub(super) running: u32,
+    pub(super) places: u32,
     /// Place in the order under limits: longest remaining path first, ties in the plan's order.
     pub(super) rank: u32,
     /// Actions that must be proven dead and undone before this step lets go of what it needs.
@@ -262,14 +269,21 @@ pub struct State {
     pub(super) cost: RollbackCost,
     /// Waiting actions of steps whose needs are met, by rank.
     pub(super) ready: BTreeMap<(u32, StepIx), BTreeSet<ActionIx>>,
+    /// Steps that need no place among those that run (gates, waits), or may be skipped; by rank.
+    pub(super) without_place: Vec<StepIx>,
     /// Actions whose state asks for a decision.
     pub(super) undecided: BTreeSet<ActionIx>,
     /// Failed for good and nothing was decided about it yet.
     pub(super) asking: BTreeMap<ActionIx, OnFailure>,
-    pub(super) running: BTreeSet<ActionIx>,
+    /// Begun and not over.
+    pub(super) open: BTreeSet<ActionIx>,
+    /// Those of them with an open attempt of the work.
+    pub(super) going_forward: BTreeSet<ActionIx>,
+    /// How many of the open ones execute something.
+    pub(super) places: u32,
     pub(super) timers: BTreeSet<(Timestamp, ActionIx, Timer)>,
     pub(super) resources_used: BTreeMap<String, u32>,
-    /// Steps whose undos may start.
+    /// Steps whose undos may start, as long as some have not.
     pub(super) undoable: BTreeSet<StepIx>,
     /// Per step, the actions whose undo has not begun.
     pub(super) undo_queue: BTreeMap<StepIx, BTreeSet<ActionIx>>,
@@ -298,7 +312,7 @@ impl State {
         let steps = graph.step_ixs().map(|s| StepTally {
             needs_left: graph.all_needs(s).count() as u32,
             satisfied: 0,
-            running: 0,
+            places: 0,
             rank: rank[s.index()],
             undo_left: 0,
             undo_blockers: 0,
@@ -319,7 +333,10 @@ impl State {
             ready: BTreeMap::new(),
             undecided: BTreeSet::new(),
             asking: BTreeMap::new(),
-            running: BTreeSet::new(),
+            without_place: without_place(&graph, &rank),
+            open: BTreeSet::new(),
+            going_forward: BTreeSet::new(),
+            places: 0,
             timers: BTreeSet::new(),
             resources_used: BTreeMap::new(),
             undoable: BTreeSet::new(),
@@ -429,8 +446,16 @@ impl State {
         self.timers.iter().take_while(|(at, ..)| *at <= now).map(|(_, ix, t)| (*ix, *t)).collect()
     }
 
-    pub(super) fn ready_steps(&self) -> Vec<StepIx> {
-        self.ready.keys().map(|(_, step)| *step).collect()
+    /// The ready step that follows `after` in the order of the start; the first one when there is no `after`.
+    pub(super) fn next_ready(&self, after: Option<StepIx>) -> Option<StepIx> {
+        let from = after.map_or(Bound::Unbounded, |step| Bound::Excluded((self.steps[step.index()].rank, step)));
+        self.ready.range((from, Bound::Unbounded)).next().map(|((_, step), _)| *step)
+    }
+
+    /// Ready steps that need no place among those that run, or may turn out to be skipped.
+    pub(super) fn ready_without_place(&self) -> Vec<StepIx> {
+        let ready = |step: &&StepIx| self.ready.contains_key(&(self.steps[step.index()].rank, **step));
+        self.without_place.iter().filter(ready).copied().collect()
     }
 
     pub(super) fn first_ready(&self, step: StepIx) -> Option<ActionIx> {
@@ -441,8 +466,10 @@ impl State {
         self.undoable.iter().copied().collect()
     }
 
-    pub(super) fn next_undo(&self, step: StepIx) -> Vec<ActionIx> {
-        self.undo_queue.get(&step).into_iter().flatten().copied().collect()
+    /// The action after `after` whose undo has not begun; the first one when there is no `after`.
+    pub(super) fn next_undo(&self, step: StepIx, after: Option<ActionIx>) -> Option<ActionIx> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.undo_queue.get(&step)?.range((from, Bound::Unbounded)).next().copied()
     }
 
     /// How many actions must still be undone, or proven dead.
@@ -456,8 +483,8 @@ impl State {
         self.graph.action_ixs().filter(|ix| self.actions[ix.index()].to_undo)
     }
 
-    pub(super) fn running_in(&self, step: StepIx) -> usize {
-        self.steps[step.index()].running as usize
+    pub(super) fn places_in(&self, step: StepIx) -> usize {
+        self.steps[step.index()].places as usize
     }
 
     pub(super) fn resource_used(&self, name: &str) -> u32 {
@@ -498,6 +525,13 @@ impl State {
             None => self.after.get(id),
         }
     }
+}
+
+fn without_place(graph: &Graph, rank: &[u32]) -> Vec<StepIx> {
+    let free = |s: &StepIx| graph.step(*s).needs_no_place() || graph.step(*s).when.is_some();
+    let mut steps: Vec<StepIx> = graph.step_ixs().filter(free).collect();
+    steps.sort_by_key(|s| rank[s.index()]);
+    steps
 }
 
 fn ranks(graph: &Graph) -> Vec<u32> {

@@ -6,6 +6,7 @@ use super::action::StepIx;
 use super::build::Graph;
 use super::danger::danger;
 use super::reach::Reach;
+use crate::plan::codes;
 use crate::plan::model::{Place, RollbackWork, Step, Undo, Verb, Wait};
 use crate::template;
 
@@ -15,6 +16,10 @@ pub struct Note {
     pub code: &'static str,
     /// The step it is about; `None` for the plan as a whole.
     pub step: Option<StepIx>,
+    /// The step's key whose value is meant; `None` for the step as a whole.
+    pub key: Option<&'static str>,
+    /// The part of that value that is meant, where it is only a part.
+    pub part: Option<String>,
     pub message: String,
     /// What stands under the marked place, where more can be said.
     pub label: Option<String>,
@@ -23,26 +28,39 @@ pub struct Note {
 
 impl Note {
     fn new(code: &'static str, step: StepIx, message: String, help: impl Into<String>) -> Self {
-        Self { code, step: Some(step), message, label: None, help: help.into() }
+        Self { code, step: Some(step), key: None, part: None, message, label: None, help: help.into() }
+    }
+
+    /// About the value of this key, with a few words for the mark.
+    fn at(self, key: &'static str, label: impl Into<String>) -> Self {
+        Self { key: Some(key), label: Some(label.into()), ..self }
     }
 }
 
 /// More hosts than this at once are worth a second look on a step that changes something.
 const MANY_HOSTS: usize = 20;
 
+/// What comes before what is looked at in plans of up to this many steps: it takes time and memory by their square, and
+/// nobody reads such notes on a plan that a program wrote.
+const MANY_STEPS: usize = 3_000;
+
 /// All notes, in the plan's order, those on the plan as a whole first.
 #[must_use]
 pub fn lint(graph: &Graph) -> Vec<Note> {
-    let reach = Reach::new(graph);
     let mut notes = Vec::new();
     for step in graph.step_ixs() {
-        notes.extend(irreversible_too_early(graph, &reach, step));
-        notes.extend(nothing_judges_after(graph, &reach, step));
         notes.extend(rollback_takes_no_time(graph, step));
         notes.extend(commands_to_look_at(graph, step));
         notes.extend(many_hosts_at_once(graph, step));
     }
-    notes.extend(same_host_at_the_same_time(graph, &reach));
+    if graph.step_count() <= MANY_STEPS {
+        let reach = Reach::new(graph);
+        for step in graph.step_ixs() {
+            notes.extend(irreversible_too_early(graph, &reach, step));
+            notes.extend(nothing_judges_after(graph, &reach, step));
+        }
+        notes.extend(same_host_at_the_same_time(graph, &reach));
+    }
     notes.extend(nothing_judges_at_all(graph));
     notes.sort_by_key(|n| (n.step, n.code));
     notes
@@ -70,16 +88,13 @@ fn irreversible_too_early(graph: &Graph, reach: &Reach, step: StepIx) -> Vec<Not
     let mut notes = Vec::new();
     if !judging.is_empty() {
         let message = format!("`{id}` cannot be undone, and {} may still fail after it", listed(&judging));
-        notes.push(Note::new(
-            "W150",
-            step,
-            message,
-            "let it need everything that judges, or let people decide to go on forward only",
-        ));
+        let help = "let it need everything that judges, or let people decide to go on forward only";
+        notes.push(Note::new(codes::TOO_EARLY, step, message, help).at("irreversible", "no way back from here"));
     }
     if !undone.is_empty() {
         let message = format!("once `{id}` has started, {} will never be rolled back", listed(&undone));
-        notes.push(Note::new("W151", step, message, "do what cannot be undone last"));
+        let note = Note::new(codes::NOT_LAST, step, message, "do what cannot be undone last");
+        notes.push(note.at("irreversible", "no way back from here"));
     }
     notes
 }
@@ -87,12 +102,11 @@ fn irreversible_too_early(graph: &Graph, reach: &Reach, step: StepIx) -> Vec<Not
 fn nothing_judges_at_all(graph: &Graph) -> Option<Note> {
     let changes = graph.step_ixs().any(|s| graph.step(s).changes_something());
     let judged = graph.step_ixs().any(|s| judges(graph.step(s)) || graph.step(s).verify.is_some());
-    (changes && !judged).then(|| Note {
-        code: "W152",
-        step: None,
-        message: "no step tests or asks whether the work succeeded".into(),
-        label: None,
-        help: "add a step with `test`, `http` or `gate` at the end: it is what a rollback is decided by".into(),
+    let last = graph.topological().into_iter().rfind(|s| graph.step(*s).changes_something());
+    last.filter(|_| changes && !judged).map(|last| {
+        let message = "no step tests or asks whether the work succeeded".into();
+        let help = "add a step with `test`, `http` or `gate` at the end: it is what a rollback is decided by";
+        Note { label: Some("nothing judges after this one".into()), ..Note::new(codes::NO_JUDGE, last, message, help) }
     })
 }
 
@@ -104,7 +118,7 @@ fn nothing_judges_after(graph: &Graph, reach: &Reach, step: StepIx) -> Option<No
         return None;
     }
     let message = format!("no test or gate comes after `{}`, so nothing notices when it went wrong", author.id);
-    Some(Note::new("W153", step, message, "add `verify`, or let a test need it"))
+    Some(Note::new(codes::UNJUDGED, step, message, "add `verify`, or let a test need it"))
 }
 
 fn rollback_takes_no_time(graph: &Graph, step: StepIx) -> Option<Note> {
@@ -114,12 +128,8 @@ fn rollback_takes_no_time(graph: &Graph, step: StepIx) -> Option<Note> {
         return None;
     }
     let message = format!("the rollback of `{}` is estimated to take no time", author.id);
-    Some(Note::new(
-        "W155",
-        step,
-        message,
-        "write `rollback: {run: ..., estimate: 5m}`: `roll back by` is computed from it",
-    ))
+    let help = "write `rollback: {run: ..., estimate: 5m}`: *roll back by* is computed from it";
+    Some(Note::new(codes::INSTANT_UNDO, step, message, help).at("rollback", "takes no time?"))
 }
 
 /// One note for each step that meets another one on a host without either waiting for the other.
@@ -144,7 +154,7 @@ fn same_host_at_the_same_time(graph: &Graph, reach: &Reach) -> Vec<Note> {
             let (a, b) = (&graph.step(other).id, &graph.step(step).id);
             let message = format!("`{a}` and `{b}` may change {host} at the same time");
             let help = format!("when they must not meet: `needs: [{a}]`, or a resource that both use");
-            notes.push(Note::new("W154", step, message, help));
+            notes.push(Note::new(codes::SAME_TIME, step, message, help));
         }
     }
     notes
@@ -186,35 +196,22 @@ fn commands_to_look_at(graph: &Graph, step: StepIx) -> Vec<Note> {
         let id = &author.id;
         if let Some(why) = danger(text) {
             let message = format!("`{key}` of `{id}` {why}");
-            notes.push(Note::new("W156", step, message, "look twice: it is listed on the go/no-go page"));
+            let help = "look twice; the page of `runbook plan` lists it for the go/no-go call";
+            notes.push(Note::new(codes::DANGER, step, message, help).at(top_key(key), ""));
         }
         for splice in template::splices(text) {
             let message = format!("`{key}` of `{id}` splices `{splice}` into the command without quoting");
-            notes.push(Note::new(
-                "W158",
-                step,
-                message,
-                "whoever sets that value writes shell code: leave `unquoted` out, or be sure",
-            ));
-        }
-        if let Some(hidden) = text.chars().find(|c| is_hidden(*c)) {
-            let message = format!("`{key}` of `{id}` has the invisible character U+{:04X}", hidden as u32);
-            notes.push(Note::new(
-                "W159",
-                step,
-                message,
-                "what is read is not what is executed: write the command again by hand",
-            ));
+            let help = "whoever sets that value writes shell code: leave `unquoted` out, or be sure";
+            let note = Note::new(codes::SPLICE, step, message, help).at(top_key(key), "not quoted");
+            notes.push(Note { part: Some(splice.to_owned()), ..note });
         }
     }
     notes
 }
 
-/// Characters that change what people read without changing what they see.
-const fn is_hidden(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' | '\u{80}'..='\u{9f}')
-        || (c.is_ascii_control() && !matches!(c, '\n' | '\t'))
+/// The key of the step under which a text stands.
+fn top_key(key: &'static str) -> &'static str {
+    key.split(' ').next().unwrap_or(key)
 }
 
 fn many_hosts_at_once(graph: &Graph, step: StepIx) -> Option<Note> {
@@ -226,7 +223,8 @@ fn many_hosts_at_once(graph: &Graph, step: StepIx) -> Option<Note> {
         return None;
     }
     let message = format!("`{}` changes {at_once} hosts at once", author.id);
-    Some(Note::new("W157", step, message, "`at_once: 10%` and `allow_failed: 1` stop early when it goes wrong"))
+    let help = "`at_once: 10%` takes them in portions, so that a mistake meets a few hosts first";
+    Some(Note::new(codes::ALL_AT_ONCE, step, message, help).at("hosts", format!("{hosts} hosts")))
 }
 
 fn listed(names: &[&str]) -> String {
@@ -299,12 +297,11 @@ mod tests {
     fn commands_for_a_second_look_are_listed() {
         let names: Vec<String> = (0..30).map(|i| format!("h{i}")).collect();
         let hosts: Vec<&str> = names.iter().map(String::as_str).collect();
-        let mut many =
-            run("wipe", &[], &hosts, "rm -rf /srv; echo \u{202e}x {{ OPTIONS | unquoted }}").undone_by("y", 1);
+        let mut many = run("wipe", &[], &hosts, "rm -rf /srv; echo {{ OPTIONS | unquoted }}").undone_by("y", 1);
         let codes_of = |s: &Step| -> Vec<&str> {
             lint(&graph(plan(vec![s.clone(), test("t", &["wipe"], &["h0"], "z")]))).iter().map(|n| n.code).collect()
         };
-        assert_eq!(codes_of(&many), ["W156", "W157", "W158", "W159"]);
+        assert_eq!(codes_of(&many), ["W156", "W157", "W158"]);
         many.fleet.at_once = Some(Size::Count(5));
         many.verb = Verb::Run("true".into());
         assert_eq!(codes_of(&many), Vec::<&str>::new());

@@ -8,6 +8,7 @@ pub mod ids;
 pub mod job;
 pub mod lint;
 pub mod outcome;
+pub mod preview;
 mod reach;
 pub mod render;
 #[cfg(test)]

@@ -163,8 +163,10 @@ codes! {
     "The step would be ended although it is within its worst estimate.";
     TWICE_NEEDED = "W103", "a step is needed twice",
     "Once is enough.";
-    LATE_ANSWER = "W104", "in the worst case a gate ends after the last moment to roll back",
-    "Agree on an answer before *roll back by*, or ask for a longer window now.";
+    LATE_ANSWER = "W104", "in the worst case a step ends after the last moment to roll back",
+    "By the expected estimates the plan fits its window, by the worst ones it does not: at *roll back by* (the close of the\n\
+     window minus its reserve minus a full rollback) the step may still be running, and then the plan rolls back. Agree on\n\
+     an answer before that moment, or ask for a longer window now.";
     ROLLBACK_ESTIMATE = "W105", "a rollback without an estimate",
     "The estimate of the step is taken instead. The last moment to roll back depends on it.";
     DRAIN = "W106", "`drain` without `undrain`",
@@ -179,6 +181,38 @@ codes! {
     NEAR_VARIABLE = "W110", "nearly the name of a variable",
     "`$NAME` in a command is read by the shell on the host, so it cannot be known to be wrong; but a variable with nearly that\n\
      name exists.";
+    TOO_EARLY = "W150", "no way back before everything is judged",
+    "From an `irreversible` step on the plan only goes forward. A test or a gate that comes later, or beside it, may still\n\
+     fail, and then nothing can be rolled back any more. Let the step need everything that judges.";
+    NOT_LAST = "W151", "no way back before the work is done",
+    "Once an `irreversible` step has started, nothing is rolled back automatically, also not the steps that come after it or\n\
+     run beside it. Do what cannot be undone last.";
+    NO_JUDGE = "W152", "nothing judges whether the night succeeded",
+    "A rollback starts when a `test` or `http` fails or a `gate` is rejected. This plan changes something and has none of them,\n\
+     nor a `verify`: only commands that fail by themselves would be noticed.";
+    UNJUDGED = "W153", "nothing judges a step",
+    "Other steps are followed by a test or a gate, this one is not, and it has no `verify`. Add one, or let a test need it.";
+    SAME_TIME = "W154", "two steps may change a host at the same time",
+    "Neither waits for the other, directly or through other steps. When they must not meet, write `needs`, or a resource\n\
+     that both use:\n\
+     \n\
+     \x20   resources: {db: 1}\n\
+     \x20   steps:\n\
+     \x20     one: {uses: {db: 1}, ...}\n\
+     \x20     two: {uses: {db: 1}, ...}";
+    INSTANT_UNDO = "W155", "a rollback that takes no time",
+    "*Roll back by* is computed from the estimates of the rollbacks. One of `0s` would let the plan decide too late.";
+    DANGER = "W156", "a command worth a second look",
+    "Such as `rm -rf` with a variable in it, `mkfs`, `dd of=`, `DROP TABLE`. It may be right; somebody should say so at the\n\
+     go/no-go call.";
+    ALL_AT_ONCE = "W157", "many hosts are changed at once",
+    "A mistake would reach all of them before anybody sees it. `at_once: 10%` takes them in portions.";
+    SPLICE = "W158", "a value is spliced into a command without quoting",
+    "`{{ NAME }}` is quoted for the shell. `{{ NAME | unquoted }}` is not: whoever sets the value writes shell code that runs\n\
+     on the hosts. `runbook plan --commands` shows the command as it will run.";
+    PAST = "W160", "the window is over",
+    "The plan is from another night. `check` and `plan` only say so; `exec` refuses to start it. Copy it for the new night:\n\
+     `runbook new NEW.yaml --from OLD.yaml`, then change `window`.";
 }
 
 /// The entry of a code, in any case of letters.

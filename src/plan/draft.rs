@@ -79,6 +79,9 @@ pub struct Outside {
 pub struct Checked {
     /// `None` when there is any error.
     pub plan: Option<Plan>,
+    /// The plan as it would be with its errors corrected as their help says, where they leave no doubt about its order and
+    /// times: so that a window which is too short is found in the same go. `None` when there is a plan.
+    pub sketch: Option<Plan>,
     /// Sorted by place.
     pub diagnostics: Vec<Diagnostic>,
     pub places: Places,
@@ -135,8 +138,22 @@ impl<'s> Draft<'s> {
             None => (None, Places::default()),
         };
         sort(&mut found);
-        let plan = plan.filter(|_| !found.iter().any(Diagnostic::is_error));
-        Checked { plan, diagnostics: found, places }
+        let (mut errors, mut certain) = (false, true);
+        for d in found.iter().filter(|d| d.is_error()) {
+            errors = true;
+            certain &= leaves_times(d);
+        }
+        let (plan, sketch) = if errors { (None, plan.filter(|_| certain)) } else { (plan, None) };
+        Checked { plan, sketch, diagnostics: found, places }
+    }
+}
+
+/// Whether it is certain in spite of this error what waits for what, and how long everything takes.
+fn leaves_times(error: &Diagnostic) -> bool {
+    match error.code {
+        codes::UNKNOWN_KEY | codes::NO_UNDO => true,
+        codes::UNKNOWN_STEP => error.fix.is_some(),
+        _ => false,
     }
 }
 

@@ -462,6 +462,12 @@ impl Step {
         !matches!(self.undo, Undo::Nothing | Undo::ReadOnly)
     }
 
+    /// Whether it only waits or asks: limits such as `at_once` do not concern it.
+    #[must_use]
+    pub fn needs_no_place(&self) -> bool {
+        matches!(self.verb, Verb::Gate | Verb::Wait(Wait::For(_) | Wait::At(_)))
+    }
+
     /// The rollback commands, where undoing is a command.
     #[must_use]
     pub fn rollback(&self) -> Option<&Rollback> {

@@ -99,7 +99,7 @@ fn hold_text(scene: &Scene<'_>, clock: &Clock, hold: &OpenHold, width: usize) ->
     match hold.limit {
         Some(limit) => {
             let left = coarse(limit.duration_since(now).max(jiff::SignedDuration::ZERO));
-            let default = words::hold_answer(hold.default);
+            let default = hold.default.word();
             lines.push(format!("No answer by {} (in {left}): {default}.", clock.limit(limit, now)));
         }
         None => lines.push("It waits until a person answers.".into()),

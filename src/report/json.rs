@@ -274,16 +274,16 @@ impl<'a> Object<'a> {
             Fact::HoldOpened { reason, limit, default } => {
                 self.put("reason", named(reason));
                 self.time("limit", *limit);
-                self.put("default", json!(words::hold_answer(*default)));
+                self.put("default", json!(default.word()));
                 let answers: Vec<&str> = view.hold_answers(now).iter().map(|a| a.word).collect();
                 self.put("answers", json!(answers));
                 words::hold_reason(reason)
             }
             Fact::HoldAnswered { answer, by, note } => {
-                self.put("answer", json!(words::hold_answer(*answer)));
+                self.put("answer", json!(answer.word()));
                 self.by(by);
                 self.put("note", json!(note));
-                format!("{} says {}", by.name, words::hold_answer(*answer))
+                format!("{} says {}", by.name, answer.word())
             }
             Fact::RollBackByMoved { at, rollback_now } => self.forecast(view, *at, *rollback_now),
             Fact::RoomWarning { room } => {

@@ -7,6 +7,8 @@ use super::clock::{Clock, span};
 use super::escape::escape_for_terminal as esc;
 use super::text::{column, cut, shorten, wrap};
 use super::{timeline, words};
+use crate::graph::job::Site;
+use crate::graph::preview::{Preview, previews};
 use crate::graph::{Graph, StepIx};
 use crate::plan::model::{Place, Step, Undo, Verb};
 use crate::plan::units::Short;
@@ -26,14 +28,30 @@ pub struct PlanPage<'a> {
     pub worst: &'a [Option<StepTimes>],
     pub fit: &'a Fit,
     pub rollback: &'a RollbackPlan,
-    /// Code and sentence of each warning.
-    pub warnings: &'a [(String, String)],
+    /// What would execute exactly this, as it is typed.
+    pub exec: &'a str,
+    /// Code and sentence of each finding, errors first.
+    pub findings: &'a [(String, String)],
+    /// What a narrowed run leaves out: `step a`, `host b`.
+    pub left_out: &'a [String],
+    /// What the hosts answered, where they were asked.
+    pub probe: Option<&'a Probe>,
     /// Columns.
     pub width: usize,
-    /// Whole commands instead of their first line.
+    /// Every command in full too, as it will run.
     pub commands: bool,
     /// What each host will see, instead of the steps.
     pub by_host: bool,
+}
+
+/// What the hosts answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    pub at: Timestamp,
+    /// A verdict (`ok`, `warn`, `FAIL`) and a sentence.
+    pub lines: Vec<(String, String)>,
+    /// Whether a run would be refused.
+    pub failed: bool,
 }
 
 impl PlanPage<'_> {
@@ -43,26 +61,30 @@ impl PlanPage<'_> {
         let clock = Clock::new(self.graph.plan().timezone.as_deref());
         let mut out = self.head(&clock);
         out.extend(self.numbers(&clock));
+        out.extend(self.narrowed());
+        out.extend(self.found("DOES NOT FIT", |code| code.starts_with('E')));
         out.push(String::new());
         out.extend(timeline::lines(self, &clock));
         out.push(String::new());
         out.extend(if self.by_host { self.hosts(&clock) } else { self.steps(&clock) });
-        if self.commands {
-            out.push(String::new());
-            out.extend(self.all_commands());
-        }
-        for section in [self.rollbacks(&clock), self.no_way_back(), self.warned(), self.people(&clock)] {
-            if !section.is_empty() {
-                out.push(String::new());
-                out.extend(section);
-            }
-        }
         out.push(String::new());
-        out.push(format!("To run exactly this:  runbook exec {}      (digest {})", self.file, self.short_digest()));
-        out.iter().map(|l| cut(l, self.width).trim_end().to_owned()).collect()
+        out.extend(self.rollbacks(&clock));
+        out.extend(below(self.no_way_back()));
+        out.extend(self.found("WARNINGS", |code| !code.starts_with('E')));
+        out.extend(below(self.probed(&clock)));
+        out.extend(if self.probe.is_some() { self.people(&clock) } else { below(self.people(&clock)) });
+        out.push(String::new());
+        out.push(format!("To run exactly this:  {}      (digest {})", esc(self.exec), self.short_digest()));
+        let mut out: Vec<String> = out.iter().map(|l| cut(l, self.width).trim_end().to_owned()).collect();
+        if self.commands {
+            // A command that is cut could hide what it does.
+            out.push(String::new());
+            out.extend(self.all_commands().iter().map(|l| l.trim_end().to_owned()));
+        }
+        out
     }
 
-    fn short_digest(&self) -> String {
+    pub(super) fn short_digest(&self) -> String {
         words::short_digest(self.digest)
     }
 
@@ -153,8 +175,9 @@ impl PlanPage<'_> {
         if gates > 0 {
             parts.push(format!("{} by people", many(gates, "decision")));
         }
-        if !self.warnings.is_empty() {
-            parts.push(many(self.warnings.len(), "warning"));
+        let warnings = self.findings.iter().filter(|(code, _)| !code.starts_with('E')).count();
+        if warnings > 0 {
+            parts.push(many(warnings, "warning"));
         }
         let skipped = self.expected.iter().filter(|t| t.is_none()).count();
         if skipped > 0 {
@@ -172,7 +195,9 @@ impl PlanPage<'_> {
 
     fn steps(&self, clock: &Clock) -> Vec<String> {
         let (slack, what) = (self.width >= 60, self.width >= 80);
-        let mut head = format!("{:<20} START  END    ESTIMATE  ", "STEPS");
+        let estimates = self.graph.plan().steps.values().filter_map(|s| s.estimate);
+        let wide = estimates.map(|e| e.to_string().len()).max().unwrap_or(0).clamp(9, 14);
+        let mut head = format!("{:<20} START  END    {:<wide$}  ", "STEPS", "ESTIMATE");
         head.push_str(if slack { " SLACK  " } else { "" });
         head.push_str("WHERE      ");
         head.push_str(if what { "WHAT" } else { "" });
@@ -181,7 +206,8 @@ impl PlanPage<'_> {
             let times = self.expected[ix.index()];
             let (start, end) = times.map_or(("skip".into(), String::new()), |t| (clock.hm(t.start), clock.hm(t.end)));
             let estimate = step.estimate.map_or("-".to_owned(), |e| e.to_string());
-            let mut line = format!("{:>2} {:<17} {start:<6} {end:<6} {estimate:<10}", ix.0 + 1, shorten(&step.id, 17));
+            let mut line =
+                format!("{:>2} {:<17} {start:<6} {end:<6} {estimate:<wide$} ", ix.0 + 1, shorten(&step.id, 17));
             if slack {
                 line.push_str(&format!(" {:<6} ", self.slack_of(ix)));
             }
@@ -242,21 +268,21 @@ impl PlanPage<'_> {
         out
     }
 
-    /// Every text that will be executed, in full, as the plan writes it.
+    /// Every text that will be executed, in full, as it will run; never cut.
     fn all_commands(&self) -> Vec<String> {
-        let mut out = vec!["COMMANDS".to_owned()];
-        for (ix, step) in self.graph.step_ixs().zip(self.graph.plan().steps.values()) {
-            let texts = words::texts(step);
-            if texts.is_empty() {
-                continue;
+        let plan = self.graph.plan();
+        let steps = self
+            .graph
+            .step_ixs()
+            .zip(plan.steps.values())
+            .map(|(ix, step)| (format!("{:>2} {}", ix.0 + 1, step.id), step));
+        let proof = plan.after_rollback.iter().map(|step| ("   after_rollback".to_owned(), step));
+        let mut out = vec!["COMMANDS               as they will run: values are in them, quoted".to_owned()];
+        for ((title, step), texts) in steps.chain(proof).zip(previews(self.graph)) {
+            if !texts.is_empty() {
+                out.push(format!("{title}{}", as_whom(step)));
             }
-            out.push(format!("{:>2} {}   on {}", ix.0 + 1, step.id, place(self.graph, ix)));
-            for (label, text) in texts {
-                for (i, line) in text.lines().enumerate() {
-                    let label = if i == 0 { label } else { "" };
-                    out.push(format!("      {label:<9} {}", esc(line)));
-                }
-            }
+            texts.iter().for_each(|text| out.extend(command_lines(text)));
         }
         out
     }
@@ -342,13 +368,32 @@ impl PlanPage<'_> {
         out
     }
 
-    fn warned(&self) -> Vec<String> {
-        if self.warnings.is_empty() {
+    /// The findings of some codes, under a heading; nothing where there are none.
+    fn found(&self, heading: &str, which: fn(&str) -> bool) -> Vec<String> {
+        let lines = self.findings.iter().filter(|(code, _)| which(code));
+        let lines = lines.flat_map(|(code, text)| wrap_after(&format!("   {code:<4}"), 8, &esc(text), self.width));
+        let mut lines: Vec<String> = lines.collect();
+        if !lines.is_empty() {
+            lines.splice(0..0, [String::new(), heading.to_owned()]);
+        }
+        lines
+    }
+
+    fn narrowed(&self) -> Vec<String> {
+        if self.left_out.is_empty() {
             return Vec::new();
         }
-        let mut out = vec!["WARNINGS".to_owned()];
-        for (code, text) in self.warnings {
-            out.extend(wrap_after(&format!("   {code:<4}"), 8, &esc(text), self.width));
+        wrap_after("  Left out", 17, &esc(&self.left_out.join(", ")), self.width)
+    }
+
+    fn probed(&self, clock: &Clock) -> Vec<String> {
+        let Some(probe) = self.probe else { return Vec::new() };
+        let first = format!("PROBE {}", clock.hm_near(probe.at, probe.at));
+        let good: Vec<&str> = probe.lines.iter().filter(|(v, _)| v == "ok").map(|(_, text)| text.as_str()).collect();
+        let good = if good.is_empty() { "no host is ready".to_owned() } else { good.join(", ") };
+        let mut out = wrap_after(&first, 21, &esc(&good), self.width);
+        for (verdict, text) in probe.lines.iter().filter(|(v, _)| v != "ok") {
+            out.extend(wrap_after(&format!("   {verdict}"), 8, &esc(text), self.width));
         }
         out
     }
@@ -369,6 +414,40 @@ impl PlanPage<'_> {
         }
         wrap_after("PEOPLE", 21, &asked.join(" - "), self.width)
     }
+}
+
+/// A section with an empty line before it.
+fn below(section: Vec<String>) -> Vec<String> {
+    if section.is_empty() { section } else { std::iter::once(String::new()).chain(section).collect() }
+}
+
+/// `   sudo, as app, in /srv, by bash -eu`.
+fn as_whom(step: &Step) -> String {
+    let shell = &step.shell;
+    let mut words: Vec<String> = Vec::new();
+    words.extend(shell.user.as_ref().map(|user| format!("as {user}")));
+    words.extend((shell.sudo && shell.user.is_none()).then(|| "as root (sudo)".to_owned()));
+    words.extend(shell.dir.as_ref().map(|dir| format!("in {dir}")));
+    words.extend(shell.program.as_ref().map(|program| format!("by {program}")));
+    if words.is_empty() { String::new() } else { format!("   {}", esc(&words.join(", "))) }
+}
+
+/// One text with its label, where it runs, and what is unusual about it.
+fn command_lines(preview: &Preview) -> Vec<String> {
+    let names: Vec<String> = preview
+        .sites
+        .iter()
+        .map(|site| match site {
+            Site::Controller => "this machine".to_owned(),
+            Site::Host(name) => name.clone(),
+        })
+        .collect();
+    let on = if names.is_empty() { String::new() } else { format!("on {}", words::hosts(&names)) };
+    let mut out = vec![format!("      {:<9} {}", preview.what, on).trim_end().to_owned()];
+    out.extend(preview.text.lines().map(|line| format!("         | {}", esc(line))));
+    out.extend(preview.unquoted.iter().map(|what| format!("         ! not quoted: {{{{ {} }}}}", esc(what))));
+    out.extend(preview.unknown.iter().map(|why| format!("         ! as written: {}", esc(why))));
+    out
 }
 
 /// `first`, then `text` from column `indent` on, on as many lines as it takes.
@@ -404,7 +483,8 @@ pub(super) fn place(graph: &Graph, ix: StepIx) -> String {
     let names: Vec<String> =
         graph.actions_of(ix).filter_map(|a| graph.action(a).id.host().map(str::to_owned)).collect();
     let joined = words::hosts(&names);
-    let joined = if joined.len() > 8 && names.len() > 1 { format!("{} hosts", names.len()) } else { joined };
+    let room = if step.gate.is_some() { 8 } else { 10 };
+    let joined = if joined.len() > room && names.len() > 1 { format!("{} hosts", names.len()) } else { joined };
     match (names.is_empty(), step.gate.is_some()) {
         (true, true) => "people".into(),
         (true, false) => "-".into(),

@@ -131,9 +131,9 @@ fn rows(view: &RunView, engine: Option<&Engine>, clock: &Clock, now: Timestamp) 
     }
     if let Some(hold) = view.hold() {
         let answers: Vec<&str> = view.hold_answers(now).iter().map(|a| a.word).collect();
-        let limit = hold.limit.map_or(String::new(), |t| {
-            format!("   by {}, else {}", clock.limit(t, now), words::hold_answer(hold.default))
-        });
+        let limit = hold
+            .limit
+            .map_or(String::new(), |t| format!("   by {}, else {}", clock.limit(t, now), hold.default.word()));
         let text = format!("  {}: {}{limit}", words::hold_reason(&hold.reason), answers.join(" | "));
         lines.push(Line::new("  ").tone(Tone::Person, "HOLD").and(text));
     }
@@ -243,7 +243,7 @@ pub fn status_json(view: &RunView, engine: Option<&Engine>, now: Timestamp) -> V
         })).collect::<Vec<_>>(),
         "hold": view.hold().map(|h| json!({
             "reason": words::hold_reason(&h.reason), "limit": h.limit.map(time),
-            "default": words::hold_answer(h.default),
+            "default": h.default.word(),
             "answers": view.hold_answers(now).iter().map(|a| a.word).collect::<Vec<_>>(),
         })),
         "defects": view.defects(),

@@ -89,7 +89,7 @@ impl Story {
             What::HoldOpened { reason, limit, default } => hold_opened(page, reason, *limit, *default),
             What::HoldAnswered { answer, by, note } => {
                 let note = note.as_ref().map_or(String::new(), |n| format!(": {}", esc(n)));
-                page.line("NOTE", "", &format!("{} says {}{note}", words::actor(by), words::hold_answer(*answer)));
+                page.line("NOTE", "", &format!("{} says {}{note}", words::actor(by), answer.word()));
             }
             What::RoomWarning { room } => room_warning(page, view, *room),
             What::ReversibleEnded { why } => page.line("NOTE", "", &format!("no way back from here: {}", esc(why))),
@@ -347,9 +347,8 @@ fn defects_of(defects: &[String]) -> String {
 }
 
 fn hold_opened(page: &mut Page<'_>, reason: &HoldReason, limit: Option<Timestamp>, default: HoldAnswer) {
-    let limit = limit.map_or(String::new(), |t| {
-        format!("  answer by {}, else: {}", page.clock.limit(t, page.at), words::hold_answer(default))
-    });
+    let limit = limit
+        .map_or(String::new(), |t| format!("  answer by {}, else: {}", page.clock.limit(t, page.at), default.word()));
     let answers = match reason {
         HoldReason::Failed { .. } => "retry | skip | rollback",
         HoldReason::ForwardOnly { .. } => "retry | skip",

@@ -2,7 +2,7 @@
 
 use super::clock::Clock;
 use super::escape::escape_for_terminal as esc;
-use crate::engine::fact::{Actor, Channel, HoldAnswer, HoldReason, RollbackCause};
+use crate::engine::fact::{Actor, Channel, HoldReason, RollbackCause};
 use crate::graph::ids::{ActionId, Direction};
 use crate::plan::injected;
 use crate::plan::model::{Gate, Plan, Step, Verb, Wait};
@@ -74,16 +74,6 @@ fn actions_of(ids: &[ActionId]) -> String {
             format!("{} on {}", first.step(), hosts(&names))
         }
         [first, rest @ ..] => format!("{} and {} more", action(first), rest.len()),
-    }
-}
-
-pub(super) const fn hold_answer(answer: HoldAnswer) -> &'static str {
-    match answer {
-        HoldAnswer::Retry => "retry",
-        HoldAnswer::Skip => "skip",
-        HoldAnswer::Rollback => "rollback",
-        HoldAnswer::Continue => "continue",
-        HoldAnswer::Stay => "hold",
     }
 }
 
@@ -169,25 +159,6 @@ pub(super) fn who(plan: &Plan, gate: &Gate, phones: bool) -> String {
         None => esc(key),
     };
     gate.who.iter().map(one).collect::<Vec<_>>().join(", ")
-}
-
-/// Every text of a step that is executed, with what it is for.
-pub(super) fn texts(step: &Step) -> Vec<(&'static str, String)> {
-    let mut out = Vec::new();
-    let mut add = |label, text: Option<String>| out.extend(text.map(|t| (label, t)));
-    add("drain", step.fleet.drain.as_ref().map(|d| d.run.clone()));
-    match &step.verb {
-        Verb::Run(t) => add("run", Some(t.clone())),
-        Verb::Test(t) => add("test", Some(t.clone())),
-        Verb::Script(file) => add("script", Some(file.clone())),
-        Verb::Copy(_) | Verb::Template { .. } | Verb::Http(_) | Verb::Wait(_) => add("does", Some(what(step))),
-        Verb::Gate => {}
-    }
-    add("verify", step.verify.clone());
-    add("undrain", step.fleet.undrain.as_ref().map(|d| d.run.clone()));
-    add("rollback", crate::view::undo_text(step));
-    add("proof", step.rollback().and_then(|r| r.verify.clone()));
-    out
 }
 
 /// `7c1f-9a3e`.

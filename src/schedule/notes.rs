@@ -6,9 +6,10 @@ use jiff::tz::TimeZone;
 use super::fit::{Fit, Late, WindowFit};
 use crate::graph::lint::Note;
 use crate::graph::{Graph, StepIx};
+use crate::plan::codes;
 use crate::plan::units::Short;
 
-/// An error (`E104`) when the plan cannot fit even by the expected estimates, else a warning (`W104`) when it cannot by
+/// An error when the plan cannot fit even by the expected estimates, else a warning (`W104`) when it cannot by
 /// the worst ones.
 #[must_use]
 pub fn window_notes(graph: &Graph, fit: &Fit) -> Vec<Note> {
@@ -34,7 +35,7 @@ fn does_not_fit(graph: &Graph, fit: &Fit, window: &WindowFit, late: Late) -> Not
         format!("expected to end {}; {limit} {}", clock(graph, window, late.ends), clock(graph, window, late.limit));
     let missing = SignedDuration::ZERO - window.least_slack;
     let help = format!("make it {} shorter, do more in parallel, or ask for a longer window", Short(missing));
-    Note { code: "E104", step: Some(late.step), message, label: Some(label), help }
+    note(codes::DOES_NOT_FIT, late, message, label, help)
 }
 
 fn worst_case(graph: &Graph, window: &WindowFit, late: Late) -> Note {
@@ -45,7 +46,7 @@ fn worst_case(graph: &Graph, window: &WindowFit, late: Late) -> Note {
         let message = format!("in the worst case `{id}` ends after the window has closed");
         let label = format!("worst case {}; the window closes at {}", at(late.ends), at(late.limit));
         let help = "ask for a longer window now".into();
-        return Note { code: "W104", step: Some(late.step), message, label: Some(label), help };
+        return note(codes::LATE_ANSWER, late, message, label, help);
     }
     let message = format!("in the worst case `{id}` ends after the last moment to roll back");
     let label = format!(
@@ -59,7 +60,12 @@ fn worst_case(graph: &Graph, window: &WindowFit, late: Late) -> Note {
         Some(_) => format!("agree on an answer by {}, or {longer}", at(late.limit)),
         None => longer,
     };
-    Note { code: "W104", step: Some(late.step), message, label: Some(label), help }
+    note(codes::LATE_ANSWER, late, message, label, help)
+}
+
+/// What is too late is a matter of the estimate.
+fn note(code: &'static str, late: Late, message: String, label: String, help: String) -> Note {
+    Note { code, step: Some(late.step), key: Some("estimate"), part: None, message, label: Some(label), help }
 }
 
 fn is_decision_late(window: &WindowFit, late: Late) -> bool {
@@ -134,7 +140,7 @@ mod tests {
         plan.steps["deploy-backend"] = plan.steps["deploy-backend"].clone().takes(480, 480);
         let graph = graph(plan);
         let [note] = &window_notes(&graph, &fit(&graph))[..] else { panic!("one note") };
-        assert_eq!(note.code, "E104");
+        assert_eq!(note.code, codes::DOES_NOT_FIT);
         assert!(note.message.starts_with("the longest path takes 11h15m and does not fit the window of 5h30m: bridge -> stop-backend -> deploy-backend -> "), "{}", note.message);
         assert_eq!(note.help, "make it 6h55m shorter, do more in parallel, or ask for a longer window");
     }

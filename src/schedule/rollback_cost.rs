@@ -48,7 +48,12 @@ struct StepCost {
 
 impl StepCost {
     fn own(&self) -> SignedDuration {
-        self.worst * self.touched.div_ceil(self.at_once) as i32
+        self.own_of(0)
+    }
+
+    /// With so many more actions touched.
+    fn own_of(&self, more: usize) -> SignedDuration {
+        self.worst * (self.touched + more).div_ceil(self.at_once) as i32
     }
 }
 
@@ -111,22 +116,50 @@ impl RollbackCost {
         if self.touched == 0 {
             return SignedDuration::ZERO;
         }
-        let longest = self.lengths.last_key_value().map_or(SignedDuration::ZERO, |(length, _)| *length);
-        let shared = self.plan_at_once.map_or(SignedDuration::ZERO, |m| self.work / m.min(i32::MAX as usize) as i32);
-        longest + shared + self.after
+        self.longest() + self.shared(self.work) + self.after
+    }
+
+    fn longest(&self) -> SignedDuration {
+        self.lengths.last_key_value().map_or(SignedDuration::ZERO, |(length, _)| *length)
+    }
+
+    /// What a plan-wide limit adds for this much work.
+    fn shared(&self, work: SignedDuration) -> SignedDuration {
+        self.plan_at_once.map_or(SignedDuration::ZERO, |m| work / m.min(i32::MAX as usize) as i32)
     }
 
     /// The cost if one more action of `step` were touched; leaves everything as it is.
     #[must_use]
     pub fn with_one_more(&self, graph: &Graph, step: StepIx) -> SignedDuration {
         let s = &self.steps[step.index()];
-        let same_batch = s.touched > 0 && (s.touched + 1).div_ceil(s.at_once) == s.touched.div_ceil(s.at_once);
-        if same_batch && self.plan_at_once.is_none() {
-            return self.now();
+        if s.touched == 0 && !graph.step(step).uses.is_empty() {
+            // Its first action changes the order on a resource.
+            let mut next = self.clone();
+            next.touch(graph, step);
+            return next.now();
         }
-        let mut next = self.clone();
-        next.touch(graph, step);
-        next.now()
+        let grown = self.longest_with_one_more(graph, step).max(self.longest());
+        grown + self.shared(self.work + s.worst) + self.after
+    }
+
+    /// The longest of the lengths that would change. They can only grow, so all others still count.
+    fn longest_with_one_more(&self, graph: &Graph, step: StepIx) -> SignedDuration {
+        let s = &self.steps[step.index()];
+        if s.touched > 0 && (s.touched + 1).div_ceil(s.at_once) == s.touched.div_ceil(s.at_once) {
+            return SignedDuration::ZERO;
+        }
+        let mut grown: BTreeMap<StepIx, SignedDuration> = BTreeMap::new();
+        let mut changed = BTreeSet::from([(self.position[step.index()], step)]);
+        while let Some((_, next)) = changed.pop_last() {
+            let length = |d: StepIx| grown.get(&d).copied().unwrap_or(self.steps[d.index()].length);
+            let own = self.steps[next.index()].own_of(usize::from(next == step));
+            let after = self.wait(graph, next, length) + own;
+            if after != self.steps[next.index()].length {
+                grown.insert(next, after);
+                changed.extend(self.undone_later(graph, next));
+            }
+        }
+        grown.into_values().max().unwrap_or(SignedDuration::ZERO)
     }
 
     /// Steps whose undo must have ended before an undo of `step` may start, because they share a resource and were
@@ -170,17 +203,25 @@ impl RollbackCost {
             if before != after {
                 self.steps[step.index()].length = after;
                 self.count_length(before, after);
-                let earlier = graph.all_needs(step).chain(self.steps[step.index()].undone_after.iter().copied());
-                changed.extend(earlier.map(|s| (self.position[s.index()], s)));
+                changed.extend(self.undone_later(graph, step));
             }
         }
     }
 
     fn length(&self, graph: &Graph, step: StepIx) -> SignedDuration {
-        let s = &self.steps[step.index()];
-        let first = graph.all_dependants(step).chain(s.undone_before.iter().copied());
-        let wait = first.map(|d| self.steps[d.index()].length).max().unwrap_or(SignedDuration::ZERO);
-        wait + s.own()
+        self.wait(graph, step, |d| self.steps[d.index()].length) + self.steps[step.index()].own()
+    }
+
+    /// How long undoing what goes before an undo of `step` takes, by these lengths.
+    fn wait(&self, graph: &Graph, step: StepIx, length: impl Fn(StepIx) -> SignedDuration) -> SignedDuration {
+        let first = graph.all_dependants(step).chain(self.steps[step.index()].undone_before.iter().copied());
+        first.map(length).max().unwrap_or(SignedDuration::ZERO)
+    }
+
+    /// The steps whose length hangs on this one's, with their places.
+    fn undone_later<'a>(&'a self, graph: &'a Graph, step: StepIx) -> impl Iterator<Item = (u32, StepIx)> + 'a {
+        let later = graph.all_needs(step).chain(self.steps[step.index()].undone_after.iter().copied());
+        later.map(|s| (self.position[s.index()], s))
     }
 
     fn count_length(&mut self, before: SignedDuration, after: SignedDuration) {

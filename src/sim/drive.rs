@@ -83,7 +83,7 @@ impl<'a> Simulation<'a> {
 
     /// One event. False when nothing is left that could happen.
     pub fn step(&mut self) -> bool {
-        let Some((at, input)) = self.world.next() else { return false };
+        let Some((at, input)) = self.world.next_input() else { return false };
         self.now = self.now.max(at);
         self.turn(input);
         true

@@ -150,7 +150,7 @@ impl World {
     }
 
     /// The next thing that the engine is told, and when. `None`: nothing will ever happen again.
-    pub fn next(&mut self) -> Option<(Timestamp, Input)> {
+    pub fn next_input(&mut self) -> Option<(Timestamp, Input)> {
         loop {
             let ((at, number), happening) = self.events.pop_first()?;
             match happening {

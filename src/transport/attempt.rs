@@ -34,7 +34,12 @@ const LONGEST_OUTPUTS: usize = 64 * 1024;
 
 /// What to do first.
 pub(super) enum Purpose {
-    Launch { request: Request, payload: Option<Payload> },
+    Launch {
+        request: Request,
+        payload: Option<Payload>,
+        /// Where to say it, when it is not for the runner.
+        channel: Option<Channel>,
+    },
     Ask,
     End,
 }
@@ -54,6 +59,8 @@ enum Talk {
     Refused(String),
     /// The connection was lost, or the other side made no sense.
     Lost(String),
+    /// The keeper did not start it, because the record exists.
+    Known,
     /// The other side ended without a word: no runner there.
     Silent(String),
     Lie(String),
@@ -106,7 +113,7 @@ impl Follow<'_> {
 
     async fn until_the_end(&mut self, purpose: Purpose) -> Result<Done, Stop> {
         let (mut mode, mut first) = match purpose {
-            Purpose::Launch { request, payload } => (Mode::Launch, Some((request, payload))),
+            Purpose::Launch { request, payload, channel } => (Mode::Launch, Some((request, payload, channel))),
             Purpose::Ask => (Mode::Ask, None),
             Purpose::End => (Mode::End, None),
         };
@@ -114,34 +121,40 @@ impl Follow<'_> {
         let (mut failures, mut silences, mut pause) = (0, 0, FIRST_PAUSE);
         loop {
             let from = (self.sink.received(Lane::Out), self.sink.received(Lane::Err));
-            let why = match self.inner.open(&self.target.site, &self.target.attempt.to_string()).await {
+            let (request, payload, ready) = first.take().unwrap_or_else(|| {
+                (Request::about(mode, &self.inner.terms(&self.target.site), &self.target.attempt, from), None, None)
+            });
+            let channel = match ready {
+                Some(channel) => Ok(channel),
+                None => self.inner.open(&self.target.site, &self.target.attempt.to_string()).await,
+            };
+            let why = match channel {
                 Err(why) if mode == Mode::Launch => return Err(Stop::NeverStarted(why)),
                 Err(why) => why,
-                Ok(channel) => {
-                    let (request, payload) = first.take().unwrap_or_else(|| {
-                        (Request::about(mode, &self.inner.terms(&self.target.site), &self.target.attempt, from), None)
-                    });
-                    match self.talk(channel, &request, payload).await {
-                        Talk::Done(done) => return self.complete(done).await,
-                        Talk::Refused(why) if mode == Mode::Launch => return Err(Stop::NeverStarted(why)),
-                        Talk::Refused(why) | Talk::Lie(why) if asked && !self.launched => {
-                            return Err(Stop::Unreachable(why));
-                        }
-                        Talk::Refused(why) | Talk::Lie(why) => return Err(Stop::InDoubt(why)),
-                        Talk::Silent(why) => {
-                            silences += 1;
-                            if silences >= SILENT_TRIES && !self.launched {
-                                return Err(if asked { Stop::Unreachable(why) } else { Stop::InDoubt(why) });
-                            }
-                            why
-                        }
-                        Talk::Lost(why) => {
-                            pause = FIRST_PAUSE;
-                            why
-                        }
-                        Talk::Fetched => return Err(Stop::InDoubt("the host answered another question".into())),
+                Ok(channel) => match self.talk(channel, &request, payload).await {
+                    Talk::Done(done) => return self.complete(done).await,
+                    Talk::Refused(why) if mode == Mode::Launch => return Err(Stop::NeverStarted(why)),
+                    Talk::Refused(why) | Talk::Lie(why) if asked && !self.launched => {
+                        return Err(Stop::Unreachable(why));
                     }
-                }
+                    Talk::Refused(why) | Talk::Lie(why) => return Err(Stop::InDoubt(why)),
+                    Talk::Silent(why) => {
+                        silences += 1;
+                        if silences >= SILENT_TRIES && !self.launched {
+                            return Err(if asked { Stop::Unreachable(why) } else { Stop::InDoubt(why) });
+                        }
+                        why
+                    }
+                    Talk::Lost(why) => {
+                        pause = FIRST_PAUSE;
+                        why
+                    }
+                    Talk::Known => {
+                        mode = Mode::Ask;
+                        continue;
+                    }
+                    Talk::Fetched => return Err(Stop::InDoubt("the host answered another question".into())),
+                },
             };
             // Whatever was sent may have arrived: from here on only the record on the host can tell.
             if mode == Mode::Launch {
@@ -191,7 +204,7 @@ impl Follow<'_> {
                     let bytes = out.bytes(&read, &buffer);
                     for piece in bytes {
                         match out.piece(piece) {
-                            Some(Part::Output(bytes)) => self.sink.take(Lane::Out, &bytes),
+                            Some(Part::Output(lane, bytes)) => self.sink.take(lane, &bytes),
                             Some(Part::Outputs(bytes)) => {
                                 let room = LONGEST_OUTPUTS.saturating_sub(self.outputs.len());
                                 self.outputs.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -207,6 +220,7 @@ impl Follow<'_> {
                                 }
                                 ("refused", why) => ending = Some(Talk::Refused(why.to_owned())),
                                 ("done", record) => ending = Some(read_done(record).map_or_else(Talk::Lie, Talk::Done)),
+                                ("known", _) => ending = Some(Talk::Known),
                                 ("fetched", _) => ending = Some(Talk::Fetched),
                                 _ => {}
                             },
@@ -217,8 +231,8 @@ impl Follow<'_> {
                 read = stderr.read(&mut buffer2), if err.open => {
                     let bytes = err.bytes(&read, &buffer2);
                     for piece in bytes {
-                        if let Some(Part::Output(bytes)) = err.piece(piece) {
-                            self.sink.take(Lane::Err, &bytes);
+                        if let Some(Part::Output(lane, bytes)) = err.piece(piece) {
+                            self.sink.take(lane, &bytes);
                         }
                     }
                 }
@@ -325,7 +339,7 @@ async fn write_all(
 /// A meaningful part of a stream.
 enum Part {
     Word(String),
-    Output(Vec<u8>),
+    Output(Lane, Vec<u8>),
     Outputs(Vec<u8>),
 }
 
@@ -334,7 +348,7 @@ enum Part {
 enum Section {
     /// Whatever a login shell prints before the runner: not ours.
     Noise,
-    Output,
+    Output(Lane),
     Outputs,
 }
 
@@ -368,7 +382,7 @@ impl Reader {
     /// Output at the very end that could have become a control line.
     fn rest(&mut self) -> Option<Vec<u8>> {
         let rest = self.splitter.finish();
-        (self.section == Section::Output && !rest.is_empty()).then_some(rest)
+        (matches!(self.section, Section::Output(_)) && !rest.is_empty()).then_some(rest)
     }
 
     fn piece(&mut self, piece: Piece) -> Option<Part> {
@@ -377,7 +391,7 @@ impl Reader {
                 self.heard = true;
                 match line.as_str() {
                     "stdout" | "stderr" => {
-                        self.section = Section::Output;
+                        self.section = Section::Output(if line == "stdout" { Lane::Out } else { Lane::Err });
                         self.showing = true;
                         None
                     }
@@ -394,7 +408,7 @@ impl Reader {
                 }
             }
             Piece::Raw(bytes) => match self.section {
-                Section::Output => Some(Part::Output(bytes)),
+                Section::Output(lane) => Some(Part::Output(lane, bytes)),
                 Section::Outputs => Some(Part::Outputs(bytes)),
                 Section::Noise => {
                     let room = 4096_usize.saturating_sub(self.noise.len());

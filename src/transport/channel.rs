@@ -20,6 +20,7 @@ pub(super) struct Channel {
 pub(super) enum End {
     Remote(Child<Arc<Session>>, OwnedSemaphorePermit),
     Local(tokio::process::Child),
+    Keeper,
 }
 
 impl Channel {
@@ -70,12 +71,26 @@ impl Channel {
     }
 }
 
+impl Channel {
+    /// A connection to the keeper, which says everything on one stream.
+    pub(super) fn keeper(connection: tokio::net::UnixStream) -> Self {
+        let (stdout, stdin) = connection.into_split();
+        Self {
+            stdin: Box::new(stdin),
+            stdout: Box::new(stdout),
+            stderr: Box::new(tokio::io::empty()),
+            end: End::Keeper,
+        }
+    }
+}
+
 impl End {
     /// Whether the process ended by itself, as opposed to a connection that was lost. Not about success.
     pub(super) async fn ended_by_itself(self) -> bool {
         match self {
             Self::Remote(child, _slot) => child.wait().await.is_ok(),
             Self::Local(mut child) => child.wait().await.is_ok(),
+            Self::Keeper => false,
         }
     }
 }

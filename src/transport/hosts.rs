@@ -12,9 +12,10 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use super::attempt::{self, Purpose, Target};
 use super::channel::Channel;
+use super::keeper::client::Keeper;
 use super::links::Links;
 use super::mask::Masks;
-use super::request::{Request, Terms, exports, local_arguments, remote_command};
+use super::request::{Request, Terms, check_variable, exports, local_arguments, remote_command};
 use super::{Event, Report, Reports, Survey, SurveyRequest, Transport, errands, http, secrets, work};
 use crate::graph::ids::AttemptId;
 use crate::graph::job::{Job, Site, Work};
@@ -46,6 +47,8 @@ pub struct Config {
     pub remote_dir: Option<String>,
     /// The same on this machine.
     pub local_dir: Option<PathBuf>,
+    /// The program whose command `keeper` starts shell texts on this machine; without one a shell watches over each.
+    pub keeper: Option<PathBuf>,
     /// Between TERM and KILL; whole seconds count.
     pub kill_grace: Duration,
     /// Bytes kept of the beginning and of the end of each output stream, about.
@@ -71,6 +74,7 @@ impl Config {
             logs,
             remote_dir: None,
             local_dir: None,
+            keeper: this_program(),
             kill_grace: Duration::from_secs(10),
             keep_head: 1 << 20,
             keep_tail: 9 << 20,
@@ -91,6 +95,7 @@ pub struct Hosts {
 pub(super) struct Inner {
     pub config: Config,
     pub links: Links,
+    keeper: Keeper,
     masks: OnceCell<Masks>,
 }
 
@@ -101,7 +106,9 @@ impl Hosts {
     /// An address that cannot be given to ssh, or no private directory for its control sockets.
     pub fn new(config: Config) -> std::io::Result<Self> {
         let links = Links::new(&config)?;
-        Ok(Self { inner: Arc::new(Inner { config, links, masks: OnceCell::new() }), followers: Arc::default() })
+        let keeper = Keeper::new(config.keeper.clone(), links.directory());
+        let inner = Inner { config, links, keeper, masks: OnceCell::new() };
+        Ok(Self { inner: Arc::new(inner), followers: Arc::default() })
     }
 
     /// Takes the lock of the plan `stem` for this run on every site, all at once. `holder` says who holds it, in words
@@ -162,6 +169,7 @@ impl Transport for Hosts {
             for follower in &followers {
                 follower.abort();
             }
+            inner.keeper.close().await;
             inner.links.close().await;
         })
     }
@@ -208,7 +216,12 @@ impl Inner {
         masks.await.clone()
     }
 
-    async fn launch(&self, job: Job, reports: Reports) {
+    async fn launch(&self, mut job: Job, reports: Reports) {
+        if job.site == Site::Controller {
+            // What a plan says of its own machine, it says relative to its own folder.
+            let dir = self.config.plan_dir.join(job.dir.as_deref().unwrap_or(""));
+            job.dir = std::path::absolute(dir).ok().map(|dir| dir.display().to_string());
+        }
         let target = Target { site: job.site.clone(), attempt: job.attempt.clone(), outputs: job.outputs.clone() };
         if let Work::Http(check) = &job.work {
             let _ = reports.send(Report { attempt: target.attempt.clone(), what: Event::Launched });
@@ -228,16 +241,31 @@ impl Inner {
     /// Resolves and reads everything that the attempt needs from this machine. Nothing is sent.
     async fn prepare(&self, job: &Job) -> Result<Purpose, String> {
         let environment = self.environment(job).await?;
+        let terms = self.terms(&job.site);
+        if let Some(text) = work::for_keeper(job)
+            && let Some(connection) = self.keeper.connect().await
+            && let Some(request) = Request::for_keeper(&terms, job, &text, &environment)
+        {
+            return Ok(Purpose::Launch { request, payload: None, channel: Some(Channel::keeper(connection)) });
+        }
+        let environment = exports(environment.iter().map(|(name, value)| (name.as_str(), value.expose_secret())))?;
         let (start, payload) = work::start(job, environment, &self.config.plan_dir).await?;
-        Ok(Purpose::Launch { request: Request::launch(&self.terms(&job.site), job, &start), payload })
+        Ok(Purpose::Launch { request: Request::launch(&terms, job, &start), payload, channel: None })
     }
 
-    async fn environment(&self, job: &Job) -> Result<SecretString, String> {
-        let mut values = Vec::new();
+    /// The variables of the job, each with a name and a value that a process can be given.
+    async fn environment(&self, job: &Job) -> Result<Vec<(String, SecretString)>, String> {
+        let plain = job.env.iter().map(|(name, value)| (name.clone(), SecretString::from(value.clone())));
+        let mut values: Vec<_> = plain.collect();
         for (name, reference) in &job.secrets {
-            values.push((name.as_str(), secrets::resolve(reference, &self.config.plan_dir).await?));
+            values.push((name.clone(), secrets::resolve(reference, &self.config.plan_dir).await?));
         }
-        let plain = job.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        exports(plain.chain(values.iter().map(|(name, value)| (*name, value.expose_secret()))))
+        values.iter().try_for_each(|(name, value)| check_variable(name, value.expose_secret()))?;
+        Ok(values)
     }
+}
+
+/// The running program, where it is ours.
+fn this_program() -> Option<PathBuf> {
+    std::env::current_exe().ok().filter(|path| path.file_name().is_some_and(|name| name == "runbook"))
 }

@@ -37,7 +37,7 @@ pub(super) struct Links {
     hosts: BTreeMap<HostName, HostLinks>,
     connects: Arc<Semaphore>,
     /// Removed with everything in it at the end.
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 #[derive(Debug, Default)]
@@ -72,12 +72,12 @@ impl Links {
             .control_persist(NonZeroUsize::new(IDLE_SECONDS).map_or(ControlPersist::Forever, ControlPersist::IdleFor))
             .connect_timeout(CONNECT_TIMEOUT);
         let hosts = settings.hosts.keys().map(|name| (name.clone(), HostLinks::default())).collect();
-        Ok(Self {
-            builder,
-            hosts,
-            connects: Arc::new(Semaphore::new(settings.connect_at_once.max(1))),
-            _directory: directory,
-        })
+        Ok(Self { builder, hosts, connects: Arc::new(Semaphore::new(settings.connect_at_once.max(1))), directory })
+    }
+
+    /// A private directory whose path is short enough for sockets.
+    pub(super) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Starts `command` on the host, connecting when needed.

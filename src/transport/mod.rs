@@ -9,6 +9,7 @@ mod errands;
 mod files;
 mod hosts;
 mod http;
+pub mod keeper;
 mod links;
 pub mod mask;
 pub mod quote;

@@ -1,11 +1,14 @@
 //! Writes what the runner is asked: an attempt as shell assignments on stdin. Knows nothing of connections.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
+use super::keeper::call::{self, Call};
 use super::quote::{is_variable_name, quote};
+use super::work::Text;
 use crate::graph::ids::AttemptId;
 use crate::graph::job::Job;
 
@@ -60,7 +63,7 @@ pub(super) fn local_arguments(label: &str) -> [&str; 4] {
 /// A request's text. It may hold secrets, so it is not printable.
 pub(super) struct Request {
     nonce: String,
-    text: SecretString,
+    bytes: SecretSlice<u8>,
 }
 
 impl Request {
@@ -85,6 +88,35 @@ impl Request {
         Self::sealed(text)
     }
 
+    /// Asks the keeper to start this shell text; `None` where its place cannot be named.
+    pub(super) fn for_keeper(
+        terms: &Terms,
+        job: &Job,
+        text: &Text<'_>,
+        environment: &[(String, SecretString)],
+    ) -> Option<Self> {
+        let nonce = new_nonce();
+        let attempt = format!("{}.{}", job.attempt.direction.as_str(), job.attempt.number);
+        let call = Call {
+            nonce: nonce.clone(),
+            run: terms.run.clone(),
+            action: job.attempt.action.as_str().to_owned(),
+            home: home_here(terms.home.as_deref())?,
+            epoch: terms.epoch,
+            grace: terms.grace,
+            head_cap: terms.head_cap,
+            tail_cap: terms.tail_cap,
+            cookie: cookie(&terms.run, job.attempt.action.as_str(), &attempt),
+            attempt,
+            timeout: job.timeout.and_then(|limit| u64::try_from(limit.as_millis()).ok()),
+            dir: job.dir.clone()?,
+            shell: text.shell.iter().map(|word| (*word).to_owned()).collect(),
+            script: text.script.to_owned(),
+            environment: environment.iter().map(|(n, v)| (n.clone(), v.expose_secret().to_owned())).collect(),
+        };
+        Some(Self { nonce, bytes: SecretSlice::from(call::write(&call)) })
+    }
+
     /// Asks the machine itself: `mode` of the runner with these values.
     pub(super) fn errand(mode: &str, terms: &Terms, values: &[(&str, &str)]) -> Self {
         let mut text = format!("mode={mode} run={} action=. try=.\n", quote(&terms.run));
@@ -96,10 +128,10 @@ impl Request {
     }
 
     fn sealed(mut text: String) -> Self {
-        let nonce = format!("{:016x}{:016x}", super::random(), super::random());
+        let nonce = new_nonce();
         text.insert_str(0, &format!("{nonce}\n"));
         let _ = writeln!(text, "end {nonce}");
-        Self { nonce, text: SecretString::from(text) }
+        Self { nonce, bytes: SecretSlice::from(text.into_bytes()) }
     }
 
     pub(super) fn nonce(&self) -> &str {
@@ -107,7 +139,7 @@ impl Request {
     }
 
     pub(super) fn bytes(&self) -> Vec<u8> {
-        self.text.expose_secret().as_bytes().to_vec()
+        self.bytes.expose_secret().to_vec()
     }
 }
 
@@ -148,8 +180,26 @@ fn common(mode: Mode, terms: &Terms, attempt: &AttemptId) -> String {
         terms.grace
     );
     let _ = writeln!(text, "head_cap={} tail_cap={}", terms.head_cap, terms.tail_cap);
-    let _ = writeln!(text, "cookie={}", quote(&format!("{run}/{action}/{try_}/")));
+    let _ = writeln!(text, "cookie={}", quote(&cookie(run, action, &try_)));
     text
+}
+
+/// Marks every process of an attempt, in its environment.
+fn cookie(run: &str, action: &str, attempt: &str) -> String {
+    format!("{run}/{action}/{attempt}/")
+}
+
+fn new_nonce() -> String {
+    format!("{:016x}{:016x}", super::random(), super::random())
+}
+
+/// Where records are on this machine, by the runner's rules.
+fn home_here(given: Option<&str>) -> Option<String> {
+    let chosen = given.map(PathBuf::from).or_else(|| {
+        let named = std::env::var_os("RUNBOOK_HOME").filter(|home| !home.is_empty());
+        named.map(PathBuf::from).or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".runbook")))
+    })?;
+    std::path::absolute(chosen).ok()?.to_str().map(str::to_owned)
 }
 
 /// `export` lines for the variables.
@@ -159,15 +209,22 @@ fn common(mode: Mode, terms: &Terms, attempt: &AttemptId) -> String {
 pub(super) fn exports<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<SecretString, String> {
     let mut text = String::new();
     for (name, value) in variables {
-        if !is_variable_name(name) {
-            return Err(format!("{name:?} cannot be the name of an environment variable"));
-        }
-        if value.contains('\0') {
-            return Err(format!("the value of {name} holds a NUL byte"));
-        }
+        check_variable(name, value)?;
         let _ = writeln!(text, "export {name}={}", quote(value));
     }
     Ok(SecretString::from(text))
+}
+
+/// # Errors
+/// A name or value that no process can be given.
+pub(super) fn check_variable(name: &str, value: &str) -> Result<(), String> {
+    if !is_variable_name(name) {
+        return Err(format!("{name:?} cannot be the name of an environment variable"));
+    }
+    if value.contains('\0') {
+        return Err(format!("the value of {name} holds a NUL byte"));
+    }
+    Ok(())
 }
 
 /// Seconds for `sleep`, with a fraction only where there is one.

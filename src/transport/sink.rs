@@ -23,9 +23,19 @@ pub(super) enum Lane {
 
 #[derive(Debug)]
 pub(super) struct Sink {
-    log: Option<File>,
+    log: Log,
+    header: String,
     out: Stream,
     err: Stream,
+}
+
+/// The log is touched only when there is something to write: most quick steps say nothing.
+#[derive(Debug)]
+enum Log {
+    Closed(PathBuf),
+    Open(File),
+    /// It cannot be written.
+    Broken,
 }
 
 #[derive(Debug)]
@@ -47,8 +57,8 @@ pub(super) fn log_path(logs: &Path, attempt: &AttemptId) -> PathBuf {
 }
 
 impl Sink {
-    /// Opens the log and writes the attempt's header line. What an earlier controller logged of this very attempt is
-    /// dropped: its output comes again from the first byte.
+    /// Prepares; the first output opens the log and writes the attempt's header line. What an earlier controller logged
+    /// of this very attempt is dropped then: its output comes again from the first byte.
     pub(super) fn new(logs: &Path, attempt: &AttemptId, masks: &Masks) -> Self {
         let stream = || Stream {
             received: 0,
@@ -59,7 +69,8 @@ impl Sink {
             expected: None,
             gap_told: false,
         };
-        Self { log: open_log(&log_path(logs, attempt), &format!("--- {attempt}\n")).ok(), out: stream(), err: stream() }
+        let log = Log::Closed(log_path(logs, attempt));
+        Self { log, header: format!("--- {attempt}\n"), out: stream(), err: stream() }
     }
 
     /// Takes the next bytes of a stream, from offset [`Sink::received`] of what the host kept of it.
@@ -156,10 +167,16 @@ impl Sink {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        if let Some(log) = &mut self.log
+        if bytes.is_empty() {
+            return;
+        }
+        if let Log::Closed(path) = &self.log {
+            self.log = open_log(path, &self.header).map_or(Log::Broken, Log::Open);
+        }
+        if let Log::Open(log) = &mut self.log
             && log.write_all(bytes).is_err()
         {
-            self.log = None;
+            self.log = Log::Broken;
         }
     }
 }

@@ -9,12 +9,36 @@ use super::files::Payload;
 use super::quote::quote;
 use super::request::Start;
 use crate::graph::ids::AttemptId;
-use crate::graph::job::{Content, Job, Work};
+use crate::graph::job::{Content, Job, Site, Work};
 
 const PUT: &str = include_str!("../../templates/remote/put.sh");
 const RESTORE: &str = include_str!("../../templates/remote/restore.sh");
 /// Reads a text from stdin and evaluates it, in the shell of another user, whose command then reads nothing.
 const AS_OTHER: &str = "P=$(cat); exec </dev/null; eval \"$P\"";
+
+/// A text and the POSIX shell that reads it.
+#[derive(Debug)]
+pub(super) struct Text<'a> {
+    pub shell: Vec<&'a str>,
+    pub script: &'a str,
+}
+
+/// The job, where it is one that the keeper can start: a text for a POSIX shell, on this machine, as ourselves.
+pub(super) fn for_keeper(job: &Job) -> Option<Text<'_>> {
+    let Work::Shell(script) = &job.work else { return None };
+    let shell: Vec<&str> = shell_of(job);
+    let posix = ["sh", "dash", "bash", "/bin/sh", "/bin/dash", "/bin/bash"].contains(shell.first()?);
+    // Options that name no file and read no input: anything else is the runner's.
+    let plain = shell
+        .iter()
+        .skip(1)
+        .all(|word| word.starts_with('-') && !word.contains(['c', 's', 'i']) || *word == "pipefail");
+    (job.site == Site::Controller && !as_other(job) && posix && plain).then_some(Text { shell, script })
+}
+
+fn shell_of(job: &Job) -> Vec<&str> {
+    job.shell.as_deref().unwrap_or("sh -eu").split_whitespace().collect()
+}
 
 /// How to start the job, and what follows the request.
 ///
@@ -25,7 +49,7 @@ pub(super) async fn start(
     environment: SecretString,
     plan_dir: &Path,
 ) -> Result<(Start, Option<Payload>), String> {
-    let shell: Vec<&str> = job.shell.as_deref().unwrap_or("sh -eu").split_whitespace().collect();
+    let shell = shell_of(job);
     match &job.work {
         Work::Shell(text) => Ok((from_text(job, environment, &shell, text)?, None)),
         Work::Script { src, sha256 } => script(job, environment, &shell, &plan_dir.join(src), src, sha256).await,

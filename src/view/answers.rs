@@ -32,11 +32,9 @@ impl RunView {
             HoldReason::RollbackGrace { .. } => {
                 vec![plain("hold", "stay held and look; the clock goes on"), self.roll_back(now)]
             }
-            HoldReason::Quick { action } => vec![
-                plain("continue", &format!("{} is all right; go on", name(action))),
-                self.retry(std::slice::from_ref(action), now),
-                self.roll_back(now),
-            ],
+            HoldReason::Quick { action } => {
+                vec![plain("continue", &format!("{} is all right; go on", name(action))), self.roll_back(now)]
+            }
             HoldReason::Deadline | HoldReason::Paused { .. } | HoldReason::Clock => {
                 vec![plain("continue", "go on where it stopped"), self.roll_back(now)]
             }

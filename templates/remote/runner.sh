@@ -50,14 +50,14 @@ open_home() {
   [ -O "$h" ] || refuse "$h belongs to somebody else"
   [ -d "$h/runs" ] || mkdir -m 700 "$h/runs" 2>/dev/null || [ -d "$h/runs" ] || refuse "cannot create $h/runs"
   [ -O "$h/runs" ] && [ ! -L "$h/runs" ] || refuse "$h/runs belongs to somebody else"
-  [ -d "$r" ] || mkdir -p "$r" || refuse "cannot create $r"
+  [ -d "$r/.epochs" ] || mkdir -p "$r/.epochs" || refuse "cannot create $r"
 }
 
-# False when a later owner of the run has been here.
+# False when a later owner of the run has been here. In a folder of their own, because there may be thousands of records.
 fence() {
-  [ -e "$r/epoch.$epoch" ] || : >"$r/epoch.$epoch" || return 1
+  [ -e "$r/.epochs/$epoch" ] || : >"$r/.epochs/$epoch" || return 1
   set +f
-  for f in "$r"/epoch.*; do [ "${f##*.}" -le "$epoch" ] || { set -f; return 1; }; done
+  for f in "$r"/.epochs/*; do [ "${f##*/}" -le "$epoch" ] || { set -f; return 1; }; done
   set -f
 }
 
@@ -378,7 +378,7 @@ follow() {
   done
   # The pumps may still be writing what the command left behind.
   went=0
-  while [ "$went" -lt 20 ] && [ -e "$d/out.dd" ] && { [ ! -s "$d/out.end" ] || [ ! -s "$d/err.end" ]; }; do
+  while [ "$went" -lt 20 ] && [ -e "$d/out" ] && { [ ! -s "$d/out.end" ] || [ ! -s "$d/err.end" ]; }; do
     went=$((went + 1))
     nap 0.05
   done
@@ -424,6 +424,12 @@ end_it() {
   ends=1
   whole "$d/rc" || (exec </dev/null >/dev/null 2>&1 6<&-; finish cancel) &
   follow
+}
+
+# The limit of an attempt that the keeper of this machine started.
+time_out() {
+  open_home
+  [ -s "$d/rc" ] || finish timeout
 }
 
 # What this machine says of itself. Reads only; $users are names with `-` for root, $probe the pid and start of a process

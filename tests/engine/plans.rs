@@ -235,7 +235,7 @@ impl Script for RandomWorld {
             Direction::Check | Direction::UndoCheck => Estimate::ZERO,
         };
         let takes = self.duration(&mut dice, estimate);
-        let may_fail = self.faults > 0 && (!undoing || self.undo_faults) && attempt.action.step() != "after_rollback";
+        let may_fail = self.faults > 0 && (!undoing || self.undo_faults);
         if !may_fail || !dice.one_in(self.faults) {
             return Fate::succeeds_after(takes);
         }

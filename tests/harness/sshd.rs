@@ -144,8 +144,9 @@ fn spawn(dir: &Path) -> Option<Child> {
         .expect("openssh-server is needed for these tests");
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     let log = dir.join("sshd.log");
-    let listens = lines.find(|line| line.contains("Server listening") || line.contains("fatal"))?;
-    if listens.contains("fatal") {
+    let listens = lines.find(|line| line.contains("Server listening") || line.contains("fatal"));
+    if listens.is_none_or(|line| line.contains("fatal")) {
+        let _ = child.kill();
         let _ = child.wait();
         return None;
     }

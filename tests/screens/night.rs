@@ -218,7 +218,7 @@ impl Night {
         let mut night = Self { facts: vec![] };
         night.add(
             "01:16:02",
-            Fact::RunStarted(RunStarted {
+            Fact::RunStarted(Box::new(RunStarted {
                 format: runbook::engine::fact::FORMAT,
                 run: "2007-12-02-a".into(),
                 plan: "2007-12-02".into(),
@@ -239,7 +239,7 @@ impl Night {
                 seed: 1,
                 actions: 16,
                 steps: 11,
-            }),
+            })),
         );
         night
     }

@@ -39,6 +39,7 @@ impl Bed {
         config.remote_dir = Some(dir.path().join("host").display().to_string());
         config.local_dir = Some(dir.path().join("local"));
         config.kill_grace = Duration::from_secs(1);
+        config.keeper = Some(env!("CARGO_BIN_EXE_runbook").into());
         change(&mut config);
         let (sender, reports) = unbounded_channel();
         Self { hosts: Hosts::new(config.clone()).unwrap(), config, reports, sender, dir }

@@ -11,13 +11,14 @@ use crate::cli::context::Context;
 use crate::cli::diagnostics::{render, to_json};
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
-use crate::cli::load::{LoadError, Loaded, load};
+use crate::cli::load::{LoadError, load};
 use crate::cli::output;
+use crate::cli::review::{Review, count, review, summary};
 use crate::cli::variables::VarArgs;
-use crate::plan::diagnostic::Diagnostic;
-use crate::plan::model::{Opening, Plan, Value};
+use crate::driver::clock;
+use crate::plan::diagnostic::{Diagnostic, sort};
+use crate::plan::model::Value;
 use crate::plan::source::Source;
-use crate::plan::units::Short;
 use crate::plan::{fixed, not_executable_yet, short_digest};
 
 #[derive(Debug, clap::Args)]
@@ -48,7 +49,8 @@ enum Deny {
 struct Verdict {
     source: Source,
     found: Vec<Diagnostic>,
-    loaded: Option<Box<Loaded>>,
+    /// The compiled plan and its digest; `None` when it has errors of its own.
+    plan: Option<(Review, String)>,
     /// How many corrections were written.
     fixes: usize,
 }
@@ -60,6 +62,11 @@ impl Verdict {
 
     fn warnings(&self) -> usize {
         self.found.len() - self.errors()
+    }
+
+    /// A plan that can be executed: without errors, also those of its times.
+    fn good(&self) -> Option<&(Review, String)> {
+        self.plan.as_ref().filter(|_| self.errors() == 0)
     }
 }
 
@@ -101,11 +108,14 @@ fn look(path: &Path, vars: &[(String, Value)], fix: bool) -> Result<Verdict, Com
 fn once(path: &Path, vars: &[(String, Value)], fixes: usize) -> Result<Verdict, CommandError> {
     match load(path, vars) {
         Ok(loaded) => {
-            let (source, found) = (loaded.source.clone(), loaded.diagnostics.clone());
-            Ok(Verdict { source, found, loaded: Some(Box::new(loaded)), fixes })
+            let mut review = review(&loaded.plan, &loaded.places, &loaded.source, clock::now());
+            let mut found = loaded.diagnostics;
+            found.append(&mut review.found);
+            sort(&mut found);
+            Ok(Verdict { source: loaded.source, found, plan: Some((review, loaded.digest)), fixes })
         }
         Err(LoadError::Invalid { text, diagnostics }) => {
-            Ok(Verdict { source: text, found: diagnostics, loaded: None, fixes })
+            Ok(Verdict { source: text, found: diagnostics, plan: None, fixes })
         }
         Err(e) => Err(e.into()),
     }
@@ -136,75 +146,41 @@ fn show(verdict: &Verdict, cx: &Context) -> Result<(), CommandError> {
     if verdict.fixes > 0 {
         text.push_str(&format!("fixed {} in {name}\n", count(verdict.fixes, "place")));
     }
-    match &verdict.loaded {
-        Some(loaded) => {
-            if !cx.global.quiet {
-                let digest = short_digest(&loaded.digest);
-                text.push_str(&format!(
-                    "ok {name}: {}    digest {digest}\n",
-                    summary(&loaded.plan, verdict.warnings())
-                ));
-                for reason in not_executable_yet(&loaded.plan) {
-                    text.push_str(&format!("   note: {reason}\n"));
-                }
+    let counts = |with_errors: bool| {
+        let errors = with_errors.then(|| count(verdict.errors(), "error"));
+        let warnings = (verdict.warnings() > 0).then(|| count(verdict.warnings(), "warning"));
+        errors.into_iter().chain(warnings).collect::<Vec<_>>().join(", ")
+    };
+    match verdict.good() {
+        Some((review, digest)) if !cx.global.quiet => {
+            let warnings = counts(false);
+            let warnings = if warnings.is_empty() { warnings } else { format!(", {warnings}") };
+            text.push_str(&format!("ok {name}: {}{warnings}    digest {}\n", summary(review), short_digest(digest)));
+            for reason in not_executable_yet(review.graph.plan()) {
+                text.push_str(&format!("   note: {reason}\n"));
             }
         }
+        Some(_) => {}
         None => {
             let code = verdict.found.iter().find(|d| d.is_error()).map_or("E021", |d| d.code);
-            let counts = match verdict.warnings() {
-                0 => count(verdict.errors(), "error"),
-                w => format!("{}, {}", count(verdict.errors(), "error"), count(w, "warning")),
-            };
-            text.push_str(&format!("{counts} in {name}        more: `runbook explain {code}`\n"));
+            text.push_str(&format!("{} in {name}        more: `runbook explain {code}`\n", counts(true)));
         }
     }
     output::text(&text).map(|_| ())
 }
 
-fn count(n: usize, what: &str) -> String {
-    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
-}
-
-/// "11 steps, 5 hosts, 01:30-07:00 with 15m reserve".
-fn summary(plan: &Plan, warnings: usize) -> String {
-    let mut parts = vec![count(plan.steps.len(), "step"), count(plan.hosts.len(), "host")];
-    if let Some(window) = &plan.window {
-        let reserve = Short(window.reserve);
-        parts.push(match &window.opening {
-            Opening::At { opens, closes } => {
-                let zone = plan.timezone.as_deref().unwrap_or("UTC");
-                let clock =
-                    |t: &jiff::Timestamp| t.in_tz(zone).map(|z| z.strftime("%H:%M").to_string()).unwrap_or_default();
-                format!(
-                    "{}-{} ({}) with {reserve} reserve",
-                    clock(opens),
-                    clock(closes),
-                    Short(closes.duration_since(*opens))
-                )
-            }
-            Opening::WhenStarted { lasts } => format!("{} from the start with {reserve} reserve", Short(*lasts)),
-        });
-    }
-    if !plan.waves.is_empty() {
-        parts.push(count(plan.waves.len(), "wave"));
-    }
-    if warnings > 0 {
-        parts.push(count(warnings, "warning"));
-    }
-    parts.join(", ")
-}
-
 fn document(verdict: &Verdict) -> serde_json::Value {
+    let plan = verdict.plan.as_ref().map(|(review, _)| review.graph.plan());
     json!({
         "plan": verdict.source.name,
-        "ok": verdict.loaded.is_some(),
+        "ok": verdict.errors() == 0,
         "errors": verdict.errors(),
         "warnings": verdict.warnings(),
         "fixed": verdict.fixes,
-        "digest": verdict.loaded.as_ref().map(|l| l.digest.clone()),
-        "steps": verdict.loaded.as_ref().map(|l| l.plan.steps.len()),
-        "hosts": verdict.loaded.as_ref().map(|l| l.plan.hosts.len()),
-        "not_executable_yet": verdict.loaded.as_ref().map(|l| not_executable_yet(&l.plan)),
+        "digest": verdict.plan.as_ref().map(|(_, digest)| digest),
+        "steps": plan.map(|p| p.steps.len()),
+        "hosts": plan.map(|p| p.hosts.len()),
+        "not_executable_yet": plan.map(|p| not_executable_yet(p)),
         "diagnostics": verdict.found.iter().map(|d| to_json(&verdict.source, d)).collect::<Vec<_>>(),
     })
 }

@@ -13,7 +13,7 @@ use crate::cli::narrow::{LeftOut, Narrow};
 use crate::cli::setup::{Night, Setup};
 use crate::cli::variables::VarArgs;
 use crate::cli::watch::{self, Watch};
-use crate::cli::{confirm, laboratory, launch, load, preflight, reach, show, store, window};
+use crate::cli::{confirm, laboratory, launch, load, preflight, reach, review, show, store, window};
 use crate::driver::clock;
 use crate::engine::fact::{Actor, Channel, FORMAT, RunOptions, RunStarted};
 use crate::graph::Graph;
@@ -66,10 +66,12 @@ pub struct Args {
 
 pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     if args.dry_run {
-        return super::plan::run(super::plan::Args::of(args.plan, args.vars), cx);
+        return super::plan::run(super::plan::Args::of(args.plan, args.vars, args.narrow), cx);
     }
-    let load::Loaded { plan, digest, .. } = load::load_or_report(&args.plan, &args.vars.values()?, cx)?;
-    preflight::executable(&plan)?;
+    let loaded = load::load_or_report(&args.plan, &args.vars.values()?, cx)?;
+    preflight::executable(&loaded.plan)?;
+    fits(&args.narrow, &loaded)?;
+    let load::Loaded { plan, digest, .. } = loaded;
     let now = clock::now();
     let mut store = store::open(cx)?;
     refuse_second(&store, &plan, args.lab.lab)?;
@@ -91,6 +93,16 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     let night = Night { plan: Plan::clone(graph.plan()), started, setup };
     let run = freeze(&mut store, night)?;
     engage(&args, cx, store, &run, lab)
+}
+
+/// What cannot fit its window even by the expected estimates would only be rolled back. A narrowed run has less to do.
+fn fits(narrow: &Narrow, loaded: &load::Loaded) -> Result<(), CommandError> {
+    let graph = Graph::build(Arc::new(loaded.plan.clone()));
+    let left_out = narrow.resolve(&graph)?;
+    if left_out.is_empty() {
+        return review::must_fit(loaded, &graph);
+    }
+    review::must_fit(loaded, &Graph::build(Arc::new(left_out.narrowed(&loaded.plan))))
 }
 
 /// Another unfinished run of the same plan stands in the way: refused before anything is asked or contacted.

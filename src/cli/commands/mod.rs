@@ -9,6 +9,7 @@ pub mod engine;
 pub mod exec;
 pub mod explain;
 pub mod graph;
+pub mod keeper;
 pub mod logs;
 pub mod man;
 pub mod new;

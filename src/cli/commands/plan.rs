@@ -1,6 +1,6 @@
-//! `runbook plan`: the page on the table at the go/no-go call. Needs no network and changes nothing.
+//! `runbook plan`: the page on the table at the go/no-go call. Changes nothing; asks hosts only with `--probe`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -10,83 +10,104 @@ use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::load::{Loaded, load_or_report};
+use crate::cli::narrow::{LeftOut, Narrow};
+use crate::cli::review::review;
+use crate::cli::setup::Setup;
 use crate::cli::variables::VarArgs;
-use crate::cli::{output, pager};
+use crate::cli::{output, pager, preflight, reach};
 use crate::driver::clock;
 use crate::graph::Graph;
-use crate::plan::model::{Opening, Plan, Undo};
-use crate::report::{Clock, PlanPage, escape_for_terminal as esc, resolve_waves, wave_lines};
-use crate::schedule::{Fit, RollbackPlan, fit, rollback_plan};
+use crate::plan::diagnostic::{Diagnostic, sort};
+use crate::plan::model::{Opening, Plan};
+use crate::report::{Clock, PlanPage, Probe, escape_for_terminal as esc, plan_document, resolve_waves, wave_lines};
 use crate::sim::{self, dry_run};
+use crate::template;
 use crate::view::StepTimes;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  runbook plan plans/2007-12-02.yaml\n  \
                         runbook plan plans/2007-12-02.yaml --commands\n  \
-                        runbook plan plans/2013-03-os-update.yaml --hosts thu-many")]
+                        runbook plan plans/2007-12-02.yaml --probe          (asks the hosts, changes nothing)\n  \
+                        runbook plan plans/2007-12-02.yaml --from sanity-backend --assume-done deploy-backend,db-scripts\n  \
+                        runbook plan plans/2013-03-os-update.yaml --hosts thu-many\n\n\
+                        Exit codes: 0 shown, 2 the plan has errors or cannot fit its window, 3 --probe found what would refuse a run")]
 pub struct Args {
     /// The plan to show
     #[arg(value_name = "PLAN")]
     plan: PathBuf,
-    /// Every command in full, as the plan writes it
+    /// Every command in full, as it will run
     #[arg(long)]
     commands: bool,
     /// What each host will see, in its order
     #[arg(long)]
     by_host: bool,
-    /// The names of the hosts of one wave
-    #[arg(long, value_name = "WAVE")]
-    hosts: Option<String>,
+    /// Ask the hosts whether they are ready: reach, sudo, clocks, free space; changes nothing
+    #[arg(long)]
+    probe: bool,
     /// Do not use a pager
     #[arg(long)]
     no_pager: bool,
     #[command(flatten)]
     vars: VarArgs,
+    #[command(flatten)]
+    narrow: Narrow,
 }
 
 impl Args {
     /// What `exec --dry-run` asks for.
     #[must_use]
-    pub fn of(plan: PathBuf, vars: VarArgs) -> Self {
-        Self { plan, commands: false, by_host: false, hosts: None, no_pager: false, vars }
+    pub fn of(plan: PathBuf, vars: VarArgs, narrow: Narrow) -> Self {
+        Self { plan, commands: false, by_host: false, probe: false, no_pager: false, vars, narrow }
     }
 }
 
 pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
-    let Args { plan: file, commands, by_host, hosts, no_pager, vars } = args;
-    let loaded = load_or_report(&file, &vars.values()?, cx)?;
-    if let Some(wave) = hosts {
-        return hosts_of(&loaded.plan, &wave, cx);
-    }
-    let file = file.display().to_string();
+    let loaded = load_or_report(&args.plan, &args.vars.values()?, cx)?;
     if !loaded.plan.waves.is_empty() {
-        return waves(&file, &loaded, no_pager, cx);
+        return waves(&args, &loaded, cx);
     }
     let graph = Graph::build(Arc::new(loaded.plan.clone()));
-    let numbers = Numbers::new(&graph, opens(&loaded.plan));
-    let warnings = warnings(&loaded, &graph, &numbers.fit);
-    // A plan that cannot fit its window is shown all the same, because the page says why.
-    let exit = if warnings.iter().any(|(code, _)| code.starts_with('E')) { Exit::Usage } else { Exit::Done };
-    if cx.global.json {
-        output::json(&numbers.document(&graph, &loaded, &file, &warnings))?;
-        return Ok(exit);
-    }
+    let left_out = args.narrow.resolve(&graph)?;
+    let plan = if left_out.is_empty() { loaded.plan.clone() } else { left_out.narrowed(&loaded.plan) };
+    let reviewed = review(&plan, &loaded.places, &loaded.source, clock::now());
+    let findings = findings(&loaded, reviewed.found);
+    let graph = &reviewed.graph;
+    let evening = evening(graph, opens(&plan));
+    let probe = if args.probe { Some(probe(graph, &args.plan, &left_out)?) } else { None };
+    let exit = exit(&findings, probe.as_ref());
+    let (file, exec) = (args.plan.display().to_string(), exec_line(&args));
     let page = PlanPage {
-        graph: &graph,
+        graph,
         file: &file,
         digest: &loaded.digest,
-        opens: numbers.opens,
-        expected: &numbers.expected,
-        worst: &numbers.worst,
-        fit: &numbers.fit,
-        rollback: &numbers.rollback,
-        warnings: &warnings,
+        exec: &exec,
+        opens: evening.opens,
+        expected: &evening.expected,
+        worst: &evening.worst,
+        fit: &reviewed.fit,
+        rollback: &crate::schedule::rollback_plan(graph),
+        findings: &findings,
+        left_out: &left_out_texts(&left_out),
+        probe: probe.as_ref(),
         width: pager::width(),
-        commands,
-        by_host,
+        commands: args.commands,
+        by_host: args.by_host,
     };
-    pager::page_lines(&page.lines(), !no_pager)?;
+    if cx.global.json {
+        output::json(&plan_document(&page))?;
+    } else {
+        pager::page_lines(&page.lines(), !args.no_pager)?;
+    }
     Ok(exit)
+}
+
+/// A plan that cannot fit its window is shown all the same, because the page says why.
+fn exit(findings: &[(String, String)], probe: Option<&Probe>) -> Exit {
+    match () {
+        () if findings.iter().any(|(code, _)| code.starts_with('E')) => Exit::Usage,
+        () if probe.is_some_and(|p| p.failed) => Exit::Refused,
+        () => Exit::Done,
+    }
 }
 
 /// When the run would start: the window's opening, or now.
@@ -97,109 +118,94 @@ fn opens(plan: &Plan) -> Timestamp {
     }
 }
 
-/// Everything that is computed for the page.
-struct Numbers {
+/// When each step starts and ends; `None` for one that is skipped.
+struct Evening {
     opens: Timestamp,
     expected: Vec<Option<StepTimes>>,
     worst: Vec<Option<StepTimes>>,
-    fit: Fit,
-    rollback: RollbackPlan,
 }
 
-impl Numbers {
-    fn new(graph: &Graph, opens: Timestamp) -> Self {
-        let dry = dry_run(graph, opens);
-        let times = |all: &[sim::StepTimes]| -> Vec<Option<StepTimes>> {
-            all.iter().map(|t| Some(StepTimes { start: t.start?, end: t.end? })).collect()
-        };
-        let (expected, worst) = (times(&dry.steps), times(&dry.worst));
-        Self { opens, expected, worst, fit: fit(graph), rollback: rollback_plan(graph) }
-    }
-
-    fn document(&self, graph: &Graph, loaded: &Loaded, file: &str, warnings: &[(String, String)]) -> Json {
-        let plan = &loaded.plan;
-        let clock = Clock::new(plan.timezone.as_deref());
-        let time = |t: Timestamp| json!(clock.rfc3339(t));
-        let after = |d: jiff::SignedDuration| self.opens.checked_add(d).map_or(Json::Null, time);
-        let last = |times: &[Option<StepTimes>]| times.iter().flatten().map(|t| t.end).max().map(time);
-        let window = self.fit.window.as_ref();
-        let steps: Vec<Json> = graph
-            .step_ixs()
-            .map(|ix| {
-                let step = graph.step(ix);
-                let times = self.expected[ix.index()];
-                json!({
-                    "step": step.id,
-                    "skipped": times.is_none(),
-                    "start": times.map(|t| time(t.start)),
-                    "end": times.map(|t| time(t.end)),
-                    "worst_end": self.worst[ix.index()].map(|t| time(t.end)),
-                    "estimate_s": step.estimate.map(|e| [e.expected.as_secs(), e.worst.as_secs()]),
-                    "slack_s": window.map(|w| w.slack[ix.index()].as_secs()),
-                    "hosts": graph.actions_of(ix).filter_map(|a| graph.action(a).id.host()).collect::<Vec<_>>(),
-                    "irreversible": matches!(step.undo, Undo::Irreversible(_)),
-                    "needs": graph.all_needs(ix).map(|n| graph.step(n).id.as_str()).collect::<Vec<_>>(),
-                })
-            })
-            .collect();
-        let names = |all: &[crate::graph::StepIx]| all.iter().map(|s| graph.step(*s).id.clone()).collect::<Vec<_>>();
-        let rollback: Vec<Json> = self
-            .rollback
-            .rows
-            .iter()
-            .map(|row| {
-                json!({
-                    "fails_in": names(&row.fails_in),
-                    "up_again_after_s": row.up_again_after.as_secs(),
-                    "latest_start": row.latest_start.map(after),
-                    "undoes": row.undoes.iter().map(|stage| names(stage)).collect::<Vec<_>>(),
-                })
-            })
-            .collect();
-        json!({
-            "v": 1,
-            "plan": file,
-            "name": plan.name,
-            "digest": loaded.digest,
-            "opens": time(self.opens),
-            "closes": window.map(|w| after(w.closes)),
-            "finish": last(&self.expected),
-            "worst_finish": last(&self.worst),
-            "roll_back_by": window.map(|w| after(w.roll_back_by)),
-            "rollback_s": window.map(|w| w.rollback.as_secs()),
-            "reserve_s": plan.window.as_ref().map(|w| w.reserve.as_secs()),
-            "slack_s": window.map(|w| w.least_slack.as_secs()),
-            "critical_path": names(&self.fit.longest_path),
-            "steps": steps,
-            "rollback": rollback,
-            "no_way_back": names(&self.rollback.no_way_back),
-            "warnings": warnings.iter().map(|(code, text)| json!({ "code": code, "message": text })).collect::<Vec<_>>(),
-        })
-    }
+fn evening(graph: &Graph, opens: Timestamp) -> Evening {
+    let dry = dry_run(graph, opens);
+    let times = |all: &[sim::StepTimes]| -> Vec<Option<StepTimes>> {
+        all.iter().map(|t| Some(StepTimes { start: t.start?, end: t.end? })).collect()
+    };
+    Evening { opens, expected: times(&dry.steps), worst: times(&dry.worst) }
 }
 
-/// What `check` found, then what the graph and the window say.
-fn warnings(loaded: &Loaded, graph: &Graph, fit: &Fit) -> Vec<(String, String)> {
-    let found = loaded.diagnostics.iter().map(|d| (d.code.to_owned(), sentence(&d.message, d.help.as_deref())));
-    let notes = crate::graph::lint::lint(graph).into_iter().chain(crate::schedule::window_notes(graph, fit));
-    let mut all: Vec<(String, String)> =
-        found.chain(notes.map(|n| (n.code.to_owned(), sentence(&n.message, Some(&n.help))))).collect();
+/// Errors first, then what `check` found and what the graph and the window say, by place.
+fn findings(loaded: &Loaded, reviewed: Vec<Diagnostic>) -> Vec<(String, String)> {
+    let mut all: Vec<Diagnostic> = loaded.diagnostics.iter().cloned().chain(reviewed).collect();
+    sort(&mut all);
+    all.sort_by_key(|d| !d.is_error());
+    let mut all: Vec<_> = all.iter().map(|d| (d.code.to_owned(), sentence(d))).collect();
     all.dedup();
     all
 }
 
-fn sentence(message: &str, help: Option<&str>) -> String {
-    match help.filter(|h| !h.is_empty()) {
-        Some(help) => format!("{message}; {help}"),
-        None => message.to_owned(),
+fn sentence(d: &Diagnostic) -> String {
+    match d.help.as_deref().filter(|h| !h.is_empty()) {
+        Some(help) => format!("{}; {help}", d.message),
+        None => d.message.clone(),
     }
 }
 
-fn waves(file: &str, loaded: &Loaded, no_pager: bool, cx: &Context) -> Result<Exit, CommandError> {
+/// `step a`, `host b`: what a narrowed run leaves out.
+fn left_out_texts(left_out: &LeftOut) -> Vec<String> {
+    let steps = left_out.steps.iter().map(|s| format!("step {s}"));
+    steps.chain(left_out.hosts.iter().map(|h| format!("host {h}"))).collect()
+}
+
+/// Asks the hosts, changes nothing.
+fn probe(graph: &Graph, file: &Path, left_out: &LeftOut) -> Result<Probe, CommandError> {
+    let setup = Setup { plan_file: std::path::absolute(file)?, lab: None };
+    let surveys = reach::survey(graph.plan(), &setup, None, preflight::requests(graph, &left_out.hosts))?;
+    let found = preflight::judge(&surveys);
+    let mut lines: Vec<(String, String)> =
+        found.iter().map(|f| (f.verdict.word().to_owned(), f.text.clone())).collect();
+    if let Some((host, free)) = preflight::least_space(&surveys) {
+        lines.push((preflight::Verdict::Ok.word().into(), format!("least free space: {} on {host}", size(free))));
+    }
+    let failed = found.iter().any(|f| f.verdict == preflight::Verdict::Fail);
+    Ok(Probe { at: clock::now(), lines, failed })
+}
+
+/// `212 GB`, as disks are sold.
+fn size(bytes: u64) -> String {
+    match bytes {
+        b if b >= 10_000_000_000 => format!("{} GB", b / 1_000_000_000),
+        b => format!("{} MB", b / 1_000_000),
+    }
+}
+
+/// What would execute exactly this.
+fn exec_line(args: &Args) -> String {
+    let quoted = |text: &str| template::quote::quote(text);
+    let vars = args.vars.var.iter().map(|v| ("--var", v.as_str()));
+    let files: Vec<String> = args.vars.vars.iter().map(|f| f.display().to_string()).collect();
+    let files = files.iter().map(|f| ("--vars", f.as_str()));
+    let flags = vars.chain(files).chain(args.narrow.flags());
+    let mut line = format!("runbook exec {}", quoted(&args.plan.display().to_string()));
+    flags.for_each(|(flag, value)| line.push_str(&format!(" {flag} {}", quoted(value))));
+    line
+}
+
+fn waves(args: &Args, loaded: &Loaded, cx: &Context) -> Result<Exit, CommandError> {
     let plan = &loaded.plan;
+    match &args.narrow {
+        Narrow { only, from, assume_done, .. } if !only.is_empty() || from.is_some() || !assume_done.is_empty() => {
+            return Err(CommandError::usage("a plan with waves cannot be narrowed to steps")
+                .hint("`--hosts WAVE` names the hosts of one wave"));
+        }
+        Narrow { hosts, .. } if !hosts.is_empty() => return hosts_of(plan, hosts, cx),
+        Narrow { .. } => {}
+    }
+    if args.probe {
+        return Err(CommandError::usage("`--probe` of a plan with waves is not possible yet"));
+    }
     let clock = Clock::new(plan.timezone.as_deref());
-    let warnings: Vec<(String, String)> =
-        loaded.diagnostics.iter().map(|d| (d.code.to_owned(), sentence(&d.message, d.help.as_deref()))).collect();
+    let findings = findings(loaded, review(plan, &loaded.places, &loaded.source, clock::now()).found);
+    let exit = exit(&findings, None);
     if cx.global.json {
         let waves: Vec<Json> = resolve_waves(plan)
             .iter()
@@ -214,26 +220,34 @@ fn waves(file: &str, loaded: &Loaded, no_pager: bool, cx: &Context) -> Result<Ex
                 })
             })
             .collect();
-        return output::json(
-            &json!({ "v": 1, "plan": file, "name": plan.name, "digest": loaded.digest, "waves": waves }),
-        );
+        let file = args.plan.display().to_string();
+        let findings: Vec<Json> =
+            findings.iter().map(|(code, text)| json!({ "code": code, "message": text })).collect();
+        output::json(
+            &json!({ "v": 1, "plan": file, "name": plan.name, "digest": loaded.digest, "waves": waves, "findings": findings }),
+        )?;
+        return Ok(exit);
     }
-    pager::page_lines(&wave_lines(plan, &warnings, pager::width()), !no_pager)?;
-    Ok(Exit::Done)
+    pager::page_lines(&wave_lines(plan, &findings, pager::width()), !args.no_pager)?;
+    Ok(exit)
 }
 
-/// The names of one wave's hosts, one a line.
-fn hosts_of(plan: &Plan, wave: &str, cx: &Context) -> Result<Exit, CommandError> {
+/// The names of the hosts of these waves, one a line.
+fn hosts_of(plan: &Plan, wanted: &[String], cx: &Context) -> Result<Exit, CommandError> {
     let waves = resolve_waves(plan);
-    let Some(found) = waves.iter().find(|w| w.name == wave) else {
-        let error = CommandError::usage(format!("there is no wave `{}` in this plan", wave.escape_debug()));
-        let names: Vec<&str> = waves.iter().map(|w| w.name.as_str()).collect();
-        return Err(if names.is_empty() { error } else { error.hint(format!("its waves: {}", names.join(", "))) });
-    };
-    if cx.global.json {
-        return output::json(&json!({ "v": 1, "wave": found.name, "hosts": found.hosts }));
+    let mut hosts: Vec<&str> = Vec::new();
+    for name in wanted {
+        let Some(found) = waves.iter().find(|w| w.name == *name) else {
+            let names: Vec<&str> = waves.iter().map(|w| w.name.as_str()).collect();
+            return Err(CommandError::usage(format!("there is no wave `{}` in this plan", name.escape_debug()))
+                .hint(format!("its waves: {}", names.join(", "))));
+        };
+        hosts.extend(found.hosts.iter().map(String::as_str));
     }
-    let lines: Vec<String> = found.hosts.iter().map(|h| esc(h)).collect();
+    if cx.global.json {
+        return output::json(&json!({ "v": 1, "waves": wanted, "hosts": hosts }));
+    }
+    let lines: Vec<String> = hosts.iter().map(|h| esc(h)).collect();
     pager::page_lines(&lines, false)?;
     Ok(Exit::Done)
 }

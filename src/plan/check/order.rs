@@ -9,6 +9,32 @@ use crate::plan::model::{Need, Place, Plan, Step, StepId, Undo};
 use crate::plan::span::{Span, Spanned};
 use crate::plan::words;
 
+/// Needs that name no step.
+#[derive(Default)]
+struct Misspelt {
+    /// The step, and its need with the name that was meant.
+    meant: Vec<(StepId, Need)>,
+    /// Whether there are others, of which nobody can tell what was meant.
+    unclear: bool,
+}
+
+impl Misspelt {
+    /// Puts in what was meant, so that one wrong letter is one finding. Returns whether the order is complete.
+    fn correct(self, plan: &mut Plan) -> bool {
+        for (step, need) in self.meant {
+            let before = plan.steps.get(&step).map(|s| s.needs.clone()).unwrap_or_default();
+            if let Some(step) = plan.steps.get_mut(&step).filter(|s| !s.needs.contains(&need)) {
+                step.needs.push(need);
+            }
+            if !Order::new(plan).cycles().is_empty() {
+                plan.steps[&step].needs = before;
+                return false;
+            }
+        }
+        !self.unclear
+    }
+}
+
 /// The order of steps by their rows in the plan.
 struct Order {
     /// For every step, the steps it needs.
@@ -18,19 +44,22 @@ struct Order {
 impl Checker<'_> {
     /// Makes every need explicit and proves that the steps have an order.
     pub fn order(&mut self, plan: &mut Plan) {
+        let mut misspelt = Misspelt::default();
         if self.any_needs() {
             self.all_or_nothing();
-            self.references(plan);
+            misspelt = self.references(plan);
         } else {
             chain(plan);
         }
-        let order = Order::new(plan);
-        let cycles = order.cycles();
+        let cycles = Order::new(plan).cycles();
         for cycle in &cycles {
             self.cycle(cycle, plan);
         }
         if cycles.is_empty() {
-            self.no_way_back(&order, plan);
+            let complete = misspelt.correct(plan);
+            if complete {
+                self.no_way_back(&Order::new(plan), plan);
+            }
         }
     }
 
@@ -63,8 +92,9 @@ impl Checker<'_> {
     }
 
     /// Unknown steps and steps that need themselves; what is left is a graph.
-    fn references(&mut self, plan: &mut Plan) {
+    fn references(&mut self, plan: &mut Plan) -> Misspelt {
         let raw = self.raw;
+        let mut misspelt = Misspelt::default();
         for (name, row) in raw.steps.iter().flat_map(|s| &s.value.rows) {
             let mut seen = BTreeSet::new();
             for need in row.value.needs.iter().flat_map(|n| &n.value) {
@@ -73,7 +103,13 @@ impl Checker<'_> {
                     let message = format!("step {} needs itself", Quoted(&name.value));
                     self.error(codes::CYCLE, message, wanted.span, "could never start");
                 } else if !self.is_step(&wanted.value) {
-                    self.unknown_step(name, wanted);
+                    match self.unknown_step(name, wanted) {
+                        Some(near) if misspelt.meant.len() < 20 => {
+                            let need = Need { step: near.to_string(), same_host: need.value.same_host };
+                            misspelt.meant.push((name.value.clone(), need));
+                        }
+                        Some(_) | None => misspelt.unclear = true,
+                    }
                 } else if !seen.insert(wanted.value.as_str()) {
                     let message = format!("{} is needed twice", Quoted(&wanted.value));
                     self.found.push(Diagnostic::warning(codes::TWICE_NEEDED, message).at(wanted.span, "named before"));
@@ -86,13 +122,15 @@ impl Checker<'_> {
         for (step, needs) in plan.steps.values_mut().zip(legal) {
             step.needs = needs;
         }
+        misspelt
     }
 
-    fn unknown_step(&mut self, name: &Spanned<String>, wanted: &Spanned<String>) {
+    /// Says so, and returns the name that was meant, where that can be told.
+    fn unknown_step(&mut self, name: &Spanned<String>, wanted: &Spanned<String>) -> Option<&str> {
         let message = format!("{} needs {}, but no step has that name", Quoted(&name.value), Quoted(&wanted.value));
         let d = Diagnostic::error(codes::UNKNOWN_STEP, message).at(wanted.span, "not a step of this plan");
         let near = words::nearest(&wanted.value, self.names.keys().copied().filter(|n| *n != name.value));
-        self.found.push(match near {
+        let d = match near {
             Some(near) => {
                 let d = match self.name_of(near) {
                     Some(span) => d.label(span, "this one has a similar name"),
@@ -104,7 +142,9 @@ impl Checker<'_> {
                 let known: Vec<&str> = self.names.keys().copied().take(12).collect();
                 d.help(format!("steps: {}{}", known.join(", "), if self.names.len() > 12 { ", ..." } else { "" }))
             }
-        });
+        };
+        self.found.push(d);
+        near
     }
 
     fn same_host(&mut self, name: &Spanned<String>, wanted: &Spanned<String>, plan: &Plan) {

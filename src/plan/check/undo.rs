@@ -1,9 +1,11 @@
 //! How a step is undone: exactly one way, said where it must be said. Knows nothing of the order of undoing.
 
+use jiff::SignedDuration;
+
 use super::Checker;
 use crate::plan::codes;
 use crate::plan::diagnostic::{Diagnostic, Quoted};
-use crate::plan::model::{Rollback, RollbackWork, Undo};
+use crate::plan::model::{Retry, Rollback, RollbackWork, Undo};
 use crate::plan::raw::{RawRollback, RawStep};
 use crate::plan::span::{Span, Spanned};
 use crate::plan::units::Estimate;
@@ -12,6 +14,9 @@ const WAYS: [&str; 4] = ["rollback", "read_only", "irreversible", "manual_rollba
 
 /// Further tries of an undo where the plan says nothing: it must cope with being repeated anyway.
 const UNDO_RETRIES: u32 = 2;
+
+/// What the help suggests as the estimate of an undo that is missing.
+const SUGGESTED: SignedDuration = SignedDuration::from_mins(10);
 
 /// Whether a step says itself how it is undone.
 pub fn says_how(raw: &RawStep) -> bool {
@@ -80,7 +85,16 @@ impl Checker<'_> {
             Some(_) => self.reason(raw.manual_rollback.as_ref()?, "what a person must do").map(Undo::Manual),
             None => {
                 self.no_undo(name, raw, verb);
-                None
+                // As if it had been corrected the way the help shows, so that the rest of the plan can be looked at.
+                Some(Undo::Command(Rollback {
+                    work: RollbackWork::Run(String::new()),
+                    place: None,
+                    estimate: Estimate { expected: SUGGESTED, worst: SUGGESTED },
+                    timeout: None,
+                    reboot: None,
+                    verify: None,
+                    retry: Retry::default(),
+                }))
             }
         }
     }
