@@ -140,7 +140,10 @@ fn a_script_that_fails_its_proof_on_one_host_is_undone_on_all() {
     ];
     night.in_order(&undone, &["be1 deploy-backend undo install callcentre-be 2.3.7"]);
     night.in_order(&undone, &["db1 db-scripts undo restore 2.3.7.dump"]);
-    assert!(night.said.contains("injected failure"), "{}", night.said);
+    assert!(night.said.contains("deploy-frontend on fe2 failed: injected failure"), "{}", night.said);
+    assert!(night.said.contains("command  curl -fsS localhost:8080/health"), "the plan's own:\n{}", night.said);
+    assert!(night.said.contains("injected by --fail"), "{}", night.said);
+    assert!(night.said.contains("runbook exec plans/2007-12-02.yaml --lab     tries again"), "{}", night.said);
 }
 
 #[test]

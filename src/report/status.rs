@@ -34,7 +34,7 @@ pub fn status(view: &RunView, engine: Option<&Engine>, now: Timestamp, look: Loo
         lines.extend(next(view, &clock, now));
         lines.extend(flow(commands(view, engine), look.width));
     }
-    let mut out: Vec<String> = lines.iter().map(|l| l.paint(look.width)).collect();
+    let mut out: Vec<String> = lines.iter().flat_map(|l| fold(&l.paint(usize::MAX), look.width)).collect();
     if view.phase() == Phase::Ended {
         out.extend(summary::block(view, now).iter().flat_map(|l| fold(l, look.width)));
     }

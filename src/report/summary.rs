@@ -7,9 +7,9 @@ use super::escape::escape_for_terminal as esc;
 use super::style::Tone;
 use super::words;
 use crate::engine::fact::{RollbackCause, RunEnd};
-use crate::graph::ids::ActionId;
+use crate::graph::ids::{ActionId, Direction};
 use crate::plan::model::Undo;
-use crate::view::{RunView, StuckRow};
+use crate::view::{RunView, StuckRow, What};
 
 /// The final block. Of a run that goes on: how to look at it again.
 #[must_use]
@@ -111,11 +111,23 @@ fn again(view: &RunView) -> Option<String> {
 
 fn cause_with_evidence(view: &RunView, cause: &RollbackCause) -> String {
     let said = match cause {
-        RollbackCause::Failed { action } => view.action(action).and_then(|a| a.evidence.tail.last()),
+        RollbackCause::Failed { action } => last_words(view, action),
         _ => None,
     };
     let said = said.map_or(String::new(), |line| format!(": {}", esc(line.trim())));
     format!("{}{said}", words::cause(cause))
+}
+
+/// What the action said last before it failed; its undo has spoken since.
+fn last_words<'a>(view: &'a RunView, failed: &ActionId) -> Option<&'a String> {
+    view.events().iter().rev().find_map(|event| match &event.what {
+        What::TryFailed { attempt, evidence, .. }
+            if attempt.action == *failed && matches!(attempt.direction, Direction::Do | Direction::Check) =>
+        {
+            Some(evidence.tail.last())
+        }
+        _ => None,
+    })?
 }
 
 /// Steps that ran and have nothing that undoes them.
@@ -177,8 +189,9 @@ fn detached(view: &RunView) -> Vec<String> {
     if view.run().is_empty() {
         return Vec::new();
     }
-    vec![format!(
-        "  the run goes on by itself.   look again: runbook attach {run}   or: runbook status {run}",
-        run = view.run()
-    )]
+    let run = view.run();
+    vec![
+        "  the run goes on by itself".to_owned(),
+        format!("  look again:   runbook attach {run}      or: runbook status {run}"),
+    ]
 }
