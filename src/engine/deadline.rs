@@ -9,6 +9,7 @@ use super::fact::{Actor, Admission, Fact, HoldAnswer, HoldReason, RollbackCause,
 use super::state::{ActionState, Doing, Phase, State};
 use crate::graph::ActionIx;
 use crate::plan::model::{OnDeadline, OnStop, Undo};
+use crate::schedule::{Network, Pace};
 
 /// Warnings come at these rooms.
 const WARN_AT: [SignedDuration; 4] = [
@@ -65,7 +66,11 @@ impl Decision<'_> {
             (true, Some(w)) => w.closes,
             _ => self.state.start_of(rollback)?,
         };
-        let ends = self.worst_end(ix, self.now).max(self.protected_end());
+        let ends = match irreversible {
+            // From there it is only forward: all that follows must fit, too.
+            true => self.now + Network::new(graph, Pace::Worst).remaining()[graph.action(ix).step.index()],
+            false => self.worst_end(ix, self.now).max(self.protected_end()),
+        };
         (ends > roll_back_by).then_some(Admission { ends, rollback, roll_back_by })
     }
 

@@ -343,6 +343,24 @@ fn forward_admission_refuses_what_would_end_too_late() {
 }
 
 #[test]
+fn an_irreversible_step_starts_only_when_the_rest_fits_the_window() {
+    let send = |id: &str, needs: &[&str]| {
+        step(id, needs, on("h1"), Verb::Run("send".into()), Undo::Irreversible("sent".into()), five())
+    };
+    // Five minutes have passed, and ten more are needed.
+    for (lasts, starts) in [(15, true), (14, false)] {
+        let quick = step("it", &[], on("h1"), Verb::Run("r".into()), undone_by(minutes(1)), five());
+        let steps = vec![quick, send("one", &["it"]), send("two", &["one"])];
+        let options = RunOptions { no_input: true, ..RunOptions::default() };
+        let mut night = Night::of(steps, lasts, |_| {}, options);
+        night.wait(5);
+        night.end("it/h1/do/1", Outcome::Succeeded);
+        assert_eq!(night.is_launched("one/h1/do/1"), starts, "{lasts} minutes");
+        assert_eq!(matches!(night.cause(), Some(RollbackCause::Admission { .. })), !starts);
+    }
+}
+
+#[test]
 fn deadline_policies_differ() {
     let night = |policy: OnDeadline| {
         let steps = vec![deploy("it", &[]), gate("ok", &["it"])];
