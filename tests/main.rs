@@ -17,6 +17,7 @@ mod journal;
 mod lab;
 mod licences;
 mod night;
+mod night_output;
 mod readme;
 mod resume;
 mod scenarios;

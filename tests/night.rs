@@ -140,7 +140,68 @@ fn a_script_that_fails_its_proof_on_one_host_is_undone_on_all() {
     ];
     night.in_order(&undone, &["be1 deploy-backend undo install callcentre-be 2.3.7"]);
     night.in_order(&undone, &["db1 db-scripts undo restore 2.3.7.dump"]);
-    assert!(night.said.contains("injected failure"), "{}", night.said);
+    assert!(night.said.contains("deploy-frontend on fe2 failed: injected failure"), "{}", night.said);
+    assert!(night.said.contains("command  curl -fsS localhost:8080/health"), "the plan's own:\n{}", night.said);
+    assert!(night.said.contains("injected by --fail"), "{}", night.said);
+    assert!(night.said.contains("runbook exec plans/2007-12-02.yaml --lab     tries again"), "{}", night.said);
+}
+
+#[test]
+fn without_sshd_the_same_night_runs_over_the_local_transport() {
+    let night = night("plans/2007-12-02.yaml", &["--without-ssh", "--fail", "deploy-frontend@fe2", "--speed", "60"]);
+    night.ended(10);
+    assert!(night.said.contains("using the local transport"), "{}", night.said);
+    for (host, service) in [("be1", "callcentre-be"), ("fe1", "callcentre-fe"), ("fe2", "callcentre-fe")] {
+        assert_eq!(night.file(&format!("{host}/srv/{service}/current/VERSION")), "2.3.7");
+    }
+    let undone = ["fe1 deploy-frontend undo install callcentre-fe 2.3.7", "be1 stop-backend undo start callcentre-be"];
+    night.in_order(&undone[..1], &undone[1..]);
+    night.nothing_runs_any_more();
+}
+
+/// A window of 25 seconds, 2 of them kept free; the rollback takes up to 6, so it must begin at second 17.
+const SHORT: &str = r#"runbook: 1
+name: A short window
+window: {lasts: 25s, reserve: 2s}
+hosts: {app: [app1]}
+after_rollback: {hosts: app, test: grep -qx old version, estimate: 1s}
+
+steps:
+  deploy:
+    hosts: app
+    run: echo new > version
+    estimate: 1s
+    rollback: {run: echo old > version, estimate: 1s-3s}
+  hangs:
+    hosts: app
+    run: |
+      setsid sleep 1000 & echo $! > child
+      echo $$ > parent
+      sleep 1000
+    estimate: 1s-2s
+    timeout: 24s
+    rollback:
+      run: |
+        for name in child parent; do
+            if kill -0 "$(cat $name)"; then echo "$name alive"; else echo "$name dead"; fi
+        done > found
+      estimate: 1s-2s
+"#;
+
+#[test]
+fn a_step_that_hangs_until_roll_back_by_is_killed_and_the_old_version_is_back_before_the_close() {
+    let plans = tempfile::tempdir().unwrap();
+    let plan = plans.path().join("short.yaml");
+    fs::write(&plan, SHORT).unwrap();
+    let began = Instant::now();
+    let night = night(plan.to_str().unwrap(), &[]);
+    night.ended(10);
+    assert!(began.elapsed() >= Duration::from_secs(15), "it was given its time:\n{}", night.said);
+    assert!(night.said.contains("the last moment to roll back has come"), "{}", night.said);
+    assert!(night.said.contains("KILL   hangs"), "{}", night.said);
+    assert_eq!(night.file("app1/found"), "child dead\nparent dead", "dead before the undo began");
+    assert_eq!(night.file("app1/version"), "old");
+    night.nothing_runs_any_more();
 }
 
 #[test]

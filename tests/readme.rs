@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const PAGES: [&str; 2] = ["README.md", "docs/lab.md"];
+const PAGES: [&str; 3] = ["README.md", "docs/lab.md", "docs/night.md"];
 
 fn page(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
@@ -117,5 +117,47 @@ fn every_link_to_a_file_leads_somewhere() {
                 assert!(beside.parent().unwrap().join(target).exists(), "{name} links to {target}");
             }
         }
+    }
+}
+
+#[test]
+fn every_dependency_has_its_reason() {
+    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    let table = manifest.split("[dependencies]\n").nth(1).unwrap().split("\n[").next().unwrap();
+    let readme = page("README.md");
+    let names: Vec<&str> = table.lines().filter_map(|l| l.split_once(" = ")).map(|(name, _)| name).collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        assert!(readme.contains(&format!("`{name}`")), "the README does not say why {name} is needed");
+    }
+}
+
+#[test]
+fn every_key_of_the_schema_is_in_the_readme() {
+    let (code, schema) = runbook(&["schema", "plan"]);
+    assert_eq!(code, Some(0));
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    let readme = page("README.md");
+    let mut keys = Vec::new();
+    keys_of(&schema, &mut keys);
+    assert!(keys.len() > 60, "{keys:?}");
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words: std::collections::BTreeSet<&str> = readme.split(|c| !word(c)).collect();
+    let missing: Vec<&String> = keys.iter().filter(|key| !words.contains(key.as_str())).collect();
+    assert!(missing.is_empty(), "keys of a plan that the README does not name: {missing:?}");
+}
+
+fn keys_of(schema: &serde_json::Value, keys: &mut Vec<String>) {
+    match schema {
+        serde_json::Value::Object(map) => {
+            for (name, value) in map {
+                if let ("properties", serde_json::Value::Object(properties)) = (name.as_str(), value) {
+                    keys.extend(properties.keys().cloned());
+                }
+                keys_of(value, keys);
+            }
+        }
+        serde_json::Value::Array(list) => list.iter().for_each(|value| keys_of(value, keys)),
+        _ => {}
     }
 }

@@ -209,6 +209,7 @@ fn play(mut scenario: Scenario) -> String {
     let mut first = started(&graph, window, options);
     first.run = format!("{}-a", graph.plan().stem);
     first.digest = "7c1f9a3e".into();
+    first.file = scenario.plan.display().to_string();
 
     let paper = Paper::default();
     let mut lines = Lines::new(Box::new(paper.clone()), false);

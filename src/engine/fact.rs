@@ -175,6 +175,9 @@ pub struct RunStarted {
     /// The plan's stem and title.
     pub plan: String,
     pub title: String,
+    /// The plan's file, as the command line named it; empty where there was none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub file: String,
     pub digest: String,
     pub by: Actor,
     /// Name of the controller machine.

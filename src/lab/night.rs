@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Lab;
+use crate::plan::injected;
 use crate::plan::model::{HostName, Opening, Place, Plan, Step, Undo, Verb, Wait, Window};
 
 /// A mistake in `--fail STEP[@HOST]`.
@@ -118,11 +119,11 @@ pub fn inject_failure(plan: &mut Plan, step: &str, host: Option<&str>) -> Result
     let failing = failing_text(host);
     match &mut found.verb {
         Verb::Run(command) | Verb::Test(command) | Verb::Wait(Wait::Until { command, .. }) => {
-            *command = format!("{failing}\n{command}");
+            *command = injected::put_before(&failing, command);
         }
         Verb::Script(_) | Verb::Copy(_) | Verb::Template { .. } => {
             let proof = found.verify.take().unwrap_or_default();
-            found.verify = Some(format!("{failing}\n{proof}"));
+            found.verify = Some(injected::put_before(&failing, &proof));
         }
         // A status that no server gives.
         Verb::Http(check) => check.expect = vec![599],

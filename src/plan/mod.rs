@@ -10,6 +10,7 @@ mod decode;
 pub mod diagnostic;
 pub mod digest;
 pub mod draft;
+pub mod injected;
 mod limits;
 pub mod model;
 pub mod raw;

@@ -59,8 +59,11 @@ fn gate_text(scene: &Scene<'_>, clock: &Clock, gate: &OpenGate, width: usize) ->
     lines.extend(view.gate_answers(row.ix, now).iter().flat_map(|a| answer(clock, a, now, width)));
     if let Some(by) = gate.answer_by {
         let up = by.checked_add(view.rollback_now()).unwrap_or(by);
-        let up = clock.hm_near(up, now);
-        lines.push(format!("No answer by {}: rolls back by itself, up at {up}.", clock.hm_near(by, now)));
+        let does = match view.rollback_now().is_zero() {
+            true => "stops by itself".to_owned(),
+            false => format!("rolls back by itself, up at {}", clock.hm_near(up, now)),
+        };
+        lines.push(format!("No answer by {}: {does}.", clock.hm_near(by, now)));
     }
     let name = &row.step.id;
     lines.extend(whole(
@@ -97,7 +100,7 @@ fn hold_text(scene: &Scene<'_>, clock: &Clock, hold: &OpenHold, width: usize) ->
         Some(limit) => {
             let left = coarse(limit.duration_since(now).max(jiff::SignedDuration::ZERO));
             let default = hold.default.word();
-            lines.push(format!("No answer by {} (in {left}): {default}.", clock.hms(limit)));
+            lines.push(format!("No answer by {} (in {left}): {default}.", clock.limit(limit, now)));
         }
         None => lines.push("It waits until a person answers.".into()),
     }
@@ -106,8 +109,9 @@ fn hold_text(scene: &Scene<'_>, clock: &Clock, hold: &OpenHold, width: usize) ->
 
 /// `  retry     run db-scripts again, about 30m: 02:20 if said now`, on as many lines as it takes.
 fn answer(clock: &Clock, a: &Answer, now: Timestamp, width: usize) -> Vec<String> {
+    let until = if matches!(a.word, "rollback" | "reject") { "up at" } else { "until" };
     let takes = a.takes.filter(|d| !d.is_zero()).map_or(String::new(), |d| {
-        let over = a.over.map_or(String::new(), |t| format!(": {} if said now", clock.hm_near(t, now)));
+        let over = a.over.map_or(String::new(), |t| format!(": {until} {} if said now", clock.hm_near(t, now)));
         format!(", about {}{over}", coarse(d))
     });
     let lines = wrap(&format!("{}{takes}", esc(&a.does)), width.saturating_sub(12).max(20));

@@ -45,6 +45,13 @@ impl Clock {
         if self.zoned(t).date() == self.zoned(like).date() { self.hm(t) } else { self.day_hm(t) }
     }
 
+    /// A limit: `05:50`; `05:50:30` where it is less than two minutes away.
+    #[must_use]
+    pub fn limit(&self, t: Timestamp, now: Timestamp) -> String {
+        let near = t.duration_since(now) < SignedDuration::from_mins(2);
+        if near { self.hms(t) } else { self.hm_near(t, now) }
+    }
+
     /// `Sun 01:30`.
     #[must_use]
     pub fn day_hm(&self, t: Timestamp) -> String {

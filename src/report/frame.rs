@@ -43,14 +43,14 @@ pub fn frame(scene: &Scene<'_>) -> Vec<String> {
         Phase::RollingBack => {
             lines.extend(rollback_numbers(scene, &clock, width));
             lines.extend(moving(scene, &clock, width));
-            lines.extend(still_to_undo(scene));
+            lines.extend(still_to_undo(scene, width));
         }
         Phase::Running | Phase::Holding => {
             lines.extend(numbers(scene, &clock, width));
             lines.push(Line::default());
             lines.extend(moving(scene, &clock, width));
             lines.extend(failed(scene));
-            lines.extend(still_to_do(scene, &clock));
+            lines.extend(still_to_do(scene, &clock, width));
         }
     }
     lines.extend(ask::boxes(scene, &clock, width));
@@ -344,7 +344,7 @@ fn failed(scene: &Scene<'_>) -> Vec<Line> {
     rows.iter().take(SHOWN).map(one).collect()
 }
 
-fn still_to_do(scene: &Scene<'_>, clock: &Clock) -> Vec<Line> {
+fn still_to_do(scene: &Scene<'_>, clock: &Clock, width: usize) -> Vec<Line> {
     let waiting: Vec<StepRow<'_>> = scene.view.rows().filter(|r| r.state == ActionState::Waiting).collect();
     let word = |text: String| Line::new(" ").tone(Tone::Waiting, "WAIT ").and(format!(" {text}"));
     let Some((next, rest)) = waiting.split_first() else { return Vec::new() };
@@ -355,7 +355,7 @@ fn still_to_do(scene: &Scene<'_>, clock: &Clock) -> Vec<Line> {
     let needs = if needs.is_empty() { String::new() } else { format!("needs {}", needs.join(", ")) };
     let mut lines = vec![word(format!("{}  {}  expected {expected}", column(&next.step.id, 16), column(&needs, 33)))];
     if !rest.is_empty() {
-        lines.push(word(names(rest)));
+        lines.push(word(shorten(&names(rest), width.saturating_sub(7))));
     }
     lines
 }
@@ -386,7 +386,7 @@ fn rollback_numbers(scene: &Scene<'_>, clock: &Clock, width: usize) -> Vec<Line>
     vec![first, Line::new(format!(" {}{counts}", bar(scene.look, size, share, None)))]
 }
 
-fn still_to_undo(scene: &Scene<'_>) -> Vec<Line> {
+fn still_to_undo(scene: &Scene<'_>, width: usize) -> Vec<Line> {
     let view = scene.view;
     let waiting = |r: &StepRow<'_>| !r.state.is_active() && r.state != ActionState::Parked && view.row_needs_undo(r.ix);
     let mut rows: Vec<StepRow<'_>> = view.rows().filter(waiting).collect();
@@ -400,5 +400,5 @@ fn still_to_undo(scene: &Scene<'_>) -> Vec<Line> {
     if text.is_empty() {
         return Vec::new();
     }
-    vec![Line::new(" ").tone(Tone::Waiting, "WAIT ").and(format!(" {}", shorten(&text, 80)))]
+    vec![Line::new(" ").tone(Tone::Waiting, "WAIT ").and(format!(" {}", shorten(&text, width.saturating_sub(7))))]
 }

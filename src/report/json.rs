@@ -301,7 +301,7 @@ impl<'a> Object<'a> {
             Fact::UndoParked { action, why } => {
                 self.action(action);
                 self.put("why", json!(why));
-                self.put("command", json!(view.undo_command(action)));
+                self.put("command", json!(view.undo_by_hand(action)));
                 format!("{} needs a person", words::action(action))
             }
             Fact::ActionMarked { action, mark, by, reason } => {

@@ -113,7 +113,7 @@ fn running(view: &RunView, now: Timestamp) -> String {
         _ => "running",
     };
     let one = |r: &StepRow<'_>| match r.total {
-        0..=4 => format!("{} {}", r.step.id, coarse(r.elapsed(now))),
+        0..=4 => format!("{} {}", words::step_name(&r.step.id), coarse(r.elapsed(now))),
         total => {
             let failed = r.count(ActionState::Failed);
             let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };

@@ -16,6 +16,7 @@ use super::story::{Columns, Story};
 use super::style::Look;
 use super::summary;
 use super::tail::Tails;
+use super::text::fold;
 use crate::engine::fact::FactRecord;
 use crate::view::{Phase, RunView, What};
 
@@ -104,6 +105,7 @@ impl Live {
 
     fn put(&mut self, above: Vec<String>, lines: Vec<String>, width: usize) {
         let (above, lines) = (self.tint(above), self.tint(lines));
+        let above: Vec<String> = above.iter().flat_map(|line| fold(line, width)).collect();
         let text = self.area.redraw(&above, &lines, width);
         // A terminal that is gone is not ours to handle: the run goes on without an onlooker.
         let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());

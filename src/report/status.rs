@@ -7,7 +7,7 @@ use super::clock::{Clock, coarse, span};
 use super::escape::escape_for_terminal as esc;
 use super::frame::state_word;
 use super::style::{Look, Tone};
-use super::text::{Line, column, flow};
+use super::text::{Line, column, flow, fold};
 use super::{summary, words};
 use crate::engine::fact::RunEnd;
 use crate::view::{ActionState, Phase, RunView, StepRow};
@@ -34,9 +34,9 @@ pub fn status(view: &RunView, engine: Option<&Engine>, now: Timestamp, look: Loo
         lines.extend(next(view, &clock, now));
         lines.extend(flow(commands(view, engine), look.width));
     }
-    let mut out: Vec<String> = lines.iter().map(|l| l.paint(look.width)).collect();
+    let mut out: Vec<String> = lines.iter().flat_map(|l| fold(&l.paint(usize::MAX), look.width)).collect();
     if view.phase() == Phase::Ended {
-        out.extend(summary::block(view, now));
+        out.extend(summary::block(view, now).iter().flat_map(|l| fold(l, look.width)));
     }
     out
 }
@@ -131,8 +131,9 @@ fn rows(view: &RunView, engine: Option<&Engine>, clock: &Clock, now: Timestamp) 
     }
     if let Some(hold) = view.hold() {
         let answers: Vec<&str> = view.hold_answers(now).iter().map(|a| a.word).collect();
-        let limit =
-            hold.limit.map_or(String::new(), |t| format!("   by {}, else {}", clock.hms(t), hold.default.word()));
+        let limit = hold
+            .limit
+            .map_or(String::new(), |t| format!("   by {}, else {}", clock.limit(t, now), hold.default.word()));
         let text = format!("  {}: {}{limit}", words::hold_reason(&hold.reason), answers.join(" | "));
         lines.push(Line::new("  ").tone(Tone::Person, "HOLD").and(text));
     }

@@ -133,7 +133,7 @@ impl Story {
         let word = if *outcome == Outcome::Cancelled { "KILL" } else { "FAIL" };
         let how = esc(&outcome.to_string());
         let text = format!("{host}{try_of}{part}{how} after {}{next}", span(*took));
-        page.line(word, attempt.action.step(), &text);
+        page.line(word, words::step_name(attempt.action.step()), &text);
         let shown = self.blocks.entry(attempt.action.step().to_owned()).or_default();
         if again.is_none() && word == "FAIL" && *shown < BLOCKS_PER_STEP {
             *shown += 1;
@@ -209,7 +209,7 @@ fn step_started(page: &mut Page<'_>, view: &RunView, step: &str, hosts: &[String
     let names = words::hosts(hosts);
     let text = if hosts.len() < total { format!("{names} of {total}") } else { names };
     let word = if step == "after_rollback" { "TEST" } else { "RUN" };
-    page.line(word, step, &text);
+    page.line(word, words::step_name(step), &text);
 }
 
 fn step_done(page: &mut Page<'_>, view: &RunView, what: &What) {
@@ -218,15 +218,15 @@ fn step_done(page: &mut Page<'_>, view: &RunView, what: &What) {
     let expected = estimate.map_or(String::new(), |e| format!(" (expected {e})"));
     let verify = if *verified { "  verify ok" } else { "" };
     let (word, text) = match mark {
-        Some(Mark::Fast) => ("FAST", format!("{}{expected}{verify}", span(*took))),
-        Some(Mark::Late) => ("DONE", format!("{}{expected}{verify}", span(*took))),
-        None => ("DONE", format!("{}{verify}", span(*took))),
+        Some(Mark::Fast) => ("FAST", format!("{}{expected}", span(*took))),
+        Some(Mark::Late) => ("DONE", format!("{}{expected}", span(*took))),
+        None => ("DONE", span(*took)),
     };
     let failed = match failed.len() {
         0 => String::new(),
         n => format!("  {n} failed: {}", words::hosts(failed)),
     };
-    page.line(word, step, &format!("{}{failed}", page.with_hosts(text, hosts)));
+    page.line(word, words::step_name(step), &format!("{}{verify}{failed}", page.with_hosts(text, hosts)));
 }
 
 fn step_late(page: &mut Page<'_>, view: &RunView, step: &str, host: &str) {
@@ -254,6 +254,9 @@ fn failure_block(page: &mut Page<'_>, view: &RunView, what: &What) {
     let host = id.host().map_or(String::new(), |h| format!(" {h}"));
     let lines = if evidence.lines > 0 { format!("   ({})", count(evidence.lines)) } else { String::new() };
     page.more(&format!("    {exit:<24} log  runbook logs {}{host}{lines}", id.step()));
+    if words::asked_to_fail(view, id, attempt.direction) {
+        page.more("    note     injected by --fail: this command was not executed");
+    }
     output_tail(page, evidence);
 }
 
@@ -344,14 +347,16 @@ fn defects_of(defects: &[String]) -> String {
 }
 
 fn hold_opened(page: &mut Page<'_>, reason: &HoldReason, limit: Option<Timestamp>, default: HoldAnswer) {
-    let limit = limit.map_or(String::new(), |t| format!("  answer by {}, else: {}", page.clock.hms(t), default.word()));
+    let limit = limit
+        .map_or(String::new(), |t| format!("  answer by {}, else: {}", page.clock.limit(t, page.at), default.word()));
     let answers = match reason {
         HoldReason::Failed { .. } => "retry | skip | rollback",
         HoldReason::ForwardOnly { .. } => "retry | skip",
         HoldReason::RollbackGrace { .. } => "hold | rollback",
-        HoldReason::Quick { .. } => "continue | retry | rollback",
-        HoldReason::Deadline | HoldReason::Paused { .. } | HoldReason::Clock => "continue | rollback",
-        HoldReason::ManualUndo { .. } => "mark undone",
+        HoldReason::Quick { .. } | HoldReason::Deadline | HoldReason::Paused { .. } | HoldReason::Clock => {
+            "continue | rollback"
+        }
+        HoldReason::ManualUndo { .. } => "continue",
     };
     page.line("HOLD", "", &format!("{}: {answers}{limit}", words::hold_reason(reason)));
 }

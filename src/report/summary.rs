@@ -7,9 +7,9 @@ use super::escape::escape_for_terminal as esc;
 use super::style::Tone;
 use super::words;
 use crate::engine::fact::{RollbackCause, RunEnd};
-use crate::graph::ids::ActionId;
+use crate::graph::ids::{ActionId, Direction};
 use crate::plan::model::Undo;
-use crate::view::{RunView, StuckRow};
+use crate::view::{RunView, StuckRow, What};
 
 /// The final block. Of a run that goes on: how to look at it again.
 #[must_use]
@@ -17,8 +17,8 @@ pub fn block(view: &RunView, now: Timestamp) -> Vec<String> {
     let clock = words::clock_of(view);
     match view.end() {
         None => detached(view),
-        Some((at, RunEnd::Succeeded { .. })) => succeeded(view, &clock, *at),
-        Some((at, RunEnd::RolledBack { verified, .. })) => rolled_back(view, &clock, *at, *verified),
+        Some((at, RunEnd::Succeeded { .. })) => succeeded(view, &clock, *at, now),
+        Some((at, RunEnd::RolledBack { verified, .. })) => rolled_back(view, &clock, *at, *verified, now),
         Some((_, RunEnd::Stuck { actions })) => stuck(view, &clock, now, actions.keys()),
         Some((_, RunEnd::Rejected)) => {
             vec![format!("  {}  {}: nothing was started", Tone::Late.paint("REJECTED"), title(view))]
@@ -34,40 +34,49 @@ fn field(name: &str, text: &str) -> String {
     format!("  {name:<13} {text}").trim_end().to_owned()
 }
 
-/// `, 28m before the window closed`, `, 15m AFTER the window closed`.
-fn against_window(view: &RunView, at: Timestamp) -> String {
+/// `, 28m before the window closes`, `, 15m AFTER the window closed`.
+fn against_window(view: &RunView, at: Timestamp, now: Timestamp) -> String {
     let Some(closes) = view.closes() else { return String::new() };
     let left = closes.duration_since(at);
     if left.is_negative() {
         format!(", {} AFTER the window closed", coarse(-left))
     } else {
-        format!(", {} before the window closed", coarse(left))
+        let closes = if now < closes { "closes" } else { "closed" };
+        format!(", {} before the window {closes}", coarse(left))
     }
 }
 
-fn succeeded(view: &RunView, clock: &Clock, at: Timestamp) -> Vec<String> {
+fn succeeded(view: &RunView, clock: &Clock, at: Timestamp, now: Timestamp) -> Vec<String> {
     let defects = match view.defects().len() {
         0 => String::new(),
         1 => ", with 1 known defect".into(),
         n => format!(", with {n} known defects"),
     };
     let word = Tone::Done.paint("SUCCESS");
-    let mut out =
-        vec![format!("  {word}       {}{defects}   done {}{}", title(view), clock.hm(at), against_window(view, at))];
+    let mut out = vec![format!(
+        "  {word}       {}{defects}   done {}{}",
+        title(view),
+        clock.hm(at),
+        against_window(view, at, now)
+    )];
     if let Some(plan) = view.planned_finish() {
         let diff = plan.duration_since(at);
-        let words = if diff.is_negative() { "behind" } else { "ahead of" };
-        out.push(field("plan", &format!("finish {}, {} {words} plan", clock.hm(plan), coarse(diff.abs()))));
+        let how = match diff.as_mins() {
+            0 => "as planned".to_owned(),
+            m if m > 0 => format!("{} ahead of plan", coarse(diff)),
+            _ => format!("{} behind plan", coarse(-diff)),
+        };
+        out.push(field("plan", &format!("finish {}, {how}", clock.hm(plan))));
     }
     out.extend(view.defects().iter().map(|d| field("defect", &esc(d))));
     out.push(field("next", &format!("runbook logs --run {}", view.run())));
     out
 }
 
-fn rolled_back(view: &RunView, clock: &Clock, at: Timestamp, verified: Option<bool>) -> Vec<String> {
+fn rolled_back(view: &RunView, clock: &Clock, at: Timestamp, verified: Option<bool>, now: Timestamp) -> Vec<String> {
     let word = Tone::Late.paint("ROLLED BACK");
     let mut out =
-        vec![format!("  {word}   {}      up again {}{}", title(view), clock.hm(at), against_window(view, at))];
+        vec![format!("  {word}   {}      up again {}{}", title(view), clock.hm(at), against_window(view, at, now))];
     if let Some((_, cause)) = view.rollback() {
         out.push(field("cause", &cause_with_evidence(view, cause)));
     }
@@ -77,22 +86,48 @@ fn rolled_back(view: &RunView, clock: &Clock, at: Timestamp, verified: Option<bo
         None => out.push(field("not verified", "the plan has no `after_rollback` test")),
     }
     out.extend(left_behind(view).map(|text| field("still there", &text)));
-    let failed = matches!(view.rollback(), Some((_, RollbackCause::Failed { .. })));
+    let failed = view.actions().iter().any(|a| a.outcome.as_ref().is_some_and(|o| !o.is_success()));
     let which = if failed { "--failed " } else { "" };
     out.push(field("next", &format!("runbook logs {which}--run {}", view.run())));
-    if let Some(closes) = view.closes().filter(|c| *c > at) {
-        out.push(field("", &format!("or run the plan again; the window is open until {}", clock.hm(closes))));
+    if let Some(closes) = view.closes().filter(|c| *c > at.max(now)) {
+        let until = format!("tries again; window open until {}", clock.hm_near(closes, at));
+        let line = match again(view) {
+            Some(command) => format!("{command}     {until}"),
+            None => format!("the plan {until}"),
+        };
+        out.push(field("", &line));
     }
     out
 }
 
+/// The command that starts this plan anew.
+fn again(view: &RunView) -> Option<String> {
+    let header = view.header().filter(|h| !h.file.is_empty())?;
+    let plain = header.file.bytes().all(|b| b.is_ascii_alphanumeric() || b"._/-+,:@%=".contains(&b));
+    let file = if plain { esc(&header.file) } else { format!("'{}'", esc(&header.file.replace('\'', "'\\''"))) };
+    let lab = if header.options.lab { " --lab" } else { "" };
+    Some(format!("runbook exec {file}{lab}"))
+}
+
 fn cause_with_evidence(view: &RunView, cause: &RollbackCause) -> String {
     let said = match cause {
-        RollbackCause::Failed { action } => view.action(action).and_then(|a| a.evidence.tail.last()),
+        RollbackCause::Failed { action } => last_words(view, action),
         _ => None,
     };
     let said = said.map_or(String::new(), |line| format!(": {}", esc(line.trim())));
     format!("{}{said}", words::cause(cause))
+}
+
+/// What the action said last before it failed; its undo has spoken since.
+fn last_words<'a>(view: &'a RunView, failed: &ActionId) -> Option<&'a String> {
+    view.events().iter().rev().find_map(|event| match &event.what {
+        What::TryFailed { attempt, evidence, .. }
+            if attempt.action == *failed && matches!(attempt.direction, Direction::Do | Direction::Check) =>
+        {
+            Some(evidence.tail.last())
+        }
+        _ => None,
+    })?
 }
 
 /// Steps that ran and have nothing that undoes them.
@@ -129,7 +164,8 @@ fn stuck<'a>(
         out.push(format!("  {}: its state is unknown", words::action(id)));
     }
     let step = rows.iter().find(|r| r.command.is_some()).map_or("STEP", |r| r.step.as_str());
-    out.push(format!("  then: runbook rollback      or tell it what you did: runbook mark {step} undone"));
+    out.push("  then: runbook rollback --continue".to_owned());
+    out.push(format!("  or tell it what you did: runbook mark {step} undone"));
     out
 }
 
@@ -139,9 +175,12 @@ fn table(rows: &[StuckRow]) -> Vec<String> {
     let (host, step) = (wide(|r| &r.host), wide(|r| &r.step));
     let mut out = vec![format!("  {:<host$}  {:<step$}  {:<5}  do this", "host", "step", "state")];
     for row in rows {
-        let command = row.command.as_deref().map_or("-".to_owned(), esc);
+        let at = if row.host == "local" { "here" } else { &row.host };
         let why = row.why.as_deref().map_or(String::new(), |w| format!("     ({})", esc(w)));
-        out.push(format!("  {:<host$}  {:<step$}  {:<5}  {command}{why}", row.host, row.step, row.state));
+        let mut lines = row.command.as_deref().unwrap_or("-").lines().map(esc);
+        let first = lines.next().unwrap_or_default();
+        out.push(format!("  {at:<host$}  {:<step$}  {:<5}  {first}{why}", row.step, row.state));
+        out.extend(lines.map(|line| format!("  {:<host$}  {:<step$}  {:<5}  {line}", "", "", "")));
     }
     out
 }
@@ -150,8 +189,9 @@ fn detached(view: &RunView) -> Vec<String> {
     if view.run().is_empty() {
         return Vec::new();
     }
-    vec![format!(
-        "  the run goes on by itself.   look again: runbook attach {run}   or: runbook status {run}",
-        run = view.run()
-    )]
+    let run = view.run();
+    vec![
+        "  the run goes on by itself".to_owned(),
+        format!("  look again:   runbook attach {run}      or: runbook status {run}"),
+    ]
 }

@@ -97,6 +97,73 @@ pub fn wrap(words: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// A printed line, with its colours, on rows of `width` columns. What is carried over starts under the text: behind the
+/// last gap of two spaces in the row's first half.
+#[must_use]
+pub fn fold(line: &str, width: usize) -> Vec<String> {
+    let bare = anstream::adapter::strip_str(line).to_string();
+    let width = width.max(20);
+    if bare.width() <= width {
+        return vec![line.to_owned()];
+    }
+    let start = bare.len() - bare.trim_start_matches(' ').len();
+    let head = cut(&bare, width / 2);
+    let indent = head.trim_end().rfind("  ").map_or(start, |at| at + 2).max(start);
+    let indent = head.get(..indent).map_or(0, UnicodeWidthStr::width);
+    let mut rows = vec![String::new()];
+    let mut used = 0;
+    for piece in line.split_inclusive(' ') {
+        let wide = anstream::adapter::strip_str(piece.trim_end_matches(' ')).to_string().width();
+        if used + wide > width && used > indent {
+            rows.push(" ".repeat(indent));
+            used = indent;
+        }
+        for c in Cells::of(piece) {
+            if used + c.width > width {
+                if c.text == " " {
+                    continue;
+                }
+                rows.push(" ".repeat(indent));
+                used = indent;
+            }
+            used += c.width;
+            if let Some(row) = rows.last_mut() {
+                row.push_str(c.text);
+            }
+        }
+    }
+    rows.iter().map(|row| row.trim_end().to_owned()).collect()
+}
+
+/// A text as what the terminal shows in one place: a character, or a colour of no width.
+struct Cells<'a>(&'a str);
+
+struct Cell<'a> {
+    text: &'a str,
+    width: usize,
+}
+
+impl<'a> Cells<'a> {
+    const fn of(text: &'a str) -> Self {
+        Self(text)
+    }
+}
+
+impl<'a> Iterator for Cells<'a> {
+    type Item = Cell<'a>;
+
+    fn next(&mut self) -> Option<Cell<'a>> {
+        let first = self.0.chars().next()?;
+        let (end, width) = match first {
+            '\u{1b}' => (self.0.find('m').map_or(self.0.len(), |at| at + 1), 0),
+            c => (c.len_utf8(), c.width().unwrap_or(0)),
+        };
+        let (text, rest) = self.0.split_at(end);
+        self.0 = rest;
+        Some(Cell { text, width })
+    }
+}
+
 /// Lines cut into the parts that three spaces separate, on as many rows of `width` columns as needed; tones stay.
 #[must_use]
 pub fn flow(parts: Vec<Line>, width: usize) -> Vec<Line> {
@@ -159,6 +226,18 @@ mod tests {
         let rows = flow(vec![Line::new("abcd"), Line::new("ef"), Line::new("ghi")], 10);
         let shown: Vec<String> = rows.iter().map(|r| r.paint(10)).collect();
         assert_eq!(shown, ["abcd   ef", "  ghi"]);
+    }
+
+    #[test]
+    fn a_long_line_goes_on_under_its_text() {
+        let hold = "04:11:20  HOLD   deploy on fe2 failed: retry | skip | rollback";
+        let rows = ["04:11:20  HOLD   deploy on fe2 failed:", "                 retry | skip | rollback"];
+        assert_eq!(fold(hold, 40), rows);
+        let red = format!("04:11:20  {} deploy on fe2 failed: retry | skip | rollback", Tone::Person.paint("HOLD  "));
+        let shown: Vec<String> = fold(&red, 40).iter().map(|r| anstream::adapter::strip_str(r).to_string()).collect();
+        assert_eq!(shown, rows, "colours take no room");
+        assert_eq!(fold("    command  0123456789012345678901234567", 20).concat().replace(' ', "").len(), 35);
+        assert_eq!(fold("short", 40), ["short"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::clock::Clock;
 use super::escape::escape_for_terminal as esc;
 use crate::engine::fact::{Actor, Channel, HoldReason, RollbackCause};
 use crate::graph::ids::{ActionId, Direction};
+use crate::plan::injected;
 use crate::plan::model::{Gate, Plan, Step, Verb, Wait};
 use crate::view::RunView;
 
@@ -19,10 +20,11 @@ pub(super) fn hosts(names: &[String]) -> String {
 
 /// `db-scripts on db1`, or just the step where it runs nowhere.
 pub(super) fn action(id: &ActionId) -> String {
+    let step = step_name(id.step());
     match id.host() {
-        Some("local") => format!("{} here", id.step()),
-        Some(host) => format!("{} on {host}", id.step()),
-        None => id.step().to_owned(),
+        Some("local") => format!("{step} here"),
+        Some(host) => format!("{step} on {host}"),
+        None => step.to_owned(),
     }
 }
 
@@ -42,8 +44,8 @@ pub(super) fn cause(cause: &RollbackCause) -> String {
         RollbackCause::Rejected { action: id, by } => format!("{} rejected by {}", id.step(), actor(by)),
         RollbackCause::Deadline => "the last moment to roll back has come".into(),
         RollbackCause::Admission { action: id } => format!("{} would end too late", action(id)),
-        RollbackCause::Person { by, reason: Some(reason) } => format!("by {}: {}", actor(by), esc(reason)),
-        RollbackCause::Person { by, reason: None } => format!("by {}", actor(by)),
+        RollbackCause::Person { by, reason: Some(reason) } => format!("asked for by {}: {}", actor(by), esc(reason)),
+        RollbackCause::Person { by, reason: None } => format!("asked for by {}", actor(by)),
         RollbackCause::Unanswered => "nobody answered".into(),
     }
 }
@@ -114,10 +116,27 @@ pub(super) fn command(view: &RunView, id: &ActionId, direction: Direction) -> Op
             _ => what(step),
         },
         Direction::Check => step.verify.clone()?,
-        Direction::Undo => view.undo_command(id)?,
+        Direction::Undo => view.undo_by_hand(id)?,
         Direction::UndoCheck => step.rollback()?.verify.clone()?,
     };
-    Some(first_line(&text))
+    Some(first_line(injected::own_text(&text).unwrap_or(&text)))
+}
+
+/// Whether the failure of this attempt was asked for.
+pub(super) fn asked_to_fail(view: &RunView, id: &ActionId, direction: Direction) -> bool {
+    let graph = view.graph();
+    let Some(step) = graph.find(id).map(|ix| graph.step_of(ix)) else { return false };
+    let text = match (direction, &step.verb) {
+        (Direction::Do, Verb::Run(t) | Verb::Test(t)) => Some(t),
+        (Direction::Check, _) => step.verify.as_ref(),
+        _ => None,
+    };
+    text.is_some_and(|t| injected::own_text(t).is_some())
+}
+
+/// A step's name as it is said: the test after a rollback has none of its own.
+pub(super) fn step_name(id: &str) -> &str {
+    if id == "after_rollback" { "old version" } else { id }
 }
 
 /// Names of the people a gate asks: `Sarah, Dev`.

@@ -135,6 +135,7 @@ pub fn started(graph: &Graph, window: Option<WindowInstants>, options: RunOption
         run: format!("{}-sim", plan.stem),
         plan: plan.stem.clone(),
         title: plan.name.clone(),
+        file: String::new(),
         digest: String::new(),
         by: Actor::engine(),
         controller: "simulator".into(),

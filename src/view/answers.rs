@@ -33,14 +33,14 @@ impl RunView {
                 vec![plain("hold", "stay held and look; the clock goes on"), self.roll_back(now)]
             }
             HoldReason::Quick { action } => {
-                vec![plain("continue", &format!("{action} is all right; go on")), self.roll_back(now)]
+                vec![plain("continue", &format!("{} is all right; go on", name(action))), self.roll_back(now)]
             }
             HoldReason::Deadline | HoldReason::Paused { .. } | HoldReason::Clock => {
                 vec![plain("continue", "go on where it stopped"), self.roll_back(now)]
             }
             HoldReason::ManualUndo { action, text } => vec![Answer {
                 word: "continue",
-                does: format!("{action} was undone by hand: {text}"),
+                does: format!("{} was undone by hand: {text}", name(action)),
                 takes: None,
                 over: None,
             }],
@@ -69,7 +69,7 @@ impl RunView {
 
     fn roll_back(&self, now: Timestamp) -> Answer {
         let steps = (0..self.graph.step_count()).filter(|row| self.members(*row).any(|i| self.needs_undo(i))).count();
-        let proof = if self.graph.plan().after_rollback.is_some() { ", test the old version" } else { "" };
+        let proof = if self.graph.plan().after_rollback.is_some() { " and test" } else { "" };
         let does = match steps {
             0 => "stop; nothing has to be undone".to_owned(),
             1 => format!("roll back (undo 1 step{proof})"),
@@ -88,11 +88,20 @@ fn plain(word: &'static str, does: &str) -> Answer {
     Answer { word, does: does.to_owned(), takes: None, over: None }
 }
 
+/// `db-scripts on db1`.
+fn name(action: &ActionId) -> String {
+    match action.host() {
+        Some("local") => format!("{} here", action.step()),
+        Some(host) => format!("{} on {host}", action.step()),
+        None => action.step().to_owned(),
+    }
+}
+
 fn names(actions: &[ActionId]) -> String {
     match actions {
-        [one] => one.to_string(),
-        [first, .., last] if actions.len() == 2 => format!("{first} and {last}"),
-        [first, ..] => format!("{first} and {} more", actions.len() - 1),
+        [one] => name(one),
+        [first, last] => format!("{} and {}", name(first), name(last)),
+        [first, ..] => format!("{} and {} more", name(first), actions.len() - 1),
         [] => "what failed".into(),
     }
 }

@@ -231,6 +231,10 @@ impl RunView {
         if forward {
             action.outcome = Some(outcome.clone());
         }
+        if !evidence.outputs.is_empty() {
+            self.outputs.insert(attempt.action.clone(), evidence.outputs.clone());
+        }
+        let action = &mut self.actions[i];
         if attempt.direction == Direction::Do && attempt.number == 1 {
             let harmless = !outcome.may_have_run() || (atomic && matches!(outcome, Outcome::Failed { .. }));
             action.may_have_run = !harmless;

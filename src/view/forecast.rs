@@ -105,14 +105,17 @@ impl RunView {
         }
         let whole = self.end_of(ix, start);
         let left = after(now, self.length(self.graph.step(ix), self.left(ix)));
-        StepTimes { start, end: whole.min(left).max(now) }
+        let again = self.members(ix.index()).any(|i| self.actions[i].state == ActionState::Failed);
+        StepTimes { start, end: if again { left } else { whole.min(left).max(now) } }
     }
 
-    /// Actions of a step that have not ended.
+    /// Actions of a step that have not ended, or whose failure nobody has answered yet: they would be tried again.
     fn left(&self, ix: StepIx) -> usize {
-        let over = [ActionState::Done, ActionState::Skipped, ActionState::Failed];
+        let over = [ActionState::Done, ActionState::Skipped];
         let over: u32 = over.iter().map(|s| self.count(ix.index(), *s)).sum();
-        self.members(ix.index()).len() - over as usize
+        let tolerated = self.actions[self.members(ix.index())].iter();
+        let tolerated = tolerated.filter(|a| a.state == ActionState::Failed && a.tolerated).count();
+        self.members(ix.index()).len() - over as usize - tolerated
     }
 
     fn end_of(&self, ix: StepIx, start: Timestamp) -> Timestamp {

@@ -6,6 +6,7 @@
 
 mod action_view;
 mod answers;
+mod by_hand;
 mod event;
 mod fold;
 mod forecast;

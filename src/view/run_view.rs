@@ -9,6 +9,7 @@ use super::event::Event;
 use super::forecast::StepTimes;
 use crate::engine::fact::{Actor, HoldAnswer, HoldReason, RollbackCause, RunEnd, RunStarted};
 use crate::graph::ids::ActionId;
+use crate::graph::render::Outputs;
 use crate::graph::{Graph, StepIx};
 
 /// Where the run stands.
@@ -81,6 +82,8 @@ pub struct RunView {
     pub(super) events: Vec<Event>,
     pub(super) end: Option<(Timestamp, RunEnd)>,
     pub(super) baseline: Vec<StepTimes>,
+    /// What the actions wrote for later ones to read.
+    pub(super) outputs: Outputs,
 }
 
 impl RunView {
@@ -115,6 +118,7 @@ impl RunView {
             events: Vec::new(),
             end: None,
             baseline: Vec::new(),
+            outputs: Outputs::new(),
             graph,
         }
     }

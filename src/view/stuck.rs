@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::action_view::ActionState;
 use super::run_view::RunView;
 use crate::graph::StepIx;
-use crate::graph::ids::ActionId;
 use crate::plan::model::{RollbackWork, Step, Undo, Verb};
 
 /// One row of the table "needs a human now".
@@ -49,7 +48,7 @@ impl RunView {
             host: action.host().to_owned(),
             step: step.id.clone(),
             state: if sure && action.undo_started.is_none() { "new" } else { "new?" },
-            command: undo_text(step),
+            command: self.undo_by_hand(&action.id),
             why: action.why.clone().or_else(|| self.waits_for(ix)),
         }
     }
@@ -77,12 +76,6 @@ impl RunView {
         }
         names.sort_unstable();
         (!names.is_empty()).then(|| format!("after {}", names.join(", ")))
-    }
-
-    /// The command that undoes this action, as the plan writes it.
-    #[must_use]
-    pub fn undo_command(&self, action: &ActionId) -> Option<String> {
-        self.graph.find(action).and_then(|ix| undo_text(self.graph.step_of(ix)))
     }
 }
 

@@ -223,6 +223,7 @@ impl Night {
                 run: "2007-12-02-a".into(),
                 plan: "2007-12-02".into(),
                 title: "Call-centre release 2.4".into(),
+                file: "plans/2007-12-02.yaml".into(),
                 digest: "7c1f9a3e55aa0011".into(),
                 by: sarah(Channel::Cli),
                 controller: "bastion".into(),

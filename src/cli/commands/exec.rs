@@ -89,7 +89,7 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     let instants = window::resolve(graph.plan(), now, wish)?;
     talk.head(&digest);
     if let Some(lab) = &lab {
-        talk.lab(lab);
+        talk.lab(lab, &args.lab.fail);
     }
     look_before(&talk, &store, &graph, &setup, lab.as_ref(), &left_out)?;
     arm(&talk, &args, &graph, &left_out, instants.map(|w| w.opens), now)?;
@@ -213,6 +213,7 @@ fn started(
         run: String::new(),
         plan: plan.stem.clone(),
         title: plan.name.clone(),
+        file: args.plan.display().to_string(),
         digest,
         by: Actor { name: cx.user.clone(), channel: Channel::Cli },
         controller: holder::this_machine(),
@@ -305,10 +306,15 @@ impl Talk<'_> {
         self.line(&format!("{}   digest {}", self.plan.name, short_digest(digest)));
     }
 
-    fn lab(&self, lab: &Lab) {
+    fn lab(&self, lab: &Lab, failing: &[String]) {
         self.line(&format!("  lab   {} hosts of this machine in {}", lab.hosts.len(), lab.dir.display()));
         if let Some(note) = &lab.note {
             self.line(&format!("  warn  {note}"));
+        }
+        for failing in failing {
+            self.line(&format!(
+                "  note  {failing} fails on purpose (--fail); the digest is that of the plan as written"
+            ));
         }
         if !std::io::stdin().is_terminal() || self.cx.global.no_input {
             self.line("  note  nobody can be asked here, so gates approve themselves");

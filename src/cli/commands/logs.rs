@@ -89,8 +89,7 @@ fn wanted(args: &Args, view: &RunView, dir: &std::path::Path) -> Result<Vec<Log>
         (Some(step), _) if !steps.contains(&step) && named(step) && args.host.is_none() => (None, Some(step)),
         (Some(step), _) if !steps.contains(&step) => {
             let error = CommandError::usage(format!("there is no step or host `{}`", step.escape_debug()));
-            let near = steps.iter().copied().max_by(|a, b| similar(a, step).total_cmp(&similar(b, step)));
-            return Err(match near.filter(|n| similar(n, step) > 0.7) {
+            return Err(match crate::plan::nearest(step, steps.iter().copied()) {
                 Some(near) => error.hint(format!("did you mean `{near}`?")),
                 None => error,
             });
@@ -126,10 +125,6 @@ fn all(logs: &mut [Log], printer: &mut Printer) -> io::Result<()> {
         log.print_rest(printer)?;
     }
     Ok(())
-}
-
-fn similar(a: &str, b: &str) -> f64 {
-    strsim::jaro_winkler(a, b)
 }
 
 /// Until the run ends; then once more, for what was printed last.

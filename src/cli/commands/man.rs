@@ -17,7 +17,10 @@ pub struct Args {
 }
 
 const ENVIRONMENT: &[(&str, &str)] = &[
-    ("RUNBOOK_FLAG", "Every long flag has a variable: RUNBOOK_JSON=1, RUNBOOK_NO_INPUT=1, RUNBOOK_STORE=DIR."),
+    (
+        "RUNBOOK_STORE, RUNBOOK_JSON, RUNBOOK_NO_INPUT, RUNBOOK_COLOR, RUNBOOK_ASCII, RUNBOOK_PROGRESS, RUNBOOK_SHOW_OUTPUT",
+        "The flags of the same names: RUNBOOK_STORE=DIR, RUNBOOK_JSON=true, RUNBOOK_PROGRESS=plain.",
+    ),
     ("RUNBOOK_USER", "The name shown in the timeline; the login name otherwise."),
     ("NO_COLOR, CLICOLOR_FORCE, TERM, COLUMNS, PAGER, TZ", "As everywhere. Times of a run are in the plan's zone."),
     (
@@ -105,5 +108,9 @@ mod tests {
             assert!(page.contains(&format!("runbook\\-{}", roff(command.get_name()))), "{}", command.get_name());
         }
         assert!(page.contains("NO_COLOR") && page.contains("journal.db"));
+        let commands = root.get_subcommands().flat_map(clap::Command::get_arguments);
+        for variable in root.get_arguments().chain(commands).filter_map(clap::Arg::get_env) {
+            assert!(page.contains(&*variable.to_string_lossy()), "{variable:?}");
+        }
     }
 }

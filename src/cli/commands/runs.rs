@@ -38,7 +38,9 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     }
     let wide = |of: &dyn Fn(&RunRow) -> usize, least: usize| runs.iter().map(of).max().unwrap_or(0).max(least);
     let (id, title) = (wide(&|r| r.id.len(), 3), wide(&|r| esc(&r.title).chars().count(), 5).min(40));
-    let mut lines = vec![format!("{:<id$}  {:<title$}  {:<9}  {:<17}  STATE", "RUN", "TITLE", "DIGEST", "STARTED")];
+    // Plans have zones of their own; in a list of many there is only that of the reader.
+    let started = format!("STARTED ({})", now.to_zoned(jiff::tz::TimeZone::system()).strftime("%Z"));
+    let mut lines = vec![format!("{:<id$}  {:<title$}  {:<9}  {started:<17}  STATE", "RUN", "TITLE", "DIGEST")];
     for run in &runs {
         let name: String = esc(&run.title).chars().take(title).collect();
         let (tone, state) = state(run, now);
