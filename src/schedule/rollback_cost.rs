@@ -153,8 +153,8 @@ impl RollbackCost {
         while let Some((_, next)) = changed.pop_last() {
             let length = |d: StepIx| grown.get(&d).copied().unwrap_or(self.steps[d.index()].length);
             let own = self.steps[next.index()].own_of(usize::from(next == step));
-            let after = self.wait(graph, next, length) + own;
-            if after != self.steps[next.index()].length {
+            let (before, after) = (length(next), self.wait(graph, next, length) + own);
+            if after != before {
                 grown.insert(next, after);
                 changed.extend(self.undone_later(graph, next));
             }

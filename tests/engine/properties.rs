@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use runbook::engine::fact::{Fact, FactRecord, RunEnd, RunOptions};
 use runbook::engine::invariants::violations;
-use runbook::graph::Graph;
+use runbook::graph::{Graph, StepIx};
 use runbook::graph::ids::{AttemptId, Direction};
+use runbook::schedule::RollbackCost;
 use runbook::sim::{Simulation, started, window_instants};
 
 use super::plans::{Dice, RandomWorld, opens, random_plan};
@@ -129,6 +130,21 @@ fn a_crash_after_any_fact_is_survived() {
                 let repeated = !seen.insert(&line.attempt) && line.attempt.direction == Direction::Do;
                 assert!(!repeated, "seed {seed}, crash at {crash_at}: {} had effects twice", line.attempt);
             }
+        }
+    }
+}
+
+/// What admission asks before an action starts is what is true afterwards.
+#[test]
+fn the_cost_of_one_more_is_the_cost_after_one_more() {
+    for seed in seeds(500) {
+        let graph = graph(seed);
+        let (mut cost, mut dice) = (RollbackCost::new(&graph), Dice(seed));
+        for _ in 0..20 {
+            let step = StepIx(dice.roll(graph.step_count() as u64) as u32);
+            let asked = cost.with_one_more(&graph, step);
+            cost.touch(&graph, step);
+            assert_eq!(asked, cost.now(), "seed {seed}, step {step:?}");
         }
     }
 }
