@@ -274,7 +274,7 @@ impl Decision<'_> {
             return Err(format!("nothing of `{step}` is left to undo"));
         }
         self.roll_back_finished(RollbackCause::Person { by: by.clone(), reason: reason.clone() });
-        self.mark(step, host, Mark::Undone, by, reason)
+        self.mark(step, host, Mark::Undone, &by, reason.as_deref())
     }
 
     fn may_mark(&self, ix: ActionIx, mark: Mark) -> bool {

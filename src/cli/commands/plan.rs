@@ -158,7 +158,7 @@ fn left_out_texts(left_out: &LeftOut) -> Vec<String> {
 
 /// Asks the hosts, changes nothing.
 fn probe(graph: &Graph, file: &Path, left_out: &LeftOut) -> Result<Probe, CommandError> {
-    let setup = Setup { plan_file: std::path::absolute(file)?, lab: None };
+    let setup = Setup::new(file, Vec::new())?;
     let surveys = reach::survey(graph.plan(), &setup, None, preflight::requests(graph, &left_out.hosts))?;
     let found = preflight::judge(&surveys);
     let mut lines: Vec<(String, String)> =
