@@ -127,7 +127,11 @@ fn share(pid: u32, wall: Duration) -> f64 {
 
 /// A terminal for one command, by util-linux's `script`; 100 columns and 40 lines.
 fn in_a_terminal(bed: &Bed, words: &str) -> Child {
-    let line = format!("stty cols 100 rows 40; exec {} --store {} {words}", env!("CARGO_BIN_EXE_runbook"), bed.path("store").display());
+    let line = format!(
+        "stty cols 100 rows 40; exec {} --store {} {words}",
+        env!("CARGO_BIN_EXE_runbook"),
+        bed.path("store").display()
+    );
     let mut command = std::process::Command::new("script");
     command.args(["-qfc", &line, "/dev/null"]).env("HOME", bed.path("home")).env("TERM", "xterm-256color");
     command.env_remove("XDG_RUNTIME_DIR").env("SHELL", "/bin/sh");

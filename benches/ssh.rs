@@ -95,12 +95,18 @@ fn many_steps() {
     let (mut warm, mut warm_runner) = (Vec::new(), Vec::new());
     let mut candidates = vec![
         Candidate::new("openssh crate, native-mux, bare", || bare::steps(&farm, steps, false, &mut warm)),
-        Candidate::new("openssh crate, native-mux, through the runner", || bare::steps(&farm, steps, true, &mut warm_runner)),
+        Candidate::new("openssh crate, native-mux, through the runner", || {
+            bare::steps(&farm, steps, true, &mut warm_runner)
+        }),
         Candidate::new("runbook exec", || farm.exec(steps, &mut engine)),
         Candidate::new("xargs -P20 ssh, one mux master a host", || peers::xargs(&farm, steps, 20, true)),
     ];
     candidates.extend(peers::python(&farm, steps));
-    kit::side_by_side("W2: 20 steps x 20 hosts, a barrier after each, default key exchange", kit::rounds(5), candidates);
+    kit::side_by_side(
+        "W2: 20 steps x 20 hosts, a barrier after each, default key exchange",
+        kit::rounds(5),
+        candidates,
+    );
     println!(
         "  runbook exec, first fact to last: {:.3} s; the steps alone, connected: bare {:.3} s, bare through the runner {:.3} s",
         kit::median(&engine),
@@ -114,10 +120,12 @@ fn many_hosts(default_kex: bool) {
     let mut engine = Vec::new();
     let mut candidates: Vec<Candidate<'_>> = [8, 32]
         .into_iter()
-        .map(|n| Candidate::new(format!("openssh crate, native-mux, {n} connects at once"), {
-            let farm = &farm;
-            move || bare::fan_out(farm, n)
-        }))
+        .map(|n| {
+            Candidate::new(format!("openssh crate, native-mux, {n} connects at once"), {
+                let farm = &farm;
+                move || bare::fan_out(farm, n)
+            })
+        })
         .collect();
     candidates.push(Candidate::new("runbook exec", || farm.exec(1, &mut engine)));
     candidates.push(Candidate::new("xargs -P8 ssh", || peers::xargs(&farm, 1, 8, false)));

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::kit::{self, Candidate};
 use super::Farm;
+use super::kit::{self, Candidate};
 
 /// One `xargs -P` of `ssh` per step; over one master per host when `mux`, which begins and ends with the measurement.
 pub fn xargs(farm: &Farm, steps: usize, at_once: usize, mux: bool) -> Option<f64> {
@@ -76,7 +76,8 @@ fn fabric<'a>(farm: &'a Farm, bin: &Path, steps: usize) -> impl FnMut() -> Optio
     let (python, config) = (bin.join("python"), farm.sshd.ssh_config());
     move || {
         let dir = scratch();
-        let args = [script("fabric_steps.py").display().to_string(), config.display().to_string(), farm.hosts.join(",")];
+        let args =
+            [script("fabric_steps.py").display().to_string(), config.display().to_string(), farm.hosts.join(",")];
         one(&python, &[&args[0], &args[1], &args[2], &steps.to_string()], dir.path(), &[])
     }
 }
@@ -102,12 +103,19 @@ fn pyinfra<'a>(farm: &'a Farm, bin: &Path, steps: usize) -> impl FnMut() -> Opti
     }
 }
 
-fn ansible<'a>(farm: &'a Farm, bin: &Path, steps: usize, module: &'static str) -> impl FnMut() -> Option<f64> + use<'a> {
+fn ansible<'a>(
+    farm: &'a Farm,
+    bin: &Path,
+    steps: usize,
+    module: &'static str,
+) -> impl FnMut() -> Option<f64> + use<'a> {
     let program = bin.join("ansible-playbook");
     move || {
         let dir = scratch();
         let tasks: Vec<String> = (0..steps)
-            .map(|n| format!("    - name: step {n}\n      ansible.builtin.{module}: \"true\"\n      changed_when: false\n"))
+            .map(|n| {
+                format!("    - name: step {n}\n      ansible.builtin.{module}: \"true\"\n      changed_when: false\n")
+            })
             .collect();
         let play = format!("- hosts: all\n  gather_facts: false\n  tasks:\n{}", tasks.concat());
         fs::write(dir.path().join("play.yml"), play).unwrap();

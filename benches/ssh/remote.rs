@@ -51,7 +51,10 @@ pub fn cost() {
         runner.push(b);
         over.push(b - a);
     }
-    println!("\nRemote CPU per action, {COUNT} actions `true` on one warm connection, one at a time  ({})", load.since());
+    println!(
+        "\nRemote CPU per action, {COUNT} actions `true` on one warm connection, one at a time  ({})",
+        load.since()
+    );
     println!("{:<34} {:>14} {:>14}", "", "remote CPU ms", "wall ms");
     println!("{:<34} {:>14.2} {:>14.2}", "plain exec", kit::median(&plain), kit::median(&plain_wall));
     println!("{:<34} {:>14.2} {:>14.2}", "through the runner", kit::median(&runner), kit::median(&runner_wall));
@@ -89,7 +92,8 @@ fn forks(shell: &str) -> Option<(usize, usize)> {
     drop(stdin);
     let trace = fs::read_to_string(trace).ok()?;
     let calls = ["fork", "vfork", "clone", "clone3"];
-    let made = |line: &&str| calls.iter().any(|c| line.contains(&format!(" {c}(")) || line.contains(&format!(" {c} resumed")));
+    let made =
+        |line: &&str| calls.iter().any(|c| line.contains(&format!(" {c}(")) || line.contains(&format!(" {c} resumed")));
     let worked =
         |line: &&str| line.rsplit_once("= ").is_some_and(|(_, pid)| pid.trim().parse::<u32>().is_ok_and(|n| n > 0));
     let forks = trace.lines().filter(made).filter(worked).count();
