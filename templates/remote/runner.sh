@@ -234,9 +234,9 @@ trailer() {
   whole "$d/err.end" && e=$line
   if [ -z "$shown" ] && [ -n "$rc" ]; then
     set -- ${o:-x}
-    if [ "$1" != 0 ] && [ "${1%x}0" -le 655360 ]; then say stdout; tail -c +$((from_out + 1)) "$d/out"; fi
+    if [ "$1" != 0 ] && [ -s "$d/out" ] && [ "${1%x}0" -le 655360 ]; then say stdout; tail -c +$((from_out + 1)) "$d/out"; fi
     set -- ${e:-x}
-    if [ "$1" != 0 ] && [ "${1%x}0" -le 655360 ]; then say stderr >&2; tail -c +$((from_err + 1)) "$d/err" >&2; fi
+    if [ "$1" != 0 ] && [ -s "$d/err" ] && [ "${1%x}0" -le 655360 ]; then say stderr >&2; tail -c +$((from_err + 1)) "$d/err" >&2; fi
   fi
   [ ! -s "$d/output" ] || { say outputs; head -c 65536 "$d/output"; }
   say "done rc=$rc;pid=$pid;out=$o;err=$e;"

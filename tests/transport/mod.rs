@@ -4,5 +4,7 @@ mod basics;
 mod bed;
 mod faults;
 mod files;
+mod keeper;
+mod limits;
 mod records;
 mod speed;

@@ -13,7 +13,7 @@ use super::bed::{Bed, appears, attempt, h1, shell};
 use crate::harness::sshd::{Options, Sshd};
 
 /// Processes whose environment carries this text: what a command left behind.
-fn alive_with(text: &str) -> Vec<String> {
+pub fn alive_with(text: &str) -> Vec<String> {
     let carries = |pid: &str| {
         let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         let cmdline = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -27,12 +27,12 @@ fn alive_with(text: &str) -> Vec<String> {
 }
 
 /// A number of seconds that no other run of these tests sleeps.
-fn mark(n: u32) -> u32 {
+pub fn mark(n: u32) -> u32 {
     100_000_000 + std::process::id() * 10 + n
 }
 
 /// A tree with every known way to escape: a child, a session of its own, deaf to TERM, without environment.
-fn stubborn_tree(mark: u32, ready: &Path) -> String {
+pub fn stubborn_tree(mark: u32, ready: &Path) -> String {
     format!(
         "trap '' TERM\nsleep {mark} &\nsetsid sleep {mark} &\nsetsid sh -c 'trap \"\" TERM; while :; do sleep {mark}; done' &\n\
          env -i /bin/sleep {mark} &\nsetsid sh -c 'sh -c \"sleep {mark}\" & sleep {mark}' &\n: > {}\nwhile :; do sleep {mark}; done",
