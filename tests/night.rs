@@ -183,7 +183,10 @@ steps:
     rollback:
       run: |
         for name in child parent; do
-            if kill -0 "$(cat $name)"; then echo "$name alive"; else echo "$name dead"; fi
+            case $(ps -o stat= -p "$(cat $name)" || :) in
+                '' | Z*) echo "$name dead" ;;
+                *) echo "$name alive" ;;
+            esac
         done > found
       estimate: 1s-2s
 "#;

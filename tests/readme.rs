@@ -94,8 +94,10 @@ fn every_command_in_the_readme_is_one_of_the_program() {
         {
             assert!(help.contains(flag), "{line}: `{verb}` has no {flag}");
         }
+        let writes = verb == "new";
         for plan in line.split_whitespace().filter(|w| w.ends_with(".yaml")) {
-            assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(plan).is_file(), "{line}");
+            let there = Path::new(env!("CARGO_MANIFEST_DIR")).join(plan).is_file();
+            assert!(there != writes, "{line}");
         }
         seen += 1;
     }

@@ -1,11 +1,9 @@
 //! Runs that outlive their engine: killed at any moment, taken over by somebody else, stopped and continued too late.
 
-use std::fs;
 use std::time::Instant;
 
 use super::exec::{Bed, NIGHT, Said, eventually, is_engine, signal};
 use runbook::engine::fact::{Fact, RunEnd};
-use runbook::graph::outcome::Outcome;
 use runbook::journal::RunRow;
 use rustix::process::Signal;
 

@@ -21,7 +21,7 @@ use crate::graph::job::Site;
 use crate::graph::outcome::{Evidence, Outcome};
 use crate::lab::Lab;
 use crate::report::{Clock, coarse, escape_for_terminal};
-use crate::transport::{Event, Report};
+use crate::transport::{Event, Report, Transport as _};
 
 /// How long all hosts together may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::error::CommandError;
 use super::setup::Setup;
+use crate::graph::job::Site;
 use crate::lab::Lab;
 use crate::plan::model::{Plan, SecretRef, Step, Value, Verb};
 use crate::transport::{Config, Hosts, Survey, SurveyRequest, Transport};
@@ -41,8 +42,44 @@ pub fn transport(
     epoch: u64,
     run_dir: &Path,
     lab: Option<&Lab>,
-) -> Result<Arc<dyn Transport>, CommandError> {
+) -> Result<Arc<Hosts>, CommandError> {
     Ok(Arc::new(Hosts::new(config(plan, setup, run, epoch, &run_dir.join("logs"), lab))?))
+}
+
+/// Takes this plan's lock on every host of the run, so that another controller with a store of its own cannot execute the
+/// same plan there meanwhile.
+///
+/// # Errors
+/// When another run holds one of them, or a host cannot be asked; nothing stays locked then.
+pub async fn lock(hosts: &Hosts, plan: &Plan, holder: &str) -> Result<(), CommandError> {
+    let answers = hosts.lock(sites(plan), &plan.stem, holder).await;
+    let refused: Vec<String> = answers
+        .into_iter()
+        .filter_map(|(site, answer)| Some(format!("   {}: {}", site_name(&site), answer.err()?)))
+        .collect();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    unlock(hosts, plan).await;
+    let error = CommandError::refused(format!("not every host could be locked for {}; nothing was started", plan.stem));
+    let path = format!("a lock whose run is certainly over is the file ~/.runbook/locks/{} on that host", plan.stem);
+    Err(refused.into_iter().fold(error, CommandError::hint).hint(path))
+}
+
+/// Gives the locks of a run back. What cannot be reached keeps its lock, which names the run.
+pub async fn unlock(hosts: &Hosts, plan: &Plan) {
+    hosts.unlock(sites(plan), &plan.stem).await;
+}
+
+fn sites(plan: &Plan) -> Vec<Site> {
+    plan.hosts.keys().cloned().map(Site::Host).collect()
+}
+
+fn site_name(site: &Site) -> &str {
+    match site {
+        Site::Controller => "this machine",
+        Site::Host(name) => name,
+    }
 }
 
 fn config(plan: &Plan, setup: &Setup, run: &str, epoch: u64, logs: &Path, lab: Option<&Lab>) -> Config {

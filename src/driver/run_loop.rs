@@ -164,7 +164,8 @@ impl RunLoop {
         Self { decider, journal, transport, clock, publish, progress, reports }
     }
 
-    /// Drives the run from `first` until it is over, `stop` completes, or the journal fails.
+    /// Drives the run from `first` until it is over, `stop` completes, or the journal fails. The transport stays open:
+    /// [`hang_up`] closes it.
     ///
     /// `asked` is bounded by whoever makes it: people wait for their answer, so a few places are enough.
     pub async fn drive(
@@ -181,7 +182,6 @@ impl RunLoop {
             // What cannot be given back runs out by itself.
             let _ = self.journal.close(self.clock.now());
         }
-        let _ = tokio::time::timeout(CLOSING, self.transport.close()).await;
         stopped
     }
 
@@ -384,6 +384,11 @@ impl RunLoop {
         // The receiver is ours.
         let _ = self.reports.0.send(Report { attempt, what });
     }
+}
+
+/// Closes the connections of a run that is no longer driven. Attempts go on.
+pub async fn hang_up(transport: &dyn Transport) {
+    let _ = tokio::time::timeout(CLOSING, transport.close()).await;
 }
 
 impl Progress {

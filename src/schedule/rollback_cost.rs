@@ -41,6 +41,8 @@ struct StepCost {
     at_once: usize,
     touched: usize,
     length: SignedDuration,
+    /// Has its place in the order of its resources, and keeps it: a second place would make that order a circle.
+    queued: bool,
     /// Steps that share a resource and were touched later: undone before this one. And the reverse.
     undone_before: Vec<StepIx>,
     undone_after: Vec<StepIx>,
@@ -70,6 +72,7 @@ impl RollbackCost {
                 at_once: step.fleet.at_once.map_or(usize::MAX, |s| s.at_least_one_of(hosts)),
                 touched: 0,
                 length: SignedDuration::ZERO,
+                queued: false,
                 undone_before: Vec::new(),
                 undone_after: Vec::new(),
             }
@@ -91,9 +94,9 @@ impl RollbackCost {
         }
     }
 
-    /// One more action of this step has run or may have run.
+    /// One more action of this step has run or may have run. Everything that it needs was touched or skipped before.
     pub fn touch(&mut self, graph: &Graph, step: StepIx) {
-        if self.steps[step.index()].touched == 0 {
+        if !std::mem::replace(&mut self.steps[step.index()].queued, true) {
             self.queue_on_resources(graph, step);
         }
         self.steps[step.index()].touched += 1;
@@ -132,7 +135,7 @@ impl RollbackCost {
     #[must_use]
     pub fn with_one_more(&self, graph: &Graph, step: StepIx) -> SignedDuration {
         let s = &self.steps[step.index()];
-        if s.touched == 0 && !graph.step(step).uses.is_empty() {
+        if !s.queued && !graph.step(step).uses.is_empty() {
             // Its first action changes the order on a resource.
             let mut next = self.clone();
             next.touch(graph, step);

@@ -114,9 +114,11 @@ impl Sink {
     /// Notes in the log and in the count that the host kept no more of a part.
     fn tell_gap(&mut self, lane: Lane) {
         let Some(Counted { dropped, dropped_lines, .. }) = self.stream(lane).expected else { return };
+        // The line that the gap cuts ends in the gap or after it, and is counted there.
+        let lines = self.stream(lane).lines + dropped_lines;
         self.flush(lane);
         let stream = self.stream(lane);
-        stream.lines += dropped_lines;
+        stream.lines = lines;
         stream.gap_told = true;
         self.write(format!("--- {dropped} bytes in {dropped_lines} lines are left out here\n").as_bytes());
     }

@@ -305,10 +305,10 @@ mod tests {
         let clock = Clock::new(Some("America/Toronto"));
         let end: Timestamp = "2007-12-02T07:00:00-05:00".parse().unwrap();
         let read = |text: &str| at(text, &clock, end).map(|at| clock.rfc3339(at)).map_err(|e| e.exit().code());
-        assert_eq!(read("08:00").unwrap(), "2007-12-02T08:00:00-05:00");
-        assert_eq!(read("23:30").unwrap(), "2007-12-01T23:30:00-05:00");
-        assert_eq!(read("2007-12-02 09:15").unwrap(), "2007-12-02T09:15:00-05:00");
-        assert_eq!(read("2007-12-02T13:00:00Z").unwrap(), "2007-12-02T08:00:00-05:00");
+        assert_eq!(read("08:00").unwrap(), "2007-12-02T08:00:00.000-05:00");
+        assert_eq!(read("23:30").unwrap(), "2007-12-01T23:30:00.000-05:00");
+        assert_eq!(read("2007-12-02 09:15").unwrap(), "2007-12-02T09:15:00.000-05:00");
+        assert_eq!(read("2007-12-02T13:00:00Z").unwrap(), "2007-12-02T08:00:00.000-05:00");
         assert_eq!(read("noon"), Err(2));
         assert_eq!(read("25:00"), Err(2));
     }

@@ -13,7 +13,7 @@ use crate::cli::{holder, reach};
 use crate::driver::clock::{Clock as _, SystemClock};
 use crate::driver::control::{self, Hello};
 use crate::driver::signals::Signals;
-use crate::driver::{Asked, RunLoop, Stopped};
+use crate::driver::{Asked, RunLoop, Stopped, hang_up};
 use crate::engine::Engine;
 use crate::engine::fact::{Actor, Channel};
 use crate::engine::input::{Ask, Input, Operator};
@@ -83,14 +83,23 @@ async fn serve(args: &Args, store: Store, night: Night, lab: Option<&Lab>) -> Re
     }
     let (run, epoch) = (args.run.clone(), journal.epoch());
     let transport = reach::transport(&night.plan, &night.setup, &run, epoch, &run_dir, lab)?;
+    let (plan, in_lab) = (night.plan.clone(), lab.is_some());
     let (engine, first) = begin(night, &journal, asked, &by)?;
+    if matches!(first, Input::Start(_)) && !in_lab {
+        let holder = format!("run {run} of {} on {}", by.name, holder::this_machine());
+        reach::lock(&transport, &plan, &holder).await?;
+    }
     let found = journal.found().to_vec();
-    let run_loop = RunLoop::new(Box::new(engine), Box::new(journal), transport, clock, &found);
+    let run_loop = RunLoop::new(Box::new(engine), Box::new(journal), transport.clone(), clock, &found);
     let (ask, asked) = mpsc::channel(ASKED);
     note_reason(args, &by, &ask);
     let serving = tokio::spawn(control::serve(listener, Hello { run, pid: std::process::id(), epoch }, ask));
     let stopped = run_loop.drive(first, asked, signals.stop()).await;
     serving.abort();
+    if matches!(stopped, Stopped::Ended) && !in_lab {
+        reach::unlock(&transport, &plan).await;
+    }
+    hang_up(&*transport).await;
     Ok(stopped)
 }
 
