@@ -209,6 +209,18 @@ fn a_night_without_trouble() {
     assert_eq!(bed.store().run("latest").unwrap().id, "night-b");
 }
 
+/// Two controllers, or one whose store is gone, call their runs the same; what the other one did is not done.
+#[test]
+fn a_run_of_another_store_with_the_same_name_is_another_run() {
+    let bed = Bed::new(NIGHT);
+    assert_eq!(bed.exec(&[]).code, 0);
+    fs::rename(bed.path("store"), bed.path("lost")).unwrap();
+    let said = bed.exec(&[]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(bed.store().runs().unwrap()[0].id, "night-a");
+    assert_eq!(bed.effects(), ["one", "two", "one", "two"]);
+}
+
 #[test]
 fn a_failing_test_rolls_back() {
     let bed = Bed::new(NIGHT);

@@ -16,6 +16,7 @@ mod harness;
 mod journal;
 mod lab;
 mod licences;
+mod mistakes;
 mod night;
 mod night_output;
 mod readme;

@@ -79,7 +79,8 @@ pub fn ask(
 ) -> Result<(), CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let asked = runtime.block_on(async {
-        let transport = reach::transport(&night.plan, &night.setup, &night.started.run, epoch, scratch, lab)?;
+        let transport =
+            reach::transport(&night.plan, &night.setup, &night.started.name_on_hosts(), epoch, scratch, lab)?;
         let (reports, mut answers) = mpsc::unbounded_channel();
         for one in found.iter() {
             if let Some(site) = one.site.clone() {

@@ -81,6 +81,13 @@ pub fn requests(graph: &Graph, without_hosts: &[String]) -> Vec<SurveyRequest> {
     sites.into_iter().filter(|(site, _)| !left_out(site)).map(request).collect()
 }
 
+/// The hosts that the plan may touch, forward or back, without those that this run leaves out.
+#[must_use]
+pub fn hosts(graph: &Graph, without_hosts: &[String]) -> Vec<Site> {
+    let sites = requests(graph, without_hosts).into_iter().map(|request| request.site);
+    sites.filter(|site| matches!(site, Site::Host(_))).collect()
+}
+
 fn note((sudo, users): &mut (bool, BTreeSet<String>), step: &Step) {
     *sudo |= step.shell.sudo;
     users.extend(step.shell.user.clone());

@@ -9,7 +9,7 @@ use super::setup::Setup;
 use crate::graph::job::Site;
 use crate::lab::Lab;
 use crate::plan::model::{Plan, SecretRef, Step, Value, Verb};
-use crate::transport::{Config, Hosts, Survey, SurveyRequest, Transport};
+use crate::transport::{Config, Hosts, Survey, SurveyRequest, Transport, unresolved};
 
 /// Asks the sites for their state, over connections of its own.
 ///
@@ -31,7 +31,7 @@ pub fn survey(
     Ok(answers?)
 }
 
-/// The hosts of a run, for its engine. Must be called inside a runtime.
+/// The hosts of a run, for its engine; `run` is its name on hosts. Must be called inside a runtime.
 ///
 /// # Errors
 /// When an address cannot be given to ssh.
@@ -51,8 +51,8 @@ pub fn transport(
 ///
 /// # Errors
 /// When another run holds one of them, or a host cannot be asked; nothing stays locked then.
-pub async fn lock(hosts: &Hosts, plan: &Plan, holder: &str) -> Result<(), CommandError> {
-    let answers = hosts.lock(sites(plan), &plan.stem, holder).await;
+pub async fn lock(hosts: &Hosts, sites: &[Site], plan: &str, holder: &str) -> Result<(), CommandError> {
+    let answers = hosts.lock(sites.to_vec(), plan, holder).await;
     let refused: Vec<String> = answers
         .into_iter()
         .filter_map(|(site, answer)| Some(format!("   {}: {}", site_name(&site), answer.err()?)))
@@ -60,19 +60,24 @@ pub async fn lock(hosts: &Hosts, plan: &Plan, holder: &str) -> Result<(), Comman
     if refused.is_empty() {
         return Ok(());
     }
-    unlock(hosts, plan).await;
-    let error = CommandError::refused(format!("not every host could be locked for {}; nothing was started", plan.stem));
-    let path = format!("a lock whose run is certainly over is the file ~/.runbook/locks/{} on that host", plan.stem);
+    unlock(hosts, sites, plan).await;
+    let error = CommandError::refused(format!("not every host could be locked for {plan}; nothing was started"));
+    let path = format!("a lock whose run is certainly over is the file ~/.runbook/locks/{plan} on that host");
     Err(refused.into_iter().fold(error, CommandError::hint).hint(path))
 }
 
 /// Gives the locks of a run back. What cannot be reached keeps its lock, which names the run.
-pub async fn unlock(hosts: &Hosts, plan: &Plan) {
-    hosts.unlock(sites(plan), &plan.stem).await;
+pub async fn unlock(hosts: &Hosts, sites: &[Site], plan: &str) {
+    hosts.unlock(sites.to_vec(), plan).await;
 }
 
-fn sites(plan: &Plan) -> Vec<Site> {
-    plan.hosts.keys().cloned().map(Site::Host).collect()
+/// Why secrets of the plan have no value on this machine; one sentence each, without any value.
+///
+/// # Errors
+/// When nothing can be asked at all.
+pub fn missing_secrets(plan: &Plan, setup: &Setup) -> Result<Vec<String>, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(unresolved(&secrets(plan), setup.plan_dir())))
 }
 
 fn site_name(site: &Site) -> &str {

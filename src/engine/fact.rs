@@ -185,10 +185,19 @@ pub struct RunStarted {
     pub timezone: Option<String>,
     pub window: Option<WindowInstants>,
     pub options: RunOptions,
-    /// Seeds the jitter of back-offs.
+    /// Seeds the jitter of back-offs, and tells this run from another store's run of the same name.
     pub seed: u64,
     pub actions: u32,
     pub steps: u32,
+}
+
+impl RunStarted {
+    /// The name of this run's records and locks on hosts. Names of runs are unique in one store only: without the seed,
+    /// what another controller did under the same name would count as done by this run.
+    #[must_use]
+    pub fn name_on_hosts(&self) -> String {
+        format!("{}.{:016x}", self.run, self.seed)
+    }
 }
 
 /// The window as this run uses it.

@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use super::channel::Channel;
 use super::hosts::Config;
-use super::jitter;
+use super::{jitter, offered};
 use crate::plan::model::{Host, HostName};
 
 /// Below sshd's default `MaxSessions 10`, because a slot is freed a little after its session's end.
@@ -38,6 +38,8 @@ pub(super) struct Links {
     connects: Arc<Semaphore>,
     /// Removed with everything in it at the end.
     directory: tempfile::TempDir,
+    /// The ssh configuration of the run.
+    config: PathBuf,
 }
 
 #[derive(Debug, Default)]
@@ -72,7 +74,13 @@ impl Links {
             .control_persist(NonZeroUsize::new(IDLE_SECONDS).map_or(ControlPersist::Forever, ControlPersist::IdleFor))
             .connect_timeout(CONNECT_TIMEOUT);
         let hosts = settings.hosts.keys().map(|name| (name.clone(), HostLinks::default())).collect();
-        Ok(Self { builder, hosts, connects: Arc::new(Semaphore::new(settings.connect_at_once.max(1))), directory })
+        Ok(Self {
+            builder,
+            hosts,
+            connects: Arc::new(Semaphore::new(settings.connect_at_once.max(1))),
+            directory,
+            config,
+        })
     }
 
     /// A private directory whose path is short enough for sockets.
@@ -154,6 +162,9 @@ impl Links {
             drop(permit);
             tries += 1;
             let dropped_early = error.contains("kex_exchange_identification") || error.contains("banner exchange");
+            if error.contains("host key is known for") {
+                return Err(offered::advice(&self.config, host, &error).await);
+            }
             if !dropped_early || tries >= CONNECT_TRIES {
                 return Err(in_plain_words(&error));
             }
@@ -270,7 +281,6 @@ fn in_plain_words(error: &str) -> String {
     let last = error.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or(error);
     let meaning = [
         ("REMOTE HOST IDENTIFICATION HAS CHANGED", "its host key has changed"),
-        ("host key is known for", "its host key is not known"),
         ("Host key verification failed", "its host key could not be verified"),
         ("Permission denied", "it refuses our keys"),
         ("Could not resolve", "its name cannot be resolved"),

@@ -12,6 +12,7 @@ mod http;
 pub mod keeper;
 mod links;
 pub mod mask;
+mod offered;
 pub mod quote;
 mod request;
 mod secrets;
@@ -23,6 +24,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 pub use hosts::{Config, Hosts};
+pub use secrets::unresolved;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::graph::ids::AttemptId;

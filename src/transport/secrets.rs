@@ -35,6 +35,15 @@ pub(super) async fn resolve(reference: &SecretRef, plan_dir: &Path) -> Result<Se
     Ok(SecretString::from(value.to_owned()))
 }
 
+/// Why references have no usable value here; one sentence each.
+pub async fn unresolved(references: &[SecretRef], plan_dir: &Path) -> Vec<String> {
+    let mut out = Vec::new();
+    for reference in references {
+        out.extend(resolve(reference, plan_dir).await.err());
+    }
+    out
+}
+
 async fn printed_by(command: &str, dir: &Path) -> Result<String, String> {
     let failed = |why: String| format!("the secret's command `{command}` failed: {why}");
     let output = tokio::process::Command::new("sh")

@@ -145,7 +145,7 @@ async fn a_host_that_cannot_be_reached_is_told_in_plain_words() {
         c.hosts["h5"].address = Some("no.such.name.invalid".into());
     });
     for (host, words) in [
-        ("h1", "host key is not known"),
+        ("h1", "host key is not known; it offers ssh-ed25519 SHA256:"),
         ("h2", "host key has changed"),
         ("h3", "refuses connections"),
         ("h4", "refuses our keys"),

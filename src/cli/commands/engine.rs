@@ -9,13 +9,13 @@ use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::setup::Night;
-use crate::cli::{holder, reach};
+use crate::cli::{holder, preflight, reach};
 use crate::driver::clock::{Clock as _, SystemClock};
 use crate::driver::control::{self, Hello};
 use crate::driver::signals::Signals;
 use crate::driver::{Asked, RunLoop, Stopped, hang_up};
 use crate::engine::Engine;
-use crate::engine::fact::{Actor, Channel};
+use crate::engine::fact::{Actor, Channel, RunStarted};
 use crate::engine::input::{Ask, Input, Operator};
 use crate::graph::Graph;
 use crate::journal::{Claim, JournalError, SqliteJournal, Store};
@@ -82,12 +82,18 @@ async fn serve(args: &Args, store: Store, night: Night, lab: Option<&Lab>) -> Re
         Lab::open(&lab.dir)?.hand_over(std::process::id())?;
     }
     let (run, epoch) = (args.run.clone(), journal.epoch());
-    let transport = reach::transport(&night.plan, &night.setup, &run, epoch, &run_dir, lab)?;
-    let (plan, in_lab) = (night.plan.clone(), lab.is_some());
-    let (engine, first) = begin(night, &journal, asked, &by)?;
-    if matches!(first, Input::Start(_)) && !in_lab {
+    let transport = reach::transport(&night.plan, &night.setup, &night.started.name_on_hosts(), epoch, &run_dir, lab)?;
+    let graph = Arc::new(Graph::build(Arc::new(night.plan.clone())));
+    let plan = night.plan.stem.clone();
+    // The lab's hosts are nobody else's.
+    let locked = match lab {
+        Some(_) => Vec::new(),
+        None => preflight::hosts(&graph, &night.started.options.hosts_left_out),
+    };
+    let (engine, first) = begin(graph, night.started, &journal, asked, &by)?;
+    if matches!(first, Input::Start(_)) {
         let holder = format!("run {run} of {} on {}", by.name, holder::this_machine());
-        reach::lock(&transport, &plan, &holder).await?;
+        reach::lock(&transport, &locked, &plan, &holder).await?;
     }
     let found = journal.found().to_vec();
     let run_loop = RunLoop::new(Box::new(engine), Box::new(journal), transport.clone(), clock, &found);
@@ -96,8 +102,8 @@ async fn serve(args: &Args, store: Store, night: Night, lab: Option<&Lab>) -> Re
     let serving = tokio::spawn(control::serve(listener, Hello { run, pid: std::process::id(), epoch }, ask));
     let stopped = run_loop.drive(first, asked, signals.stop()).await;
     serving.abort();
-    if matches!(stopped, Stopped::Ended) && !in_lab {
-        reach::unlock(&transport, &plan).await;
+    if matches!(stopped, Stopped::Ended) {
+        reach::unlock(&transport, &locked, &plan).await;
     }
     hang_up(&*transport).await;
     Ok(stopped)
@@ -123,14 +129,14 @@ fn claim(args: &Args, by: &Actor) -> Claim {
 
 /// The engine at the end of the facts that there are, and what it is told first.
 fn begin(
-    night: Night,
+    graph: Arc<Graph>,
+    started: RunStarted,
     journal: &SqliteJournal,
     asked: Option<Operator>,
     by: &Actor,
 ) -> Result<(Engine, Input), CommandError> {
-    let graph = Arc::new(Graph::build(Arc::new(night.plan)));
     if journal.found().is_empty() {
-        return Ok((Engine::new(graph), Input::Start(Box::new(night.started))));
+        return Ok((Engine::new(graph), Input::Start(Box::new(started))));
     }
     let engine = Engine::replay(graph, journal.found())
         .map_err(|e| CommandError::unexpected(format!("the journal cannot be replayed: {e}")))?;

@@ -157,6 +157,8 @@ fn look_before(
     let requests = preflight::requests(graph, &left_out.hosts);
     let surveys = reach::survey(graph.plan(), setup, lab, requests)?;
     let mut findings = preflight::judge(&surveys);
+    let missing = reach::missing_secrets(graph.plan(), setup)?;
+    findings.extend(missing.into_iter().map(|text| preflight::Finding { verdict: preflight::Verdict::Fail, text }));
     findings.push(preflight::journal(store.dir()));
     for finding in &findings {
         talk.line(&format!("  {:<5} {}", finding.verdict.word(), finding.text));
@@ -188,7 +190,8 @@ fn arm(
         _ => String::new(),
     };
     let s = |n: usize| if n == 1 { "" } else { "s" };
-    talk.line(&format!("Up to {steps} step{} on {hosts} host{}.{opening} Rollback is automatic.", s(steps), s(hosts)));
+    let place = if hosts == 0 { "this machine".to_owned() } else { format!("{hosts} host{}", s(hosts)) };
+    talk.line(&format!("Up to {steps} step{} on {place}.{opening} Rollback is automatic.", s(steps)));
     if args.lab.lab {
         return Ok(());
     }

@@ -178,7 +178,8 @@ impl Heir<'_> {
     fn records_are_here(&self, found: &[Found]) -> Result<(), CommandError> {
         let local = found.iter().any(|one| one.site == Some(Site::Controller));
         let elsewhere = self.run.lease.as_ref().filter(|lease| lease.host != this_machine());
-        let records = self.night.setup.records.as_ref().map(|dir| dir.join("runs").join(&self.run.id));
+        let records =
+            self.night.setup.records.as_ref().map(|dir| dir.join("runs").join(self.night.started.name_on_hosts()));
         match (elsewhere, records) {
             (Some(lease), Some(dir)) if local && !dir.exists() => Err(CommandError::refused(format!(
                 "steps were running on {} itself, and only that machine knows what became of them",
