@@ -4,7 +4,6 @@
 //! Prints figures; asserts nothing about time.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, reason = "a bench talks, and may panic")]
 #![allow(dead_code, missing_debug_implementations, reason = "plans and kit are shared")]
-#![allow(clippy::print_stdout, reason = "a bench prints its table")]
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use runbook::plan::model::Plan;
 use runbook::sim::world::{Fate, Leaves, Script, person};
 use runbook::sim::{Simulation, dry_run, started, window_instants};
 
+mod kit;
 #[path = "../tests/engine/plans.rs"]
 #[allow(dead_code, clippy::unwrap_used, reason = "shared with the tests, which use the rest")]
 mod plans;

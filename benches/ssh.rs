@@ -4,7 +4,7 @@
 //! `BENCH_VENV` names a Python environment with pyinfra, fabric and ansible-core; those rows are left out without it.
 //! Asserts nothing about time.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, reason = "a bench talks, and may panic")]
-#![allow(dead_code, unreachable_pub, reason = "the harness and the kit are shared")]
+#![allow(dead_code, unreachable_pub, missing_debug_implementations, reason = "the harness and the kit are shared")]
 
 mod kit;
 #[path = "../tests/harness/sshd.rs"]

@@ -66,7 +66,7 @@ fn dispatch(command: Command, cx: &Context) -> Result<Exit, CommandError> {
     match command {
         Command::New(a) => c::new::run(a, cx),
         Command::Check(a) => c::check::run(a, cx),
-        Command::Plan(a) => c::plan::run(a, cx),
+        Command::Plan(a) => c::plan::run(&a, cx),
         Command::Graph(a) => c::graph::run(a, cx),
         Command::Exec(a) => c::exec::run(a, cx),
         Command::Attach(a) => c::attach::run(&a, cx),
@@ -82,7 +82,7 @@ fn dispatch(command: Command, cx: &Context) -> Result<Exit, CommandError> {
         Command::Extend(a) => c::amend::extend(a, cx),
         Command::Mark(a) => c::amend::mark(a, cx),
         Command::Abort(a) => c::amend::abort(a, cx),
-        Command::Resume(a) => c::resume::run(a, cx),
+        Command::Resume(a) => c::resume::run(&a, cx),
         Command::Note(a) => c::decide::note(a, cx),
         Command::Runs(a) => c::runs::run(a, cx),
         Command::Explain(a) => c::explain::run(a, cx),

@@ -42,7 +42,7 @@ impl Unreached {
         self.hosts.values().filter_map(|again| again.at).min()
     }
 
-    pub fn to_be_killed(&mut self, attempt: &AttemptId) {
+    pub fn mark_to_be_killed(&mut self, attempt: &AttemptId) {
         self.to_kill.insert(attempt.clone());
     }
 

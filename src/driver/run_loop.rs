@@ -399,7 +399,7 @@ impl Progress {
                 Fact::AttemptArmed { attempt } => {
                     self.open.insert(attempt.clone());
                 }
-                Fact::KillRequested { attempt, .. } => self.unreached.to_be_killed(attempt),
+                Fact::KillRequested { attempt, .. } => self.unreached.mark_to_be_killed(attempt),
                 Fact::AttemptEnded { attempt, .. } => {
                     self.open.remove(attempt);
                     self.unreached.forget(attempt);

@@ -32,7 +32,7 @@ impl Decision<'_> {
             (self.state.phase(), &ask)
         {
             let (step, host, reason) = (step.clone(), host.clone(), reason.clone());
-            return self.mark_stuck(&step, host.as_deref(), by, reason);
+            return self.mark_stuck(&step, host.as_deref(), &by, reason.as_deref());
         }
         if matches!(self.state.phase(), Phase::Ended(_)) {
             return Err("the run has ended".into());
@@ -266,15 +266,15 @@ impl Decision<'_> {
     }
 
     /// A person has undone by hand what got stuck: the rollback is opened again, and goes on with the rest.
-    fn mark_stuck(&mut self, step: &str, host: Option<&str>, by: Actor, reason: Option<String>) -> Result<(), String> {
+    fn mark_stuck(&mut self, step: &str, host: Option<&str>, by: &Actor, reason: Option<&str>) -> Result<(), String> {
         let graph = self.state.graph().clone();
         let found = graph.find_step(step).ok_or_else(|| format!("the plan has no step `{step}`"))?;
         let left = |ix: ActionIx| self.state.action(ix).touched && (host.is_none() || self.id(ix).host() == host);
         if !graph.actions_of(found).any(left) {
             return Err(format!("nothing of `{step}` is left to undo"));
         }
-        self.roll_back_finished(RollbackCause::Person { by: by.clone(), reason: reason.clone() });
-        self.mark(step, host, Mark::Undone, &by, reason.as_deref())
+        self.roll_back_finished(RollbackCause::Person { by: by.clone(), reason: reason.map(Into::into) });
+        self.mark(step, host, Mark::Undone, by, reason)
     }
 
     fn may_mark(&self, ix: ActionIx, mark: Mark) -> bool {

@@ -19,7 +19,7 @@ pub fn not_executable_yet(plan: &Plan) -> Vec<String> {
     for step in plan.steps.values() {
         let fleet = &step.fleet;
         let mut say = |key: &str| {
-            reasons.push(format!("`{key}` of step `{}` (line {}) cannot be executed yet", step.id, step.line))
+            reasons.push(format!("`{key}` of step `{}` (line {}) cannot be executed yet", step.id, step.line));
         };
         if step.place == Place::Wave && plan.waves.is_empty() {
             say("hosts: wave");

@@ -38,7 +38,7 @@ pub(super) enum Purpose {
         request: Request,
         payload: Option<Payload>,
         /// Where to say it, when it is not for the runner.
-        channel: Option<Channel>,
+        channel: Option<Box<Channel>>,
     },
     Ask,
     End,
@@ -129,7 +129,7 @@ impl Follow<'_> {
                 (Request::about(mode, &self.inner.terms(&self.target.site), &self.target.attempt, from), None, None)
             });
             let channel = match ready {
-                Some(channel) => Ok(channel),
+                Some(channel) => Ok(*channel),
                 None => self.inner.open(&self.target.site, &self.target.attempt.to_string()).await,
             };
             let why = match channel {

@@ -246,7 +246,11 @@ impl Inner {
             && let Some(connection) = self.keeper.connect().await
             && let Some(request) = Request::for_keeper(&terms, job, &text, &environment)
         {
-            return Ok(Purpose::Launch { request, payload: None, channel: Some(Channel::keeper(connection)) });
+            return Ok(Purpose::Launch {
+                request,
+                payload: None,
+                channel: Some(Box::new(Channel::keeper(connection))),
+            });
         }
         let environment = exports(environment.iter().map(|(name, value)| (name.as_str(), value.expose_secret())))?;
         let (start, payload) = work::start(job, environment, &self.config.plan_dir).await?;

@@ -48,8 +48,8 @@ async fn a_flood_is_bounded_on_both_sides() {
         let id = attempt("flood", &site, 1);
         let size = |path: &Path| std::fs::metadata(path).unwrap().len();
         let kept: u64 = std::fs::read_dir(bed.record(&site, &id)).unwrap().map(|e| size(&e.unwrap().path())).sum();
-        assert!(kept < 2 * 12 << 20, "{kept} bytes in the record at {site:?}");
-        assert!(size(&bed.log_path(&id)) < 2 * 12 << 20);
+        assert!(kept < (2 * 12) << 20, "{kept} bytes in the record at {site:?}");
+        assert!(size(&bed.log_path(&id)) < (2 * 12) << 20);
         assert!(peak("self") <= 150, "{} MB here", peak("self"));
         if site == Site::Controller {
             let sup = std::fs::read_to_string(bed.record(&site, &id).join("sup")).unwrap();

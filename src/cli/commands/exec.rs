@@ -67,7 +67,7 @@ pub struct Args {
 
 pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     if args.dry_run {
-        return super::plan::run(super::plan::Args::of(args.plan, args.vars, args.narrow), cx);
+        return super::plan::run(&super::plan::Args::of(args.plan, args.vars, args.narrow), cx);
     }
     let vars = args.vars.values()?;
     let loaded = load::load_or_report(&args.plan, &vars, cx)?;

@@ -61,10 +61,10 @@ impl Args {
     }
 }
 
-pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
+pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let loaded = load_or_report(&args.plan, &args.vars.values()?, cx)?;
     if !loaded.plan.waves.is_empty() {
-        return waves(&args, &loaded, cx);
+        return waves(args, &loaded, cx);
     }
     let graph = Graph::build(Arc::new(loaded.plan.clone()));
     let left_out = args.narrow.resolve(&graph)?;
@@ -75,7 +75,7 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     let evening = evening(graph, opens(&plan));
     let probe = if args.probe { Some(probe(graph, &args.plan, &left_out)?) } else { None };
     let exit = exit(&findings, probe.as_ref());
-    let (file, exec) = (args.plan.display().to_string(), exec_line(&args));
+    let (file, exec) = (args.plan.display().to_string(), exec_line(args));
     let page = PlanPage {
         graph,
         file: &file,

@@ -54,7 +54,7 @@ pub struct Args {
     detach: bool,
 }
 
-pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
+pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let store = store::existing(cx)?;
     let run = store::find(&store, args.run.as_deref())?;
     open(&run)?;
@@ -65,18 +65,18 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     let night = Night::thaw(&store, &run.id)?;
     let talk = Talk { cx, clock: Clock::new(night.started.timezone.as_deref()) };
     let lab = lab(&run, &night)?;
-    unchanged(&talk, &args, &night)?;
+    unchanged(&talk, args, &night)?;
     let heir = Heir { talk: &talk, store: &store, run: &run, night: &night, lab: lab.as_ref() };
     talk.holder(&holder);
     if holder.is_live() {
         // Before anything is asked of a host: while its engine lives, even a question may change something.
-        heir.confirm(&args)?;
+        heir.confirm(args)?;
     }
     let starts = heir.look()?;
     if starts && !holder.is_live() {
-        heir.confirm(&args)?;
+        heir.confirm(args)?;
     }
-    take_over(&args, cx, store, run, &holder, lab.as_ref())
+    take_over(args, cx, store, &run, &holder, lab.as_ref())
 }
 
 /// Only a run that is not over can go on.
@@ -231,7 +231,7 @@ fn take_over(
     args: &Args,
     cx: &Context,
     store: Store,
-    run: RunRow,
+    run: &RunRow,
     holder: &Holder,
     lab: Option<&Lab>,
 ) -> Result<Exit, CommandError> {

@@ -102,11 +102,11 @@ impl Voice {
     }
 
     fn show(&mut self, stores: &[Store; 2]) {
-        for lane in 0..2 {
-            let bytes = stores[lane].beginning(self.sent[lane], CHUNK);
+        for (lane, store) in stores.iter().enumerate() {
+            let bytes = store.beginning(self.sent[lane], CHUNK);
             if bytes.is_empty() {
                 // Nothing more can be read of it.
-                self.sent[lane] = stores[lane].head;
+                self.sent[lane] = store.head;
                 continue;
             }
             self.send(lane, &bytes);
@@ -125,9 +125,9 @@ impl Voice {
     /// The last words: output that the other side has not seen, as far as it is short or was being shown; the rest is
     /// fetched. Then the outputs and the record.
     pub(super) fn close(&mut self, stores: &[Store; 2], outputs: &[u8], done: &str) {
-        for lane in 0..2 {
-            if self.showing || stores[lane].total <= CHUNK as u64 {
-                let rest = stores[lane].beginning(self.sent[lane], usize::MAX);
+        for (lane, store) in stores.iter().enumerate() {
+            if self.showing || store.total <= CHUNK as u64 {
+                let rest = store.beginning(self.sent[lane], usize::MAX);
                 if !rest.is_empty() {
                     self.send(lane, &rest);
                 }
