@@ -123,6 +123,19 @@ fn every_link_to_a_file_leads_somewhere() {
 }
 
 #[test]
+fn the_settings_of_the_readme_are_understood() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = blocks(&page("README.md"), "toml").concat();
+    assert!(text.contains("connections"), "{text}");
+    fs::write(dir.path().join("runbook.toml"), text).unwrap();
+    let (code, said) = runbook(&["-C", &dir.path().display().to_string(), "doctor"]);
+    assert_eq!(code, Some(0), "{said}");
+    let from = dir.path().join("runbook.toml").display().to_string();
+    let lines = |what: &str| said.lines().filter(|l| l.contains(what) && l.contains(&from)).count();
+    assert_eq!((lines("/srv/runbook"), lines("Sarah"), lines("connects at once")), (1, 1, 1), "{said}");
+}
+
+#[test]
 fn every_dependency_has_its_reason() {
     let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
     let table = manifest.split("[dependencies]\n").nth(1).unwrap().split("\n[").next().unwrap();

@@ -1,8 +1,9 @@
 //! The command line as clap sees it. Knows nothing of what the commands do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
 
 use super::commands;
 
@@ -24,9 +25,9 @@ pub struct Global {
     /// Never ask here; questions are answered from another terminal, or by their flags
     #[arg(long, global = true, env = "RUNBOOK_NO_INPUT")]
     pub no_input: bool,
-    /// When to colour
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, env = "RUNBOOK_COLOR")]
-    pub color: Color,
+    /// When to colour [default: auto]
+    #[arg(long, global = true, value_enum, value_name = "WHEN", env = "RUNBOOK_COLOR")]
+    pub color: Option<Color>,
     /// ASCII only: no block glyphs in bars
     #[arg(long, global = true, env = "RUNBOOK_ASCII")]
     pub ascii: bool,
@@ -44,11 +45,26 @@ pub struct Global {
     pub store: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Color {
     Auto,
     Always,
     Never,
+}
+
+impl Command {
+    /// The plan's file, of a command that is about one.
+    #[must_use]
+    pub fn plan(&self) -> Option<&Path> {
+        match self {
+            Self::Check(args) => args.plan(),
+            Self::Plan(args) => Some(args.plan()),
+            Self::Graph(args) => Some(args.plan()),
+            Self::Exec(args) => Some(args.plan()),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,13 +1,16 @@
 //! What every command needs to know of its surroundings: folders, terminal, who is asking.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::args::{Color, Global};
 use super::error::CommandError;
+use super::settings::Layers;
 
 #[derive(Debug)]
 pub struct Context {
+    /// Flags and their environment variables, completed from the files of settings.
     pub global: Global,
+    pub settings: Layers,
     /// Journal and logs.
     pub store: PathBuf,
     /// Control sockets; private, short.
@@ -17,19 +20,25 @@ pub struct Context {
 }
 
 impl Context {
+    /// `plan` is the file that the command is about.
+    ///
     /// # Errors
-    /// When `-C` names no folder, or neither `--store` nor `HOME` says where runs live.
-    pub fn new(global: Global) -> Result<Self, CommandError> {
+    /// When `-C` names no folder, a file of settings is wrong, or nothing says where runs live.
+    pub fn new(mut global: Global, plan: Option<&Path>) -> Result<Self, CommandError> {
         if let Some(dir) = &global.chdir {
             std::env::set_current_dir(dir)
                 .map_err(|e| CommandError::usage(format!("cannot work in {}: {e}", dir.display())))?;
         }
+        let settings = Layers::read(plan)?;
+        global.ascii |= settings.get(|s| s.ascii).is_some_and(|(ascii, _)| ascii);
+        global.color = global.color.or(settings.get(|s| s.color).map(|(color, _)| color));
         match global.color {
-            Color::Always => anstream::ColorChoice::Always.write_global(),
-            Color::Never => anstream::ColorChoice::Never.write_global(),
-            Color::Auto => {}
+            Some(Color::Always) => anstream::ColorChoice::Always.write_global(),
+            Some(Color::Never) => anstream::ColorChoice::Never.write_global(),
+            Some(Color::Auto) | None => {}
         }
-        let store = match &global.store {
+        let given = global.store.clone().or_else(|| settings.store().map(|(dir, _)| dir));
+        let store = match &given {
             Some(dir) => std::path::absolute(dir)?,
             None => folder("XDG_STATE_HOME", ".local/state").ok_or_else(|| {
                 CommandError::usage("HOME is not set, so there is no place for runs")
@@ -37,15 +46,17 @@ impl Context {
             })?,
         };
         let runtime = match std::env::var_os("XDG_RUNTIME_DIR") {
-            Some(dir) if global.store.is_none() => PathBuf::from(dir).join("runbook"),
+            Some(dir) if given.is_none() => PathBuf::from(dir).join("runbook"),
             _ => store.join("run"),
         };
-        let user = ["RUNBOOK_USER", "USER", "LOGNAME"]
-            .iter()
-            .find_map(|v| std::env::var(v).ok().filter(|s| !s.is_empty()))
+        let set = |name: &str| std::env::var(name).ok().filter(|s| !s.is_empty());
+        let user = set("RUNBOOK_USER")
+            .or_else(|| settings.get(|s| s.name.clone()).map(|(name, _)| name))
+            .or_else(|| set("USER"))
+            .or_else(|| set("LOGNAME"))
             .or_else(login_name)
             .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
-        Ok(Self { global, store, runtime, user })
+        Ok(Self { global, settings, store, runtime, user })
     }
 }
 

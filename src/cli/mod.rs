@@ -24,6 +24,7 @@ pub mod pager;
 pub mod preflight;
 pub mod reach;
 pub mod review;
+pub mod settings;
 pub mod setup;
 pub mod show;
 pub mod store;
@@ -51,7 +52,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(exit.code());
         }
     };
-    let cx = match Context::new(cli.global) {
+    let cx = match Context::new(cli.global, cli.command.plan()) {
         Ok(cx) => cx,
         Err(e) => return report(&e),
     };

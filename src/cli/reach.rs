@@ -95,6 +95,9 @@ fn config(plan: &Plan, setup: &Setup, run: &str, epoch: u64, logs: &Path, lab: O
         None => {}
     }
     config.local_dir.clone_from(&setup.records);
+    if let Some(connections) = setup.connections {
+        config.connect_at_once = usize::from(connections.get());
+    }
     config.secrets = secrets(plan);
     config
 }

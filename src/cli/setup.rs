@@ -1,10 +1,12 @@
 //! What a run's engine must know beyond its plan: where its files lie, and whether its hosts are a lab. Frozen with the run.
 
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::error::CommandError;
+use super::settings::Layers;
 use crate::engine::fact::RunStarted;
 use crate::journal::Store;
 use crate::journal::store::Frozen;
@@ -25,6 +27,9 @@ pub struct Setup {
     /// Values of variables from the command line: with them the plan's file means the same again.
     #[serde(default)]
     pub vars: Vec<(String, Value)>,
+    /// Connections that may be opened at the same time; the transport's own number where nothing is set.
+    #[serde(default)]
+    pub connections: Option<NonZeroU16>,
 }
 
 impl Setup {
@@ -32,11 +37,12 @@ impl Setup {
     ///
     /// # Errors
     /// When the working folder is gone.
-    pub fn new(plan_file: &Path, vars: Vec<(String, Value)>) -> std::io::Result<Self> {
+    pub fn new(plan_file: &Path, vars: Vec<(String, Value)>, settings: &Layers) -> std::io::Result<Self> {
         let set = |name: &str| std::env::var_os(name).filter(|s| !s.is_empty()).map(PathBuf::from);
         let records = set("RUNBOOK_HOME").or_else(|| set("HOME").map(|home| home.join(".runbook")));
         let records = records.filter(|dir| dir.is_absolute());
-        Ok(Self { plan_file: std::path::absolute(plan_file)?, lab: None, records, vars })
+        let connections = settings.get(|s| s.connections).map(|(n, _)| n);
+        Ok(Self { plan_file: std::path::absolute(plan_file)?, lab: None, records, vars, connections })
     }
 
     /// The same run in a lab.

@@ -23,6 +23,9 @@ use crate::graph::outcome::{Evidence, Outcome};
 use crate::plan::model::{Host, HostName, SecretRef};
 
 /// How a run reaches its hosts.
+/// How many connections are opened at the same time where nothing else is set.
+pub const CONNECT_AT_ONCE: usize = 32;
+
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Name of the run; part of every attempt's id.
@@ -69,7 +72,7 @@ impl Config {
             plan_dir,
             ssh_config: None,
             sessions: IndexMap::new(),
-            connect_at_once: 32,
+            connect_at_once: CONNECT_AT_ONCE,
             keepalive: (Duration::from_secs(5), 3),
             logs,
             remote_dir: None,

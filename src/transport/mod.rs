@@ -23,7 +23,7 @@ mod work;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-pub use hosts::{Config, Hosts};
+pub use hosts::{CONNECT_AT_ONCE, Config, Hosts};
 pub use secrets::unresolved;
 use tokio::sync::mpsc::UnboundedSender;
 

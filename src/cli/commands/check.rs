@@ -40,6 +40,12 @@ pub struct Args {
     vars: VarArgs,
 }
 
+impl Args {
+    pub(in crate::cli) fn plan(&self) -> Option<&Path> {
+        self.plans.first().map(PathBuf::as_path)
+    }
+}
+
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Deny {
     Warnings,

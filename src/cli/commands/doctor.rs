@@ -15,6 +15,7 @@ use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::report::escape_for_terminal;
+use crate::transport::CONNECT_AT_ONCE;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  runbook doctor --json | jq '.settings[] | select(.trouble)'")]
@@ -66,6 +67,8 @@ fn look(cx: &Context) -> Vec<Setting> {
         tool("sudo", &["-n", "-V"], "needed for local steps with `sudo` or `user` only"),
         tool("sh", &[], "executes local steps"),
         locale(&set),
+        files(cx),
+        connections(cx),
         Setting::new("bars", if ascii(cx, &set) { "ASCII" } else { "UTF-8" }, bars_from(cx)),
         colour(cx, &set),
         terminal(&set),
@@ -92,17 +95,19 @@ fn flag_or(used: bool, flag: &str, variable: &str) -> String {
 }
 
 fn store(cx: &Context) -> Setting {
-    let from = match (&cx.global.store, env::var_os("XDG_STATE_HOME")) {
-        (Some(_), _) => flag_or(true, "--store", "RUNBOOK_STORE"),
-        (None, Some(dir)) if !dir.is_empty() => "XDG_STATE_HOME".into(),
-        (None, _) => "default, below HOME".into(),
+    let from = match (&cx.global.store, cx.settings.store(), env::var_os("XDG_STATE_HOME")) {
+        (Some(_), ..) => flag_or(true, "--store", "RUNBOOK_STORE"),
+        (None, Some((_, file)), _) => file.display().to_string(),
+        (None, None, Some(dir)) if !dir.is_empty() => "XDG_STATE_HOME".into(),
+        (None, None, _) => "default, below HOME".into(),
     };
     Setting::new("store", cx.store.display().to_string(), from).but(folder_trouble(&cx.store))
 }
 
 fn runtime(cx: &Context) -> Setting {
-    let from = match (&cx.global.store, env::var_os("XDG_RUNTIME_DIR")) {
-        (None, Some(_)) => "XDG_RUNTIME_DIR",
+    let placed = cx.global.store.is_some() || cx.settings.store().is_some();
+    let from = match env::var_os("XDG_RUNTIME_DIR") {
+        Some(_) if !placed => "XDG_RUNTIME_DIR",
         _ => "the store",
     };
     Setting::new("sockets", cx.runtime.display().to_string(), from).but(folder_trouble(&cx.runtime))
@@ -126,8 +131,10 @@ fn folder_trouble(dir: &Path) -> Option<String> {
 }
 
 fn user(cx: &Context, set: &dyn Fn(&str) -> Option<String>) -> Setting {
-    let from = ["RUNBOOK_USER", "USER", "LOGNAME"].into_iter().find(|v| set(v).is_some()).unwrap_or("the user id");
-    Setting::new("name in the timeline", cx.user.clone(), from)
+    let variable = |v: &str| set(v).map(|_| v.to_owned());
+    let file = || cx.settings.get(|s| s.name.clone()).map(|(_, file)| file.display().to_string());
+    let from = variable("RUNBOOK_USER").or_else(file).or_else(|| variable("USER")).or_else(|| variable("LOGNAME"));
+    Setting::new("name in the timeline", cx.user.clone(), from.unwrap_or_else(|| "the user id".into()))
 }
 
 /// A program that we start: where it is, and what it says of its version.
@@ -174,14 +181,35 @@ fn ascii(cx: &Context, set: &dyn Fn(&str) -> Option<String>) -> bool {
 }
 
 fn bars_from(cx: &Context) -> String {
-    if cx.global.ascii { flag_or(true, "--ascii", "RUNBOOK_ASCII") } else { "the locale".into() }
+    match cx.settings.get(|s| s.ascii.filter(|ascii| *ascii)) {
+        Some((_, file)) => file.display().to_string(),
+        None if cx.global.ascii => flag_or(true, "--ascii", "RUNBOOK_ASCII"),
+        None => "the locale".into(),
+    }
+}
+
+fn files(cx: &Context) -> Setting {
+    let names: Vec<String> = cx.settings.files().map(|file| file.display().to_string()).collect();
+    let value = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    Setting::new("files of settings", value, "runbook.toml above this folder, the user's, the system's")
+}
+
+fn connections(cx: &Context) -> Setting {
+    match cx.settings.get(|s| s.connections) {
+        Some((n, file)) => Setting::new("connects at once", n.to_string(), file.display().to_string()),
+        None => Setting::new("connects at once", CONNECT_AT_ONCE.to_string(), "default"),
+    }
 }
 
 fn colour(cx: &Context, set: &dyn Fn(&str) -> Option<String>) -> Setting {
+    let given = || match cx.settings.get(|s| s.color) {
+        Some((color, file)) if Some(color) == cx.global.color => file.display().to_string(),
+        _ => flag_or(true, "--color", "RUNBOOK_COLOR"),
+    };
     let (value, from) = match cx.global.color {
-        Color::Always => ("always", flag_or(true, "--color", "RUNBOOK_COLOR")),
-        Color::Never => ("never", flag_or(true, "--color", "RUNBOOK_COLOR")),
-        Color::Auto => {
+        Some(Color::Always) => ("always", given()),
+        Some(Color::Never) => ("never", given()),
+        Some(Color::Auto) | None => {
             let forced = ["CLICOLOR_FORCE", "FORCE_COLOR"].into_iter().find(|v| set(v).is_some_and(|x| x != "0"));
             let dumb = env::var_os("TERM").as_deref() == Some(OsStr::new("dumb"));
             match forced {

@@ -1,7 +1,7 @@
 //! `runbook exec`: preflight, the typed confirmation, the engine in a process of its own, this terminal attached to it.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -65,6 +65,12 @@ pub struct Args {
     detach: bool,
 }
 
+impl Args {
+    pub(in crate::cli) fn plan(&self) -> &Path {
+        &self.plan
+    }
+}
+
 pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     if args.dry_run {
         return super::plan::run(&super::plan::Args::of(args.plan, args.vars, args.narrow), cx);
@@ -77,7 +83,7 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     let now = clock::now();
     let mut store = store::open(cx)?;
     refuse_second(&store, &plan, args.lab.lab)?;
-    let mut setup = Setup::new(&args.plan, vars)?;
+    let mut setup = Setup::new(&args.plan, vars, &cx.settings)?;
     let (plan, lab) = laboratory::prepare(&args.lab, plan, setup.plan_dir(), now)?;
     if let Some(lab) = &lab {
         setup.move_to(lab);

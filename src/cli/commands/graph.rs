@@ -1,6 +1,6 @@
 //! `runbook graph`: the dependencies of a plan as text, dot or mermaid. Needs no network and changes nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -31,6 +31,12 @@ pub struct Args {
     format: Format,
     #[command(flatten)]
     vars: VarArgs,
+}
+
+impl Args {
+    pub(in crate::cli) fn plan(&self) -> &Path {
+        &self.plan
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -35,6 +35,11 @@ const FILES: &[(&str, &str)] = &[
     ("$XDG_STATE_HOME/runbook/journal.db", "The journal of all runs: the truth. Readable by its owner only."),
     ("$XDG_STATE_HOME/runbook/runs/RUN/logs/STEP/HOST.log", "The output of a step on a host."),
     ("$XDG_RUNTIME_DIR/runbook/", "Control sockets of running engines."),
+    ("runbook.toml", "Settings of a project, beside or above the plan: store, connections, color, ascii."),
+    (
+        "$XDG_CONFIG_HOME/runbook/config.toml, /etc/runbook/config.toml",
+        "The same of a user, with name, and of a machine.",
+    ),
     ("$HOME/.ssh/config", "How hosts are reached, as by ssh itself."),
 ];
 

@@ -54,6 +54,12 @@ pub struct Args {
 }
 
 impl Args {
+    pub(in crate::cli) fn plan(&self) -> &Path {
+        &self.plan
+    }
+}
+
+impl Args {
     /// What `exec --dry-run` asks for.
     #[must_use]
     pub fn of(plan: PathBuf, vars: VarArgs, narrow: Narrow) -> Self {
@@ -73,7 +79,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let findings = findings(&loaded, reviewed.found);
     let graph = &reviewed.graph;
     let evening = evening(graph, opens(&plan));
-    let probe = if args.probe { Some(probe(graph, &args.plan, &left_out)?) } else { None };
+    let probe = if args.probe { Some(probe(graph, &args.plan, &left_out, cx)?) } else { None };
     let exit = exit(&findings, probe.as_ref());
     let (file, exec) = (args.plan.display().to_string(), exec_line(args));
     let page = PlanPage {
@@ -157,8 +163,8 @@ fn left_out_texts(left_out: &LeftOut) -> Vec<String> {
 }
 
 /// Asks the hosts, changes nothing.
-fn probe(graph: &Graph, file: &Path, left_out: &LeftOut) -> Result<Probe, CommandError> {
-    let setup = Setup::new(file, Vec::new())?;
+fn probe(graph: &Graph, file: &Path, left_out: &LeftOut, cx: &Context) -> Result<Probe, CommandError> {
+    let setup = Setup::new(file, Vec::new(), &cx.settings)?;
     let surveys = reach::survey(graph.plan(), &setup, None, preflight::requests(graph, &left_out.hosts))?;
     let found = preflight::judge(&surveys);
     let mut lines: Vec<(String, String)> =
