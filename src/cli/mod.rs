@@ -12,6 +12,7 @@ pub mod echo;
 pub mod error;
 pub mod exit;
 pub mod found;
+pub mod help;
 pub mod holder;
 pub mod keys;
 pub mod laboratory;
@@ -34,7 +35,7 @@ pub mod window;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use args::{Cli, Command};
 use context::Context;
@@ -44,7 +45,8 @@ use exit::Exit;
 /// Parses the command line, executes, prints what went wrong, and says how it ended.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let matches = help::grouped(Cli::command()).try_get_matches();
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(e) => {
             let exit = if e.use_stderr() { Exit::Usage } else { Exit::Done };
