@@ -89,7 +89,7 @@ fn layer(file: PathBuf) -> Result<Option<Layer>, CommandError> {
 
 fn parse(text: &str, file: &Path) -> Result<Settings, CommandError> {
     toml::from_str(text).map_err(|e: toml::de::Error| {
-        let source = Source::new(&file.display().to_string(), text);
+        let source = Source::new(file.display().to_string(), text);
         let (line, column) = source.line_column(e.span().map_or(0, |span| span.start));
         let why = e.message().lines().collect::<Vec<_>>().join("; ");
         CommandError::usage(format!("{}:{line}:{column}: {why}", file.display()))
