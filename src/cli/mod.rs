@@ -20,6 +20,7 @@ pub mod launch;
 pub mod load;
 pub mod look;
 pub mod narrow;
+pub mod order;
 pub mod output;
 pub mod pager;
 pub mod preflight;

@@ -145,6 +145,7 @@ pub fn started(graph: &Graph, window: Option<WindowInstants>, options: RunOption
         seed: 0,
         actions: graph.actions().len() as u32,
         steps: graph.step_count() as u32,
+        order: None,
     }
 }
 

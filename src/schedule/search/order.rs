@@ -11,6 +11,8 @@ use crate::plan::model::{Opening, Verb, Wait};
 
 /// Longer projects, in units of time, are not searched: a schedule would need too much room.
 const LONGEST: u64 = 100_000;
+/// Nor are larger ones: a schedule of them takes too long for many to be looked at.
+const MOST: usize = 2_000;
 
 /// Who goes first where capacity is short, and who waits for whom. Of one graph, and frozen with its run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +42,7 @@ fn project(graph: &Graph) -> Option<Project> {
     let plan = graph.plan();
     let overlapping = graph.step_ixs().any(|s| !graph.same_host_needs(s).is_empty());
     let waits_for_a_time = |s: StepIx| matches!(graph.step(s).verb, Verb::Wait(Wait::At(_)));
-    if overlapping || graph.step_ixs().any(waits_for_a_time) && opens_at_a_time(graph) {
+    if overlapping || graph.step_count() > MOST || graph.step_ixs().any(waits_for_a_time) && opens_at_a_time(graph) {
         return None;
     }
     let names: Vec<&String> = plan.resources.keys().collect();
