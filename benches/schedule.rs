@@ -34,7 +34,8 @@ fn project(seed: u64, n: usize, complexity: u32, factor: u32, strength: u32) -> 
         needs.dedup();
         project.durations.push(dice.roll(1, 10));
         project.needs.push(needs);
-        let uses = (0..4).filter_map(|r| (dice.roll(1, 4) <= factor).then(|| (r, dice.roll(1, 10))));
+        let wanted: Vec<u32> = (0..4).filter(|_| dice.roll(1, 4) <= factor).collect();
+        let uses = wanted.into_iter().map(|r| (r, dice.roll(1, 10)));
         project.uses.push(uses.collect());
     }
     let starts = project.earliest();
