@@ -30,7 +30,7 @@ fn begin<'a>(graph: &Arc<Graph>, world: &'a mut RandomWorld) -> Simulation<'a> {
     let options = RunOptions { no_input: true, ..RunOptions::default() };
     let mut first = started(graph, window, options);
     // Every second run keeps an order that was searched for.
-    first.order = (world.seed % 2 == 0).then(|| best_order(graph, 2_000, world.seed)).flatten();
+    first.order = world.seed.is_multiple_of(2).then(|| best_order(graph, 2_000, world.seed)).flatten();
     Simulation::start(graph.clone(), first, opens(), world)
 }
 
