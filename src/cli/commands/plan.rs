@@ -117,7 +117,7 @@ fn exit(findings: &[(String, String)], probe: Option<&Probe>) -> Exit {
 }
 
 /// When the run would start: the window's opening, or now.
-fn opens(plan: &Plan) -> Timestamp {
+pub(super) fn opens(plan: &Plan) -> Timestamp {
     match plan.window.as_ref().map(|w| &w.opening) {
         Some(Opening::At { opens, .. }) => *opens,
         Some(Opening::WhenStarted { .. }) | None => clock::now(),
