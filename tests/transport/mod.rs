@@ -26,4 +26,5 @@ mod native {
     mod limits;
     mod records;
     mod speed;
+    mod ways;
 }

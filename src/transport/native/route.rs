@@ -37,13 +37,16 @@ pub(in crate::transport) struct Route {
     pub(super) jumps: Vec<Arc<Route>>,
 }
 
+/// Known hosts, or why their files cannot be read.
+type Read = Result<Arc<Known>, String>;
+
 /// What routes are made from. Files are read once.
 #[derive(Debug)]
 pub(super) struct Atlas {
     files: Result<Files, String>,
     planned: IndexMap<HostName, Host>,
     me: Me,
-    known: Mutex<BTreeMap<Vec<PathBuf>, Result<Arc<Known>, String>>>,
+    known: Mutex<BTreeMap<Vec<PathBuf>, Read>>,
     keys: Mutex<BTreeMap<PathBuf, KeyFile>>,
 }
 
