@@ -108,7 +108,7 @@ fn row(shape: Shape) {
     let plan = Arc::new(wide(shape));
     let (graph, built) = cpu(|| Arc::new(Graph::build(plan)));
     let opens = plans::opens();
-    let dry = cpu(|| black_box(dry_run(&graph, opens))).1;
+    let dry = cpu(|| black_box(dry_run(&graph, opens, None))).1;
     let ((end, facts), took) = cpu(|| simulate(&graph, opens, shape.fails));
     let expected = matches!((&end, shape.fails), (RunEnd::Succeeded { .. }, false) | (RunEnd::RolledBack { .. }, true));
     assert!(expected, "{end:?}");

@@ -19,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sim", &["engine", "graph", "schedule", "view", "plan", "template"]),
     ("journal", &["engine::fact", "graph::ids", "graph::outcome", "plan::units", "plan::model"]),
     ("transport", &["graph::ids", "graph::job", "graph::outcome", "plan::model", "plan::units", "driver::clock"]),
-    ("report", &["view", "engine::fact", "graph", "schedule", "plan"]),
+    ("report", &["view", "engine::fact", "graph", "schedule", "plan", "sim"]),
     ("driver", &["engine", "journal", "transport", "report", "view", "graph", "schedule", "plan", "template"]),
     ("lab", &["plan"]),
     ("cli", &["*"]),

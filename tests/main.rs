@@ -8,6 +8,7 @@
 
 mod architecture;
 mod check;
+mod drill;
 mod driver;
 mod engine;
 mod exec;

@@ -75,6 +75,7 @@ impl Command {
             Self::Check(args) => args.plan(),
             Self::Plan(args) => Some(args.plan()),
             Self::Graph(args) => Some(args.plan()),
+            Self::Drill(args) => Some(args.plan()),
             Self::Exec(args) => Some(args.plan()),
             Self::Doctor(args) => args.plan(),
             _ => None,
@@ -92,6 +93,8 @@ pub enum Command {
     Plan(commands::plan::Args),
     /// The dependencies as text, dot or mermaid
     Graph(commands::graph::Args),
+    /// What happens when each step fails, in every way
+    Drill(commands::drill::Args),
     /// Arm, wait for the window, run, roll back if needed
     Exec(commands::exec::Args),
     /// Watch a run

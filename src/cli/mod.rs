@@ -20,6 +20,7 @@ pub mod launch;
 pub mod load;
 pub mod look;
 pub mod narrow;
+pub mod order;
 pub mod output;
 pub mod pager;
 pub mod preflight;
@@ -71,6 +72,7 @@ fn dispatch(command: Command, cx: &Context) -> Result<Exit, CommandError> {
         Command::Check(a) => c::check::run(a, cx),
         Command::Plan(a) => c::plan::run(&a, cx),
         Command::Graph(a) => c::graph::run(a, cx),
+        Command::Drill(a) => c::drill::run(&a, cx),
         Command::Exec(a) => c::exec::run(a, cx),
         Command::Attach(a) => c::attach::run(&a, cx),
         Command::Status(a) => c::status::run(a, cx),

@@ -127,6 +127,9 @@ impl State {
         if self.phase != Phase::New {
             return Err("the run has started already".into());
         }
+        if let Some(order) = &run.order {
+            self.keep_order(order)?;
+        }
         self.window = run.window;
         self.run = Some(Box::new(run.clone()));
         self.phase = Phase::Waiting;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::graph::ids::{ActionId, AttemptId};
 use crate::graph::outcome::{Evidence, Outcome};
 use crate::plan::model::{OnDeadline, OnFailure};
+use crate::schedule::Order;
 
 /// Version of the facts' format, written in the first fact of each run.
 pub const FORMAT: u32 = 1;
@@ -189,6 +190,9 @@ pub struct RunStarted {
     pub seed: u64,
     pub actions: u32,
     pub steps: u32,
+    /// The order in which steps share what is short; the longest remaining path goes first where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
 }
 
 impl RunStarted {

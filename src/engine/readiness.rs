@@ -7,8 +7,28 @@ use jiff::Timestamp;
 
 use super::state::{Doing, State, Timer};
 use crate::graph::{ActionIx, StepIx};
+use crate::schedule::Order;
 
 impl State {
+    /// From now on steps that share something take it in this order.
+    pub(super) fn keep_order(&mut self, order: &Order) -> Result<(), String> {
+        let n = self.steps.len();
+        let known = order.after.iter().flatten().all(|step| (*step as usize) < n);
+        if order.rank.len() != n || order.after.len() != n || !known {
+            return Err("its order is of another plan".into());
+        }
+        self.let_go = vec![Vec::new(); n];
+        for (step, after) in self.graph.clone().step_ixs().zip(&order.after) {
+            let tally = &mut self.steps[step.index()];
+            tally.rank = order.rank[step.index()];
+            tally.needs_left += after.len() as u32;
+            after.iter().for_each(|before| self.let_go[*before as usize].push(step));
+        }
+        let rank = &order.rank;
+        self.without_place.sort_by_key(|step| rank[step.index()]);
+        Ok(())
+    }
+
     /// A step without any host is done at once.
     pub(super) fn close_empty_steps(&mut self) {
         for step in self.graph.clone().step_ixs() {
@@ -116,7 +136,8 @@ impl State {
 
     pub(super) fn close_barrier(&mut self, step: StepIx) {
         let graph = self.graph.clone();
-        for next in graph.all_dependants(step) {
+        let waits = self.let_go.get(step.index()).cloned().unwrap_or_default();
+        for next in graph.all_dependants(step).chain(waits) {
             let tally = &mut self.steps[next.index()];
             tally.needs_left -= 1;
             if tally.needs_left == 0 && self.is_forward() {

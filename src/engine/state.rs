@@ -231,7 +231,7 @@ pub(super) enum Timer {
 
 #[derive(Debug, Clone)]
 pub(super) struct StepTally {
-    /// Steps whose barrier is still closed.
+    /// Steps whose barrier is still closed: needs, and those that the order puts before.
     pub(super) needs_left: u32,
     pub(super) satisfied: u32,
     pub(super) places: u32,
@@ -269,6 +269,8 @@ pub struct State {
     pub(super) cost: RollbackCost,
     /// Waiting actions of steps whose needs are met, by rank.
     pub(super) ready: BTreeMap<(u32, StepIx), BTreeSet<ActionIx>>,
+    /// By step: the steps that wait for it because they take over what it holds. Empty where the run has no order.
+    pub(super) let_go: Vec<Vec<StepIx>>,
     /// Steps that need no place among those that run (gates, waits), or may be skipped; by rank.
     pub(super) without_place: Vec<StepIx>,
     /// Actions whose state asks for a decision.
@@ -333,6 +335,7 @@ impl State {
             ready: BTreeMap::new(),
             undecided: BTreeSet::new(),
             asking: BTreeMap::new(),
+            let_go: Vec::new(),
             without_place: without_place(&graph, &rank),
             open: BTreeSet::new(),
             going_forward: BTreeSet::new(),

@@ -34,6 +34,7 @@ pub fn plan_document(page: &PlanPage<'_>) -> Json {
         "opens": time(page.opens),
         "closes": page.closes().map(time),
         "finish": time(finish),
+        "makespan_s": seconds(finish.duration_since(page.opens)),
         "worst_finish": time(worst),
         "roll_back_by": page.roll_back_by().map(time),
         "rollback_s": window.map(|w| seconds(w.rollback)),

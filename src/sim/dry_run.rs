@@ -13,7 +13,7 @@ use crate::graph::ids::{ActionId, AttemptId, Direction};
 use crate::graph::{Graph, StepIx};
 use crate::plan::model::{Plan, Step, Undo};
 use crate::plan::units::Estimate;
-use crate::schedule::RollbackCost;
+use crate::schedule::{Order, RollbackCost};
 use crate::template;
 
 /// When a step begins and ends. Both `None` for a step that is skipped.
@@ -38,12 +38,13 @@ pub struct DryRun {
     pub rollback_now: SignedDuration,
 }
 
-/// Plays the plan from `opens` on. The window's end does not stop it: that is for the reader to see.
+/// Plays the plan from `opens` on, in the order that its run would keep. The window's end does not stop it: that is for
+/// the reader to see.
 #[must_use]
-pub fn dry_run(graph: &Graph, opens: Timestamp) -> DryRun {
+pub fn dry_run(graph: &Graph, opens: Timestamp, order: Option<&Order>) -> DryRun {
     let graph = Arc::new(Graph::build(Arc::new(without_unknowns(graph.plan()))));
-    let (steps, finish, skipped) = play(&graph, opens, |e| e.expected);
-    let (worst, worst_finish, _) = play(&graph, opens, |e| e.worst);
+    let (steps, finish, skipped) = play(&graph, opens, order, |e| e.expected);
+    let (worst, worst_finish, _) = play(&graph, opens, order, |e| e.worst);
     let rollback_now = full_rollback(&graph, &skipped);
     let roll_back_by = super::drive::window_instants(graph.plan(), opens)
         .and_then(|w| w.closes.checked_sub(w.reserve + rollback_now).ok());
@@ -66,10 +67,12 @@ fn without_unknowns(plan: &Plan) -> Plan {
 fn play(
     graph: &Arc<Graph>,
     opens: Timestamp,
+    order: Option<&Order>,
     takes: fn(&Estimate) -> SignedDuration,
 ) -> (Vec<StepTimes>, Timestamp, Vec<bool>) {
     let mut script = AsEstimated { takes };
-    let first = started(graph, None, RunOptions { no_input: true, ..RunOptions::default() });
+    let mut first = started(graph, None, RunOptions { no_input: true, ..RunOptions::default() });
+    first.order = order.cloned();
     let mut sim = Simulation::start(graph.clone(), first, opens, &mut script).without_journal();
     let most = 20 * (graph.actions().len() as u64 + 10);
     // A plan that is valid always ends here: nothing fails and everybody answers.

@@ -239,6 +239,7 @@ impl Night {
                 seed: 1,
                 actions: 16,
                 steps: 11,
+                order: None,
             })),
         );
         night

@@ -12,7 +12,7 @@ use super::night::{at, plan};
 
 fn page(plan: Plan, opens: Timestamp, width: usize, change: impl Fn(&mut PlanPage<'_>)) -> String {
     let graph = Graph::build(Arc::new(plan));
-    let dry = runbook::sim::dry_run(&graph, opens);
+    let dry = runbook::sim::dry_run(&graph, opens, None);
     let times = |of: &[runbook::sim::StepTimes]| -> Vec<Option<StepTimes>> {
         of.iter().map(|t| Some(StepTimes { start: t.start?, end: t.end? })).collect()
     };

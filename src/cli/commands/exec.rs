@@ -15,7 +15,7 @@ use crate::cli::narrow::{LeftOut, Narrow};
 use crate::cli::setup::{Night, Setup};
 use crate::cli::variables::VarArgs;
 use crate::cli::watch::{self, Watch};
-use crate::cli::{confirm, laboratory, launch, load, preflight, reach, review, show, store, window};
+use crate::cli::{confirm, laboratory, launch, load, order, preflight, reach, review, show, store, window};
 use crate::driver::clock;
 use crate::engine::fact::{Actor, Channel, FORMAT, RunOptions, RunStarted};
 use crate::graph::Graph;
@@ -246,6 +246,7 @@ fn started(
         seed: seed(),
         actions: graph.actions().len() as u32,
         steps: graph.step_count() as u32,
+        order: order::of(graph),
     }
 }
 

@@ -6,6 +6,7 @@ pub mod check;
 pub mod completions;
 pub mod decide;
 pub mod doctor;
+pub mod drill;
 pub mod engine;
 pub mod exec;
 pub mod explain;

@@ -9,16 +9,17 @@ use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::output;
+use crate::plan::plan_from;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  runbook new plans/2026-11-28.yaml\n  runbook new plans/2026-12-05.yaml --from plans/2026-11-28.yaml"
+    after_help = "Examples:\n  runbook new plans/2026-11-28.yaml\n  runbook new plans/2026-12-05.yaml --from plans/2026-11-28.yaml\n  runbook new project.yaml --from j301_1.sm"
 )]
 pub struct Args {
     /// The file to write; it must not exist yet
     #[arg(value_name = "NAME.yaml")]
     file: PathBuf,
-    /// Start from this plan instead of the example
+    /// Start from this plan, or from a project file (`.sm`), instead of the example
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
 }
@@ -28,12 +29,7 @@ pub const EXAMPLE: &str = include_str!("new.example.yaml");
 
 pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     let file = with_extension(args.file);
-    let text = match &args.from {
-        Some(from) => {
-            fs::read_to_string(from).map_err(|e| CommandError::usage(format!("cannot read {}: {e}", from.display())))?
-        }
-        None => EXAMPLE.to_string(),
-    };
+    let text = args.from.as_deref().map_or_else(|| Ok(EXAMPLE.to_string()), start_from)?;
     create(&file, &text)?;
     if cx.global.json {
         return output::json(&serde_json::json!({ "written": file }));
@@ -42,6 +38,17 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     output::text(&format!(
         "written: {name}\n  runbook check {name}    finds mistakes\n  runbook plan {name}     shows what would happen, and when\n"
     ))
+}
+
+/// The text of another plan, or of a project file as a plan.
+fn start_from(from: &Path) -> Result<String, CommandError> {
+    let shown = from.display();
+    let text = fs::read_to_string(from).map_err(|e| CommandError::usage(format!("cannot read {shown}: {e}")))?;
+    if from.extension().is_none_or(|e| e != "sm") {
+        return Ok(text);
+    }
+    let name = from.file_stem().unwrap_or_default().to_string_lossy();
+    plan_from(&name, &text).map_err(|why| CommandError::usage(format!("{shown}: {why}")))
 }
 
 fn with_extension(file: PathBuf) -> PathBuf {

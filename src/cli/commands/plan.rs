@@ -15,7 +15,7 @@ use crate::cli::narrow::{LeftOut, Narrow};
 use crate::cli::review::review;
 use crate::cli::setup::Setup;
 use crate::cli::variables::VarArgs;
-use crate::cli::{output, pager, preflight, reach};
+use crate::cli::{order, output, pager, preflight, reach};
 use crate::driver::clock;
 use crate::graph::Graph;
 use crate::plan::diagnostic::{Diagnostic, sort};
@@ -120,7 +120,7 @@ fn exit(findings: &[(String, String)], probe: Option<&Probe>) -> Exit {
 }
 
 /// When the run would start: the window's opening, or now.
-fn opens(plan: &Plan) -> Timestamp {
+pub(super) fn opens(plan: &Plan) -> Timestamp {
     match plan.window.as_ref().map(|w| &w.opening) {
         Some(Opening::At { opens, .. }) => *opens,
         Some(Opening::WhenStarted { .. }) | None => clock::now(),
@@ -135,7 +135,7 @@ struct Evening {
 }
 
 fn evening(graph: &Graph, opens: Timestamp) -> Evening {
-    let dry = dry_run(graph, opens);
+    let dry = dry_run(graph, opens, order::of(graph).as_ref());
     let times = |all: &[sim::StepTimes]| -> Vec<Option<StepTimes>> {
         all.iter().map(|t| Some(StepTimes { start: t.start?, end: t.end? })).collect()
     };
