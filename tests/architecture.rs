@@ -35,6 +35,7 @@ const IMPURE: &[&str] = &[
     "tokio",
     "rusqlite",
     "openssh",
+    "russh",
     "reqwest",
     "indicatif",
     "axum",

@@ -98,7 +98,7 @@ fn dispatch(command: Command, cx: &Context) -> Result<Exit, CommandError> {
         Command::Schema(a) => c::schema::run(a, cx),
         Command::Completions(a) => c::completions::run(a, cx),
         Command::Man(a) => c::man::run(a, cx),
-        Command::Doctor(a) => c::doctor::run(a, cx),
+        Command::Doctor(a) => c::doctor::run(&a, cx),
         Command::Engine(a) => c::engine::run(&a, cx),
         Command::Keeper => c::keeper::run(),
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::cli::args::By;
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
@@ -57,6 +58,8 @@ pub struct Args {
     #[command(flatten)]
     narrow: Narrow,
     #[command(flatten)]
+    by: By,
+    #[command(flatten)]
     lab: laboratory::Laboratory,
     #[command(flatten)]
     show: show::Show,
@@ -73,7 +76,7 @@ impl Args {
 
 pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     if args.dry_run {
-        return super::plan::run(&super::plan::Args::of(args.plan, args.vars, args.narrow), cx);
+        return super::plan::run(&super::plan::Args::of(args.plan, args.vars, args.narrow, args.by), cx);
     }
     let vars = args.vars.values()?;
     let loaded = load::load_or_report(&args.plan, &vars, cx)?;
@@ -88,7 +91,7 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
         false => Some(approval::check(&store, &loaded, &args.plan.display().to_string())?),
     };
     let load::Loaded { plan, digest, .. } = loaded;
-    let mut setup = Setup::new(&args.plan, vars, &cx.settings)?;
+    let mut setup = Setup::new(&args.plan, vars, args.by, &cx.settings)?;
     let (plan, lab) = laboratory::prepare(&args.lab, plan, setup.plan_dir(), now)?;
     if let Some(lab) = &lab {
         setup.move_to(lab);
@@ -166,8 +169,11 @@ fn look_before(
     left_out: &LeftOut,
 ) -> Result<(), CommandError> {
     let requests = preflight::requests(graph, &left_out.hosts);
+    let ways = reach::ways(graph.plan(), setup, lab, reach::asked(&requests))?;
     let surveys = reach::survey(graph.plan(), setup, lab, requests)?;
     let mut findings = preflight::judge(&surveys);
+    let ways = reach::in_words(&ways).into_iter();
+    findings.extend(ways.map(|text| preflight::Finding { verdict: preflight::Verdict::Ok, text }));
     let missing = reach::missing_secrets(graph.plan(), setup)?;
     findings.extend(missing.into_iter().map(|text| preflight::Finding { verdict: preflight::Verdict::Fail, text }));
     findings.push(preflight::journal(store.dir()));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
+use crate::cli::args::By;
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
@@ -56,6 +57,8 @@ pub struct Args {
     vars: VarArgs,
     #[command(flatten)]
     narrow: Narrow,
+    #[command(flatten)]
+    by: By,
 }
 
 impl Args {
@@ -67,8 +70,8 @@ impl Args {
 impl Args {
     /// What `exec --dry-run` asks for.
     #[must_use]
-    pub fn of(plan: PathBuf, vars: VarArgs, narrow: Narrow) -> Self {
-        Self { plan, commands: false, by_host: false, probe: false, diff: false, no_pager: false, vars, narrow }
+    pub fn of(plan: PathBuf, vars: VarArgs, narrow: Narrow, by: By) -> Self {
+        Self { plan, commands: false, by_host: false, probe: false, diff: false, no_pager: false, vars, narrow, by }
     }
 }
 
@@ -87,7 +90,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let findings = findings(&loaded, reviewed.found);
     let graph = &reviewed.graph;
     let evening = evening(graph, opens(&plan));
-    let probe = if args.probe { Some(probe(graph, &args.plan, &left_out, cx)?) } else { None };
+    let probe = if args.probe { Some(probe(graph, args, &left_out, cx)?) } else { None };
     let exit = exit(&findings, probe.as_ref());
     let (file, exec) = (args.plan.display().to_string(), exec_line(args));
     let page = PlanPage {
@@ -189,12 +192,15 @@ fn left_out_texts(left_out: &LeftOut) -> Vec<String> {
 }
 
 /// Asks the hosts, changes nothing.
-fn probe(graph: &Graph, file: &Path, left_out: &LeftOut, cx: &Context) -> Result<Probe, CommandError> {
-    let setup = Setup::new(file, Vec::new(), &cx.settings)?;
-    let surveys = reach::survey(graph.plan(), &setup, None, preflight::requests(graph, &left_out.hosts))?;
+fn probe(graph: &Graph, args: &Args, left_out: &LeftOut, cx: &Context) -> Result<Probe, CommandError> {
+    let setup = Setup::new(&args.plan, Vec::new(), args.by, &cx.settings)?;
+    let requests = preflight::requests(graph, &left_out.hosts);
+    let ways = reach::ways(graph.plan(), &setup, None, reach::asked(&requests))?;
+    let surveys = reach::survey(graph.plan(), &setup, None, requests)?;
     let found = preflight::judge(&surveys);
     let mut lines: Vec<(String, String)> =
         found.iter().map(|f| (f.verdict.word().to_owned(), f.text.clone())).collect();
+    lines.extend(reach::in_words(&ways).into_iter().map(|text| (preflight::Verdict::Ok.word().to_owned(), text)));
     if let Some((host, free)) = preflight::least_space(&surveys) {
         lines.push((preflight::Verdict::Ok.word().into(), format!("least free space: {} on {host}", size(free))));
     }
