@@ -18,7 +18,7 @@ use runbook::graph::Graph;
 use runbook::graph::ids::{ActionId, AttemptId, Direction};
 use runbook::plan::model::Value;
 use runbook::report::Lines;
-use runbook::report::Reporter;
+use runbook::report::{Reporter, WriteUp};
 use runbook::sim::world::{Fate, Leaves, Script};
 use runbook::sim::{Simulation, started, window_instants};
 use runbook::view::RunView;
@@ -190,8 +190,8 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Plays the scenario and returns what a terminal without life would have shown.
-fn play(mut scenario: Scenario) -> String {
+/// Plays the scenario and returns what a terminal without life would have shown, and the write-up of the next morning.
+fn play(mut scenario: Scenario) -> (String, String) {
     let vars: Vec<(String, Value)> =
         scenario.vars.iter().map(|(k, v)| (k.clone(), v.parse().map_or(Value::Text(v.clone()), Value::Bool))).collect();
     let loaded = load(&root().join(&scenario.plan), &vars).expect("a plan without errors");
@@ -234,7 +234,8 @@ fn play(mut scenario: Scenario) -> String {
     assert!(found.is_empty(), "{found:?}");
     drop(lines);
     let coloured = String::from_utf8(paper.0.lock().unwrap().clone()).expect("text");
-    anstream::adapter::strip_str(&coloured).to_string()
+    let report = WriteUp::of(&view, sim.now).expect("a run that has begun").text(100).join("\n") + "\n";
+    (anstream::adapter::strip_str(&coloured).to_string(), report)
 }
 
 #[test]
@@ -251,12 +252,14 @@ fn every_scenario_prints_what_its_story_says() {
     for path in names {
         let text = std::fs::read_to_string(&path).expect("a scenario");
         let scenario: Scenario = serde_yaml::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        let printed = play(scenario);
-        let golden = path.with_extension("out");
-        if std::env::var_os("UPDATE").is_some() {
-            std::fs::write(&golden, &printed).expect("written");
-        } else if std::fs::read_to_string(&golden).unwrap_or_default() != printed {
-            wrong.push(format!("{} printed:\n{printed}", path.display()));
+        let (printed, report) = play(scenario);
+        for (kind, text) in [("out", printed), ("report", report)] {
+            let golden = path.with_extension(kind);
+            if std::env::var_os("UPDATE").is_some() {
+                std::fs::write(&golden, &text).expect("written");
+            } else if std::fs::read_to_string(&golden).unwrap_or_default() != text {
+                wrong.push(format!("{} printed:\n{text}", golden.display()));
+            }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -136,6 +136,8 @@ pub enum Command {
     Note(commands::decide::Note),
     /// Take over a run whose engine is gone
     Resume(commands::resume::Args),
+    /// The write-up: what happened, planned against actual
+    Report(commands::report::Args),
     /// All runs
     Runs(commands::runs::Args),
     /// What a code such as E021 means

@@ -93,6 +93,7 @@ fn dispatch(command: Command, cx: &Context) -> Result<Exit, CommandError> {
         Command::Abort(a) => c::amend::abort(a, cx),
         Command::Resume(a) => c::resume::run(&a, cx),
         Command::Note(a) => c::decide::note(a, cx),
+        Command::Report(a) => c::report::run(&a, cx),
         Command::Runs(a) => c::runs::run(a, cx),
         Command::Explain(a) => c::explain::run(a, cx),
         Command::Schema(a) => c::schema::run(a, cx),

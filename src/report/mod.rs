@@ -24,6 +24,7 @@ mod text;
 mod timeline;
 mod wave_page;
 mod words;
+mod write_up;
 
 use jiff::Timestamp;
 
@@ -45,6 +46,7 @@ pub use style::{Look, Tone};
 pub use tail::{Progress as Reported, Said, Tails};
 pub use wave_page::{WaveHosts, resolve_waves, wave_lines};
 pub use words::{clock_of, short_digest};
+pub use write_up::WriteUp;
 
 /// Somebody who is told. `view` has already folded `new`.
 pub trait Reporter: Send {

@@ -64,7 +64,7 @@ impl RunView {
                 self.tell(What::HoldAnswered { answer: *answer, by: by.clone(), note: note.clone() });
             }
             Fact::RollBackByMoved { at: by, rollback_now } => {
-                self.roll_back_by = *by;
+                self.roll_back_by = by.or(self.roll_back_by);
                 self.rollback_now = *rollback_now;
             }
             Fact::RoomWarning { room } => self.tell(What::RoomWarning { room: *room }),

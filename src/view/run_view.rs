@@ -199,6 +199,12 @@ impl RunView {
         if self.reversible { self.roll_back_by } else { None }
     }
 
+    /// The last *roll back by* that was true, also after the reversible part.
+    #[must_use]
+    pub const fn last_roll_back_by(&self) -> Option<Timestamp> {
+        self.roll_back_by
+    }
+
     /// Time left until *roll back by*; negative once it passed.
     #[must_use]
     pub fn room(&self, now: Timestamp) -> Option<SignedDuration> {

@@ -1,0 +1,186 @@
+//! The write-up as text for a terminal and as Markdown for a wiki.
+
+use jiff::SignedDuration;
+
+use super::{StepLine, WriteUp};
+use crate::plan::units::Short;
+use crate::report::clock::{coarse, span};
+use crate::report::escape::escape_for_terminal as esc;
+use crate::report::text::wrap;
+
+/// Columns of the largest bar.
+const BAR: i64 = 20;
+
+impl WriteUp {
+    /// For a terminal of this many columns.
+    #[must_use]
+    pub fn text(&self, width: usize) -> Vec<String> {
+        let mut out = vec![format!("{} - {}   {}", esc(&self.title), self.day(), self.verdict)];
+        out.extend(self.numbers());
+        out.push(String::new());
+        out.extend(self.timeline(width));
+        out.push(String::new());
+        out.extend(self.table());
+        out.push(String::new());
+        out.extend(self.afterwards());
+        out
+    }
+
+    /// `2 December 2007`.
+    pub(super) fn day(&self) -> String {
+        self.clock.zoned(self.began).strftime("%-d %B %Y").to_string()
+    }
+
+    /// Planned, actual, window, *roll back by*.
+    pub(super) fn numbers(&self) -> Vec<String> {
+        let hm = |t| self.clock.hm_near(t, self.began);
+        let mut parts = Vec::new();
+        if let Some(planned) = self.planned_end {
+            parts.push(format!("planned {}-{}", self.clock.hm(self.began), hm(planned)));
+        }
+        if let Some(ended) = self.ended {
+            let against = self.planned_end.filter(|_| self.succeeded);
+            let against = against.map_or_else(String::new, |p| format!(" ({})", super::against(p, ended)));
+            parts.push(format!("actual {}-{}{against}", self.clock.hm(self.began), hm(ended)));
+        }
+        let mut lines = vec![parts.join(", ")];
+        if let Some((opens, closes)) = self.window {
+            let by = self.roll_back_by.map_or_else(String::new, |by| format!("; roll back by was {}", hm(by)));
+            lines.push(format!("window {}-{}{by}", hm(opens), hm(closes)));
+        }
+        lines.push(format!("run {}   digest {}", self.run, self.digest));
+        lines
+    }
+
+    /// The sentences alone: `1:40  Backed up the database (5m, expected 15m-20m).`
+    #[must_use]
+    pub fn timeline(&self, width: usize) -> Vec<String> {
+        let mut out = Vec::new();
+        for moment in &self.moments {
+            let who = moment.who.as_ref().map_or_else(String::new, |who| format!("  [{}]", esc(who)));
+            let text = format!("{}{who}", esc(&moment.text));
+            let at = self.clock.hm(moment.at);
+            for (i, line) in wrap(&text, width.saturating_sub(7)).into_iter().enumerate() {
+                out.push(if i == 0 { format!("{at}  {line}") } else { format!("       {line}") });
+            }
+        }
+        out
+    }
+
+    fn table(&self) -> Vec<String> {
+        let name = self.steps.iter().map(|s| s.step.len()).max().unwrap_or(4).clamp(4, 24);
+        let mut left = vec![format!("{:<name$}  {:<9} {:<9} {:<8}", "", "PLAN", "ACTUAL", "DIFF")];
+        for step in &self.steps {
+            let (plan, actual) = (step.plan(), step.actual());
+            let diff = plan.zip(actual).map_or_else(String::new, |(plan, actual)| signed(actual - plan));
+            let shown = |d: Option<SignedDuration>| d.map_or_else(|| "-".to_owned(), span);
+            let step_name: String = esc(&step.step).chars().take(name).collect();
+            left.push(format!("{step_name:<name$}  {:<9} {:<9} {diff:<8}", shown(plan), shown(actual)));
+        }
+        let mut right = vec!["where the window went".to_owned()];
+        let all = self.spent.all().as_secs().max(1);
+        for (what, time) in self.spent.parts().into_iter().filter(|(what, d)| *what != "rollback" || !d.is_zero()) {
+            let bar = "#".repeat(usize::try_from(time.as_secs() * BAR / all).unwrap_or(0));
+            right.push(format!("{what:<9}{:>6}  {bar}", coarse(time)));
+        }
+        let widest = left.iter().map(|l| l.chars().count()).max().unwrap_or(0);
+        let rows = left.len().max(right.len());
+        left.resize(rows, String::new());
+        right.resize(rows, String::new());
+        let row = |(l, r): (&String, &String)| format!("{l:<widest$}  {r}").trim_end().to_owned();
+        left.iter().zip(&right).map(row).collect()
+    }
+
+    /// Critical path, decisions, defects, what to look at later.
+    pub(super) fn afterwards(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        if !self.critical.is_empty() {
+            out.push(format!("critical path: {}", self.critical.join(" > ")));
+        }
+        for decided in &self.decisions {
+            let why = decided.why.as_ref().map_or_else(String::new, |why| format!(": {}", esc(why)));
+            out.push(format!(
+                "decided {}  {}, by {}{why}",
+                self.clock.hm(decided.at),
+                esc(&decided.what),
+                esc(&decided.by)
+            ));
+        }
+        out.extend(self.defects.iter().map(|defect| format!("defect  {}", esc(defect))));
+        out.extend(self.followups.iter().map(|todo| format!("follow up  {}", esc(todo))));
+        let missed = self.missed().count();
+        if missed > 0 {
+            out.push(format!(
+                "estimates that no longer fit: {missed}     `runbook report {} --suggest` shows better ones",
+                self.run
+            ));
+        }
+        out
+    }
+
+    fn missed(&self) -> impl Iterator<Item = &StepLine> {
+        self.steps.iter().filter(|step| !self.lab && step.misses_its_estimate())
+    }
+
+    /// Estimates that no longer fit, as the lines to write into the plan.
+    #[must_use]
+    pub fn suggestions(&self) -> Vec<String> {
+        let lines = self.missed().filter_map(|s| {
+            let (old, took) = (s.estimate?, s.actual()?);
+            let (expected, worst) = (rounded(took), rounded(took * 3 / 2));
+            Some(format!("  {}:\n-   estimate: {old}\n+   estimate: {}-{}", s.step, Short(expected), Short(worst)))
+        });
+        lines.flat_map(|lines| lines.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+    }
+
+    /// For a wiki.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        let mut out = format!("# {}, {}: {}\n\n", md(&self.title), self.day(), self.verdict);
+        out += &self.numbers().into_iter().map(|line| format!("- {line}\n")).collect::<String>();
+        out += "\n## What happened\n\n| time | what | who |\n|---|---|---|\n";
+        for m in &self.moments {
+            out += &format!("| {} | {} | {} |\n", self.clock.hm(m.at), md(&m.text), md(m.who.as_deref().unwrap_or("")));
+        }
+        out += "\n## Planned and actual\n\n| step | plan | actual | difference |\n|---|---|---|---|\n";
+        for step in &self.steps {
+            let (plan, actual) = (step.plan(), step.actual());
+            let diff = plan.zip(actual).map_or_else(String::new, |(plan, actual)| signed(actual - plan));
+            let shown = |d: Option<SignedDuration>| d.map_or_else(|| "-".to_owned(), span);
+            out += &format!("| {} | {} | {} | {diff} |\n", md(&step.step), shown(plan), shown(actual));
+        }
+        let lines = self.afterwards();
+        if !lines.is_empty() {
+            out += "\n## Afterwards\n\n";
+            out += &lines.into_iter().map(|line| format!("- {}\n", md(&line))).collect::<String>();
+        }
+        out
+    }
+}
+
+/// `+40m`, `-10m`; nothing for less than a minute.
+pub(super) fn signed(d: SignedDuration) -> String {
+    match d.as_mins() {
+        0 => String::new(),
+        1.. => format!("+{}", coarse(d)),
+        _ => format!("-{}", coarse(d.abs())),
+    }
+}
+
+/// Up to the next full minute, or to the next second below one.
+fn rounded(d: SignedDuration) -> SignedDuration {
+    let secs = d.as_secs() + i64::from(d.subsec_nanos() > 0);
+    SignedDuration::from_secs(if secs < 60 { secs.max(1) } else { (secs + 59) / 60 * 60 })
+}
+
+/// Text that no table or renderer takes for something else.
+fn md(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in esc(text).chars() {
+        if matches!(c, '|' | '*' | '_' | '`' | '<' | '>' | '[' | ']' | '\\' | '#') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
