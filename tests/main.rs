@@ -23,4 +23,5 @@ mod readme;
 mod resume;
 mod scenarios;
 mod screens;
+mod sweep;
 mod transport;

@@ -314,7 +314,7 @@ impl State {
             (Direction::Undo, true) if undo_verify => self.set_doing(ix, Doing::UndoVerify),
             (Direction::Undo | Direction::UndoCheck, true) => self.undone(ix, at),
             (Direction::Undo | Direction::UndoCheck, false) => {
-                self.set_doing(ix, Doing::UndoJudge { outcome: outcome.clone() });
+                self.set_doing(ix, Doing::UndoJudge { direction: attempt.direction, outcome: outcome.clone() });
             }
         }
         Ok(())

@@ -121,21 +121,29 @@ impl Decision<'_> {
         for ix in self.state.undecided() {
             match self.state.action(ix).doing.clone() {
                 Doing::UndoVerify => self.launch(self.next_attempt(ix, Direction::UndoCheck)),
-                Doing::UndoJudge { outcome } => self.judge_undo(ix, &outcome),
+                Doing::UndoJudge { direction, outcome } => self.judge_undo(ix, direction, &outcome),
                 _ => {}
             }
         }
     }
 
-    fn judge_undo(&mut self, ix: ActionIx, outcome: &Outcome) {
+    fn judge_undo(&mut self, ix: ActionIx, direction: Direction, outcome: &Outcome) {
         let graph = self.state.graph().clone();
         let a = self.state.action(ix);
-        let tries = a.tries[Direction::Undo as usize] - a.tries_before[Direction::Undo as usize];
-        let patience = time_left_for_undo(self.state, self.now);
-        let again = retry::after_undo_failure(graph.step_of(ix).rollback(), outcome, tries, patience);
+        let tries = |d: Direction| a.tries[d as usize] - a.tries_before[d as usize];
+        // A proof that could not be asked for says nothing of the undo: it is asked for again.
+        let could_not_verify = direction == Direction::UndoCheck && !outcome.may_have_run();
+        let (next, again) = match could_not_verify.then(|| retry::after_silence(tries(direction))).flatten() {
+            Some(wait) => (direction, Some(wait)),
+            None => {
+                let patience = time_left_for_undo(self.state, self.now);
+                let rollback = graph.step_of(ix).rollback();
+                (Direction::Undo, retry::after_undo_failure(rollback, outcome, tries(Direction::Undo), patience))
+            }
+        };
         let doubt = matches!(outcome, Outcome::InDoubt { .. });
         match again.filter(|_| !doubt).and_then(|wait| self.now.checked_add(wait).ok()) {
-            Some(at) => self.record(Fact::RetryScheduled { attempt: self.next_attempt(ix, Direction::Undo), at }),
+            Some(at) => self.record(Fact::RetryScheduled { attempt: self.next_attempt(ix, next), at }),
             None => {
                 let why = format!("its rollback did not succeed: {outcome}");
                 self.record(Fact::UndoParked { action: self.id(ix), why });

@@ -75,6 +75,7 @@ pub enum Doing {
     },
     UndoVerify,
     UndoJudge {
+        direction: Direction,
         outcome: Outcome,
     },
     UndoRetrying {

@@ -1,0 +1,112 @@
+//! Every commit of the journal as the last thing that an engine did: eight plans, killed before, in and after each, then
+//! taken over to the end. Nothing is done twice, nothing is lost, and the night ends as it does without a crash.
+//!
+//! The sample runs with all other tests; all points, and two crashes in one night, with `NIGHTLY` set.
+
+mod night;
+mod plans;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use night::{Finished, Moment, Outcomes, Point, play};
+use plans::{CASES, Case};
+
+/// Nights at the same time: they wait most of the time, for the disk and for each other.
+const AT_ONCE: usize = 12;
+
+fn nightly() -> bool {
+    std::env::var_os("NIGHTLY").is_some()
+}
+
+/// How a plan goes without a crash.
+fn undisturbed(case: &Case) -> Outcomes {
+    let Finished { outcomes, engines, .. } = play(case, &[]).unwrap_or_else(|why| panic!("{}: {why}", case.name));
+    assert_eq!(engines, 1);
+    outcomes
+}
+
+/// Plays all of these nights, a few at a time, and collects what went wrong. Returns how many crashes there were.
+fn play_all(nights: Vec<(&Case, Vec<Point>)>, expected: &[Outcomes]) -> usize {
+    let (next, crashes, wrong) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some((case, points)) = nights.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let expected = &expected[CASES.iter().position(|c| c.name == case.name).unwrap()];
+                    match play(case, points) {
+                        Ok(night) if night.outcomes == *expected => {
+                            crashes.fetch_add(night.crashes, Ordering::Relaxed);
+                        }
+                        Ok(night) => wrong
+                            .lock()
+                            .unwrap()
+                            .push(format!("{} {points:?}: {:#?}\ninstead of {expected:#?}", case.name, night.outcomes)),
+                        Err(why) => wrong.lock().unwrap().push(format!("{} {points:?}: {why}", case.name)),
+                    }
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{} of {} nights:\n{}", wrong.len(), nights.len(), wrong.join("\n"));
+    crashes.into_inner()
+}
+
+/// The commits of an engine that is not killed; the first one is its lease.
+fn commits(case: &Case) -> usize {
+    let reached = |commit: usize| {
+        let point = Point { commit, moment: Moment::Done };
+        play(case, &[point]).unwrap_or_else(|why| panic!("{} {point:?}: {why}", case.name)).crashes == 1
+    };
+    let mut most = 8;
+    while reached(most) {
+        most += 8;
+    }
+    most
+}
+
+#[test]
+fn a_killed_engine_is_followed_by_one_that_brings_the_same_night_to_the_same_end() {
+    let expected: Vec<Outcomes> = CASES.iter().map(undisturbed).collect();
+    let mut nights = Vec::new();
+    for (n, case) in CASES.iter().enumerate() {
+        let all = (1..=if nightly() { commits(case) } else { 24 })
+            .flat_map(|commit| Moment::ALL.map(|moment| Point { commit, moment }));
+        let sample = |index: &usize| nightly() || (index + n) % 9 == 0;
+        nights.extend(all.enumerate().filter(|(index, _)| sample(index)).map(|(_, point)| (case, vec![point])));
+    }
+    let tried = nights.len();
+    let crashes = play_all(nights, &expected);
+    println!("{crashes} crashes in {tried} nights");
+    assert!(crashes > if nightly() { 600 } else { 40 }, "only {crashes}");
+}
+
+/// The second engine is killed too, mostly while it still finds out what became of what the first one left.
+#[test]
+fn two_crashes_are_no_worse_than_one() {
+    if !nightly() {
+        println!("skipped: 500 nights; with NIGHTLY=1, or tests/run --nightly");
+        return;
+    }
+    let expected: Vec<Outcomes> = CASES.iter().map(undisturbed).collect();
+    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| u64::from(std::process::id()));
+    println!("SEED={seed}");
+    let dice = rolls(seed);
+    let nights = dice.zip(0..500).map(|(roll, n)| {
+        let point = |roll: u64, most: u64| Point {
+            commit: 2 + (roll % most) as usize,
+            moment: Moment::ALL[(roll / most % 3) as usize],
+        };
+        (&CASES[n % CASES.len()], vec![point(roll & 0xffff, 14), point(roll >> 16, 5)])
+    });
+    let crashes = play_all(nights.collect(), &expected);
+    println!("{crashes} crashes in 500 nights");
+    assert!(crashes > 700, "only {crashes}");
+}
+
+/// Numbers below 2^32 that a seed repeats.
+fn rolls(seed: u64) -> impl Iterator<Item = u64> {
+    let next = |x: u64| x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    std::iter::successors(Some(next(seed)), move |x| Some(next(*x))).map(|x| x >> 32)
+}
