@@ -8,6 +8,7 @@
 
 mod architecture;
 mod check;
+mod disk;
 mod driver;
 mod engine;
 mod exec;
@@ -24,4 +25,5 @@ mod resume;
 mod scenarios;
 mod screens;
 mod sweep;
+mod takeover;
 mod transport;

@@ -3,8 +3,8 @@
 //!
 //! The sample runs with all other tests; all points, and two crashes in one night, with `NIGHTLY` set.
 
-mod night;
-mod plans;
+pub mod night;
+pub mod plans;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,9 +13,9 @@ use night::{Finished, Moment, Outcomes, Point, play};
 use plans::{CASES, Case};
 
 /// Nights at the same time: they wait most of the time, for the disk and for each other.
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 24;
 
-fn nightly() -> bool {
+pub fn nightly() -> bool {
     std::env::var_os("NIGHTLY").is_some()
 }
 
@@ -27,30 +27,37 @@ fn undisturbed(case: &Case) -> Outcomes {
 }
 
 /// Plays all of these nights, a few at a time, and collects what went wrong. Returns how many crashes there were.
-fn play_all(nights: Vec<(&Case, Vec<Point>)>, expected: &[Outcomes]) -> usize {
-    let (next, crashes, wrong) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
+fn play_all(nights: &[(&Case, Vec<Point>)], expected: &[Outcomes]) -> usize {
+    let crashes = AtomicUsize::new(0);
+    side_by_side(nights, |(case, points)| {
+        let expected = &expected[CASES.iter().position(|c| c.name == case.name).unwrap()];
+        let night = play(case, points).map_err(|why| format!("{} {points:?}: {why}", case.name))?;
+        crashes.fetch_add(night.crashes, Ordering::Relaxed);
+        if night.outcomes == *expected {
+            return Ok(());
+        }
+        Err(format!("{} {points:?}: {:#?}\ninstead of {expected:#?}", case.name, night.outcomes))
+    });
+    crashes.into_inner()
+}
+
+/// Does the same with all of these, a few at a time; fails with all that went wrong.
+pub fn side_by_side<T: Sync>(all: &[T], each: impl Fn(&T) -> Result<(), String> + Sync) {
+    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some((case, points)) = nights.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let expected = &expected[CASES.iter().position(|c| c.name == case.name).unwrap()];
-                    match play(case, points) {
-                        Ok(night) if night.outcomes == *expected => {
-                            crashes.fetch_add(night.crashes, Ordering::Relaxed);
-                        }
-                        Ok(night) => wrong
-                            .lock()
-                            .unwrap()
-                            .push(format!("{} {points:?}: {:#?}\ninstead of {expected:#?}", case.name, night.outcomes)),
-                        Err(why) => wrong.lock().unwrap().push(format!("{} {points:?}: {why}", case.name)),
+                while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(why) = each(one) {
+                        eprintln!("{why}");
+                        wrong.lock().unwrap().push(why);
                     }
                 }
             });
         }
     });
     let wrong = wrong.into_inner().unwrap();
-    assert!(wrong.is_empty(), "{} of {} nights:\n{}", wrong.len(), nights.len(), wrong.join("\n"));
-    crashes.into_inner()
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), all.len(), wrong.join("\n"));
 }
 
 /// The commits of an engine that is not killed; the first one is its lease.
@@ -72,12 +79,12 @@ fn a_killed_engine_is_followed_by_one_that_brings_the_same_night_to_the_same_end
     let mut nights = Vec::new();
     for (n, case) in CASES.iter().enumerate() {
         let all = (1..=if nightly() { commits(case) } else { 24 })
-            .flat_map(|commit| Moment::ALL.map(|moment| Point { commit, moment }));
-        let sample = |index: &usize| nightly() || (index + n) % 9 == 0;
+            .flat_map(|commit| Moment::ENDS.map(|moment| Point { commit, moment }));
+        let sample = |index: &usize| nightly() || (index + n).is_multiple_of(13);
         nights.extend(all.enumerate().filter(|(index, _)| sample(index)).map(|(_, point)| (case, vec![point])));
     }
     let tried = nights.len();
-    let crashes = play_all(nights, &expected);
+    let crashes = play_all(&nights, &expected);
     println!("{crashes} crashes in {tried} nights");
     assert!(crashes > if nightly() { 600 } else { 40 }, "only {crashes}");
 }
@@ -90,23 +97,30 @@ fn two_crashes_are_no_worse_than_one() {
         return;
     }
     let expected: Vec<Outcomes> = CASES.iter().map(undisturbed).collect();
-    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| u64::from(std::process::id()));
-    println!("SEED={seed}");
-    let dice = rolls(seed);
-    let nights = dice.zip(0..500).map(|(roll, n)| {
+    let seed = seed();
+    let nights = rolls(seed).zip(0..500).map(|(roll, n)| {
         let point = |roll: u64, most: u64| Point {
             commit: 2 + (roll % most) as usize,
-            moment: Moment::ALL[(roll / most % 3) as usize],
+            moment: Moment::ENDS[(roll / most % 4) as usize],
         };
         (&CASES[n % CASES.len()], vec![point(roll & 0xffff, 14), point(roll >> 16, 5)])
     });
-    let crashes = play_all(nights.collect(), &expected);
+    let nights: Vec<_> = nights.collect();
+    let crashes = play_all(&nights, &expected);
     println!("{crashes} crashes in 500 nights");
     assert!(crashes > 700, "only {crashes}");
 }
 
+/// Another one each time; `SEED` repeats one that failed.
+pub fn seed() -> u64 {
+    let given = std::env::var("SEED").ok().and_then(|s| s.parse().ok());
+    let seed = given.unwrap_or_else(|| u64::from(std::process::id()));
+    println!("SEED={seed}");
+    seed
+}
+
 /// Numbers below 2^32 that a seed repeats.
-fn rolls(seed: u64) -> impl Iterator<Item = u64> {
+pub fn rolls(seed: u64) -> impl Iterator<Item = u64> {
     let next = |x: u64| x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     std::iter::successors(Some(next(seed)), move |x| Some(next(*x))).map(|x| x >> 32)
 }

@@ -42,6 +42,14 @@ pub struct Point {
     pub moment: Moment,
 }
 
+impl Point {
+    /// The engine that this command starts fails there, and leaves a file behind.
+    pub fn plant(&self, command: &mut Command, mark: &Path) {
+        command.env("LD_PRELOAD", &*CRASH).env("CRASH_FILE", mark);
+        command.env("CRASH_AT", format!("{}.{}", self.commit, self.moment.word()));
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
     /// Before a byte of it is written.
@@ -50,16 +58,23 @@ pub enum Moment {
     Sync,
     /// Synced; nothing that follows from it was done.
     Done,
+    /// The disk says that the sync failed.
+    Eio,
+    /// From here on there is no space, until what was set aside is given up.
+    Full,
 }
 
 impl Moment {
-    pub const ALL: [Self; 3] = [Self::Write, Self::Sync, Self::Done];
+    /// Those after which nothing but another engine goes on.
+    pub const ENDS: [Self; 4] = [Self::Write, Self::Sync, Self::Done, Self::Eio];
 
     const fn word(self) -> &'static str {
         match self {
             Self::Write => "write",
             Self::Sync => "sync",
             Self::Done => "done",
+            Self::Eio => "eio",
+            Self::Full => "full",
         }
     }
 }
@@ -87,7 +102,13 @@ pub fn play(case: &Case, points: &[Point]) -> Result<Finished, String> {
     let bed = Bed::new("");
     bed.plan("night", &text(case, bed.dir.path().to_str().unwrap()));
     let mut night = Night { bed: &bed, case, points, engines: 0, deadline: Instant::now() + PATIENCE };
-    let run = night.to_the_end()?;
+    let run = night.play_on()?;
+    let crashes = (0..points.len()).filter(|n| bed.path(&format!("crash-{n}")).exists()).count();
+    Ok(Finished { outcomes: judge(&bed, &run)?, crashes, engines: night.engines })
+}
+
+/// Holds the journal of a run that is over against the rules, and against what was really done.
+pub fn judge(bed: &Bed, run: &RunRow) -> Result<Outcomes, String> {
     let facts = bed.store().facts(&run.id, 0).map_err(|e| format!("the journal cannot be read: {e}"))?;
     let plan = bed.store().frozen(&run.id).unwrap().plan;
     let graph = Graph::build(Arc::new(serde_json::from_str(&plan).unwrap()));
@@ -96,13 +117,12 @@ pub fn play(case: &Case, points: &[Point]) -> Result<Finished, String> {
         return Err(wrong.join("; "));
     }
     let effects = effects(&bed.effects(), &facts)?;
-    let crashes = (0..points.len()).filter(|n| bed.path(&format!("crash-{n}")).exists()).count();
-    let end = match run.end.unwrap() {
+    let end = match run.end.clone().unwrap() {
         RunEnd::Succeeded { .. } => RunEnd::Succeeded { late: false },
         RunEnd::RolledBack { verified, .. } => RunEnd::RolledBack { verified, late: false },
         other => other,
     };
-    Ok(Finished { outcomes: Outcomes { end, effects, last: last(&facts) }, crashes, engines: night.engines })
+    Ok(Outcomes { end, effects, last: last(&facts) })
 }
 
 struct Night<'a> {
@@ -114,7 +134,7 @@ struct Night<'a> {
 }
 
 impl Night<'_> {
-    fn to_the_end(&mut self) -> Result<RunRow, String> {
+    fn play_on(&mut self) -> Result<RunRow, String> {
         loop {
             if Instant::now() > self.deadline {
                 return Err(format!("it does not end; effects: {:?}, status:\n{}", self.bed.effects(), self.status()));
@@ -145,10 +165,7 @@ impl Night<'_> {
     fn start(&mut self, args: &[&str]) -> Result<(), String> {
         let mut command = self.bed.command(args);
         if let Some(point) = self.points.get(self.engines) {
-            command
-                .env("LD_PRELOAD", &*CRASH)
-                .env("CRASH_AT", format!("{}.{}", point.commit, point.moment.word()))
-                .env("CRASH_FILE", self.bed.path(&format!("crash-{}", self.engines)));
+            point.plant(&mut command, &self.bed.path(&format!("crash-{}", self.engines)));
         }
         self.engines += 1;
         let said = Said::of(command.output().unwrap());
