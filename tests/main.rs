@@ -12,6 +12,7 @@ mod drill;
 mod driver;
 mod engine;
 mod exec;
+mod go;
 mod graph;
 mod harness;
 mod journal;

@@ -76,6 +76,9 @@ impl Command {
             Self::Plan(args) => Some(args.plan()),
             Self::Graph(args) => Some(args.plan()),
             Self::Drill(args) => Some(args.plan()),
+            Self::Go(args) => Some(args.plan()),
+            Self::NoGo(args) => Some(args.plan()),
+            Self::Move(args) => Some(args.plan()),
             Self::Exec(args) => Some(args.plan()),
             Self::Doctor(args) => args.plan(),
             _ => None,
@@ -93,6 +96,12 @@ pub enum Command {
     Plan(commands::plan::Args),
     /// The dependencies as text, dot or mermaid
     Graph(commands::graph::Args),
+    /// Record that exactly this plan is to run
+    Go(commands::go::Go),
+    /// Record that it is not to run
+    NoGo(commands::go::NoGo),
+    /// Another date: shifts the window and every wave
+    Move(commands::go::Move),
     /// What happens when each step fails, in every way
     Drill(commands::drill::Args),
     /// Arm, wait for the window, run, roll back if needed

@@ -10,6 +10,7 @@ pub mod drill;
 pub mod engine;
 pub mod exec;
 pub mod explain;
+pub mod go;
 pub mod graph;
 pub mod keeper;
 pub mod logs;

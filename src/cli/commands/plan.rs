@@ -15,12 +15,14 @@ use crate::cli::narrow::{LeftOut, Narrow};
 use crate::cli::review::review;
 use crate::cli::setup::Setup;
 use crate::cli::variables::VarArgs;
-use crate::cli::{order, output, pager, preflight, reach};
+use crate::cli::{approval, order, output, pager, preflight, reach, store};
 use crate::driver::clock;
 use crate::graph::Graph;
 use crate::plan::diagnostic::{Diagnostic, sort};
 use crate::plan::model::{Opening, Plan};
-use crate::report::{Clock, PlanPage, Probe, escape_for_terminal as esc, plan_document, resolve_waves, wave_lines};
+use crate::report::{
+    Clock, PlanPage, Probe, escape_for_terminal as esc, plan_document, resolve_waves, short_digest, wave_lines,
+};
 use crate::sim::{self, dry_run};
 use crate::template;
 use crate::view::StepTimes;
@@ -45,6 +47,9 @@ pub struct Args {
     /// Ask the hosts whether they are ready: reach, sudo, clocks, free space; changes nothing
     #[arg(long)]
     probe: bool,
+    /// What has changed since the last go
+    #[arg(long)]
+    diff: bool,
     /// Do not use a pager
     #[arg(long)]
     no_pager: bool,
@@ -66,12 +71,15 @@ impl Args {
     /// What `exec --dry-run` asks for.
     #[must_use]
     pub fn of(plan: PathBuf, vars: VarArgs, narrow: Narrow, by: By) -> Self {
-        Self { plan, commands: false, by_host: false, probe: false, no_pager: false, vars, narrow, by }
+        Self { plan, commands: false, by_host: false, probe: false, diff: false, no_pager: false, vars, narrow, by }
     }
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let loaded = load_or_report(&args.plan, &args.vars.values()?, cx)?;
+    if args.diff {
+        return diff(&loaded, cx);
+    }
     if !loaded.plan.waves.is_empty() {
         return waves(args, &loaded, cx);
     }
@@ -108,6 +116,24 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
         pager::page_lines(&page.lines(), !args.no_pager)?;
     }
     Ok(exit)
+}
+
+/// What has changed since the last go.
+fn diff(loaded: &Loaded, cx: &Context) -> Result<Exit, CommandError> {
+    let go = approval::last(&store::existing(cx)?, &loaded.plan.stem)?;
+    let same = go.digest == loaded.digest;
+    let lines = if same { Vec::new() } else { approval::differences(&go, &loaded.plan) };
+    if cx.global.json {
+        return output::json(
+            &serde_json::json!({ "go": super::go::document(&go), "digest": loaded.digest, "differences": lines }),
+        );
+    }
+    let (at, by) = (store::minute(go.at), esc(&go.by));
+    let head = format!("GO {at} by {by}, digest {}; now {}", short_digest(&go.digest), short_digest(&loaded.digest));
+    let nothing = same.then(|| "   nothing that runs has changed".to_owned());
+    let lines = lines.iter().map(|line| format!("   {}", esc(line)));
+    pager::page_lines(&[head].into_iter().chain(lines).chain(nothing).collect::<Vec<_>>(), true)?;
+    Ok(Exit::Done)
 }
 
 /// A plan that cannot fit its window is shown all the same, because the page says why.
