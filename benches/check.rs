@@ -1,6 +1,6 @@
 //! Reading and checking large plans, and what a run costs while it waits for people.
 //!
-//! `cargo bench --bench check -- [large] [small] [idle] [live]`; all parts when none is named. Asserts nothing about time.
+//! `cargo bench --bench check -- [large] [small] [fleet] [idle] [live]`; all parts when none is named. Asserts nothing about time.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, reason = "a bench talks, and may panic")]
 #![allow(dead_code, unreachable_pub, missing_debug_implementations, reason = "the harness and the kit are shared")]
 
@@ -97,6 +97,46 @@ fn small() {
     }
     let version = |_| kit::timed(|| bed.command(&["--version"]).output().unwrap()).1 * 1e3;
     row("--version", &(0..count).map(version).collect::<Vec<f64>>());
+}
+
+/// 100, 1,000 and 10,000 hosts by ten steps, through the binary: time and the most memory.
+fn fleet() {
+    println!("\n`check` and `plan` of ten steps on many hosts, through the binary");
+    println!("{:<28} {:>10} {:>12} {:>10} {:>12}", "", "check s", "MiB", "plan s", "MiB");
+    for hosts in [100, 1_000, 10_000] {
+        let bed = Bed::new(Path::new("/tmp"));
+        let names: Vec<String> = (1..=hosts).map(|n| format!("h{n:05}")).collect();
+        let mut text = format!("runbook: 1\nname: A fleet\nhosts:\n  web: [{}]\nsteps:\n", names.join(", "));
+        for n in 0..10 {
+            let needs = if n == 0 { String::from("[]") } else { format!("[step{}]", n - 1) };
+            let _ = write!(
+                text,
+                "  step{n}:\n    needs: {needs}\n    hosts: web\n    run: deploy {n}\n    estimate: 1m-2m\n    rollback: {{run: back {n}, estimate: 1m}}\n"
+            );
+        }
+        bed.write("fleet.yaml", &text);
+        let (mut seconds, mut most) = ([Vec::new(), Vec::new()], [0.0_f64; 2]);
+        for _ in 0..kit::rounds(3) {
+            for (at, command) in ["check", "plan"].into_iter().enumerate() {
+                let args = [command, "fleet.yaml"];
+                let (_, took) = kit::timed(|| {
+                    let mut child = bed.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+                    while child.try_wait().unwrap().is_none() {
+                        most[at] = most[at].max(kit::peak_mib(&bed.path("store").display().to_string()));
+                        std::thread::sleep(Duration::from_millis(5));
+                    }
+                });
+                seconds[at].push(took);
+            }
+        }
+        let [check, plan] = seconds.map(|s| kit::median(&s));
+        println!(
+            "{:<28} {check:>10.3} {:>12.0} {plan:>10.3} {:>12.0}",
+            format!("{hosts} hosts x 10"),
+            most[0],
+            most[1]
+        );
+    }
 }
 
 fn row(name: &str, values: &[f64]) {
@@ -218,7 +258,8 @@ fn live() {
 }
 
 fn main() {
-    let parts: [(&str, fn()); 4] = [("large", large), ("small", small), ("idle", idle), ("live", live)];
+    let parts: [(&str, fn()); 5] =
+        [("large", large), ("small", small), ("fleet", fleet), ("idle", idle), ("live", live)];
     for (name, part) in parts {
         if kit::wanted(name) {
             part();

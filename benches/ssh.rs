@@ -1,6 +1,6 @@
 //! Many hosts over ssh, against the tools that people would take instead. The hosts are one private sshd on loopback.
 //!
-//! `cargo bench --bench ssh -- [w2] [w1] [w1c25519] [cpu] [undo]`; all parts when none is named. `BENCH_ROUNDS` says how often.
+//! `cargo bench --bench ssh -- [w2] [w1] [w1x200] [w1c25519] [w4] [cpu] [undo]`; all parts when none is named. `BENCH_ROUNDS` says how often.
 //! `BENCH_VENV` names a Python environment with pyinfra, fabric and ansible-core; those rows are left out without it.
 //! Asserts nothing about time.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, reason = "a bench talks, and may panic")]
@@ -12,6 +12,8 @@ mod sshd;
 
 #[path = "ssh/bare.rs"]
 mod bare;
+#[path = "ssh/output.rs"]
+mod output;
 #[path = "ssh/peers.rs"]
 mod peers;
 #[path = "ssh/remote.rs"]
@@ -26,7 +28,8 @@ use kit::{Bed, Candidate};
 use sshd::{Options, Sshd};
 
 /// What OpenSSH 9.2 takes where nobody says anything; the harness asks for curve25519 otherwise.
-const DEFAULT_KEX: &str = "KexAlgorithms sntrup761x25519-sha512@openssh.com\n";
+/// The native transport has only the second of these, and takes it; ssh takes the first.
+const DEFAULT_KEX: &str = "KexAlgorithms sntrup761x25519-sha512@openssh.com,curve25519-sha256\n";
 
 /// The farm: hosts behind one sshd, whose attempt records lie in its own folder.
 pub struct Farm {
@@ -77,10 +80,10 @@ impl Farm {
     }
 
     /// One whole `runbook exec`, journal on disk; and how long the engine took from its first fact to its last.
-    pub fn exec(&self, steps: usize, engine: &mut Vec<f64>) -> Option<f64> {
+    pub fn exec(&self, means: &str, steps: usize, engine: &mut Vec<f64>) -> Option<f64> {
         let bed = self.bed();
         bed.write("many.yaml", &self.plan(steps));
-        let seconds = bed.exec("many.yaml", 0)?;
+        let seconds = bed.exec_by(means, "many.yaml", 0)?;
         let store = runbook::journal::Store::open(&bed.path("store")).unwrap();
         let facts = store.facts("many-a", 0).unwrap();
         let (first, last) = (facts.first().unwrap().at, facts.last().unwrap().at);
@@ -91,14 +94,15 @@ impl Farm {
 
 fn many_steps() {
     let (steps, farm) = (20, Farm::start(20, true));
-    let mut engine = Vec::new();
+    let (mut engine, mut engine_native) = (Vec::new(), Vec::new());
     let (mut warm, mut warm_runner) = (Vec::new(), Vec::new());
     let mut candidates = vec![
         Candidate::new("openssh crate, native-mux, bare", || bare::steps(&farm, steps, false, &mut warm)),
         Candidate::new("openssh crate, native-mux, through the runner", || {
             bare::steps(&farm, steps, true, &mut warm_runner)
         }),
-        Candidate::new("runbook exec", || farm.exec(steps, &mut engine)),
+        Candidate::new("runbook exec", || farm.exec("openssh", steps, &mut engine)),
+        Candidate::new("runbook exec, native transport", || farm.exec("native", steps, &mut engine_native)),
         Candidate::new("xargs -P20 ssh, one mux master a host", || peers::xargs(&farm, steps, 20, true)),
     ];
     candidates.extend(peers::python(&farm, steps));
@@ -108,16 +112,17 @@ fn many_steps() {
         candidates,
     );
     println!(
-        "  runbook exec, first fact to last: {:.3} s; the steps alone, connected: bare {:.3} s, bare through the runner {:.3} s",
+        "  runbook exec, first fact to last: {:.3} s, native {:.3} s; the steps alone, connected: bare {:.3} s, bare through the runner {:.3} s",
         kit::median(&engine),
+        kit::median(&engine_native),
         kit::median(&warm),
         kit::median(&warm_runner)
     );
 }
 
-fn many_hosts(default_kex: bool) {
-    let farm = Farm::start(100, default_kex);
-    let mut engine = Vec::new();
+fn many_hosts(hosts: u8, default_kex: bool) {
+    let farm = Farm::start(hosts, default_kex);
+    let (mut engine, mut engine_native) = (Vec::new(), Vec::new());
     let mut candidates: Vec<Candidate<'_>> = [8, 32]
         .into_iter()
         .map(|n| {
@@ -127,13 +132,15 @@ fn many_hosts(default_kex: bool) {
             })
         })
         .collect();
-    candidates.push(Candidate::new("runbook exec", || farm.exec(1, &mut engine)));
+    candidates.push(Candidate::new("runbook exec", || farm.exec("openssh", 1, &mut engine)));
+    candidates.push(Candidate::new("runbook exec, native transport", || farm.exec("native", 1, &mut engine_native)));
     candidates.push(Candidate::new("xargs -P8 ssh", || peers::xargs(&farm, 1, 8, false)));
     candidates.push(Candidate::new("xargs -P16 ssh", || peers::xargs(&farm, 1, 16, false)));
     candidates.extend(peers::python(&farm, 1));
     let kex = if default_kex { "default key exchange" } else { "curve25519-sha256" };
-    kit::side_by_side(&format!("W1: one command on 100 cold hosts, {kex}"), kit::rounds(5), candidates);
-    println!("  runbook exec, first fact to last: {:.3} s", kit::median(&engine));
+    kit::side_by_side(&format!("W1: one command on {hosts} cold hosts, {kex}"), kit::rounds(5), candidates);
+    let (engine, native) = (kit::median(&engine), kit::median(&engine_native));
+    println!("  runbook exec, first fact to last: {engine:.3} s, native {native:.3} s");
 }
 
 fn main() {
@@ -141,10 +148,16 @@ fn main() {
         many_steps();
     }
     if kit::wanted("w1") {
-        many_hosts(true);
+        many_hosts(100, true);
+    }
+    if kit::wanted("w1x200") {
+        many_hosts(200, true);
     }
     if kit::wanted("w1c25519") {
-        many_hosts(false);
+        many_hosts(100, false);
+    }
+    if kit::wanted("w4") {
+        output::much();
     }
     if kit::wanted("cpu") {
         remote::cost();

@@ -61,3 +61,25 @@ fn the_doctor_names_the_source_of_each_setting() {
     let shown = runbook(&["--store", &path, "doctor"]).env("RUNBOOK_USER", "a\u{1b}]0;x\u{7}").assert().success();
     assert!(!shown.get_output().stdout.contains(&0x1b));
 }
+
+#[test]
+fn the_doctor_says_by_what_each_host_of_a_plan_is_reached() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = dir.path().join("night.yaml");
+    let text = "runbook: 1\nname: Night\nhosts:\n  web1: {address: 10.0.0.1}\nsteps:\n  look: {hosts: web1, run: uptime, read_only: true, estimate: 1s}\n";
+    std::fs::write(&plan, text).unwrap();
+    let path = dir.path().join("store").display().to_string();
+    let asked = |means: &str| {
+        let arguments = ["--json", "--store", &path, "doctor", &plan.display().to_string(), "--transport", means];
+        let said = runbook(&arguments).env("SSH_AUTH_SOCK", "").assert().success().get_output().stdout.clone();
+        let said: serde_json::Value = serde_json::from_slice(&said).unwrap();
+        let row = |name: &str| said["settings"].as_array().unwrap().iter().find(|s| s["name"] == name).unwrap().clone();
+        assert_eq!(row("transport")["value"], means);
+        row("web1")
+    };
+    assert_eq!(asked("openssh")["value"], "openssh");
+    let native = asked("native");
+    assert!(native["value"] == "native" || native["trouble"].as_str().unwrap().contains("cannot reach it"), "{native}");
+    let auto = asked("auto");
+    assert!(auto["value"] == "native" || auto["from"].as_str().unwrap().starts_with("its options: "), "{auto}");
+}

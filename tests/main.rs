@@ -9,9 +9,11 @@
 mod architecture;
 mod check;
 mod disk;
+mod drill;
 mod driver;
 mod engine;
 mod exec;
+mod go;
 mod graph;
 mod harness;
 mod journal;

@@ -119,6 +119,21 @@ pub fn cpu_seconds(pid: u32) -> (f64, f64) {
     (sum(11), sum(13))
 }
 
+/// The most memory, in MiB, that a process with this text in its command line has had so far.
+pub fn peak_mib(text: &str) -> f64 {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
+    let ours = processes.filter(|dir| {
+        let line = fs::read(dir.join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(text)
+    });
+    let peak = |dir: PathBuf| {
+        let status = fs::read_to_string(dir.join("status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.trim().trim_end_matches(" kB").parse::<f64>().ok()
+    };
+    ours.filter_map(peak).fold(0.0, f64::max) / 1024.0
+}
+
 /// A folder with a plan, a store and a home, in which the binary runs.
 pub struct Bed {
     pub dir: tempfile::TempDir,
@@ -157,8 +172,13 @@ impl Bed {
 
     /// One whole `exec` without anybody to ask; `None`, and what it said, when it did not end with exit code `code`.
     pub fn exec(&self, plan: &str, code: i32) -> Option<f64> {
+        self.exec_by("openssh", plan, code)
+    }
+
+    /// The same by one of the transports.
+    pub fn exec_by(&self, means: &str, plan: &str, code: i32) -> Option<f64> {
         let stem = plan.trim_end_matches(".yaml");
-        let args = ["exec", plan, "--no-input", "--confirm", stem, "--progress", "plain"];
+        let args = ["exec", plan, "--no-input", "--confirm", stem, "--progress", "plain", "--transport", means];
         let (output, seconds) = timed(|| self.command(&args).output().expect("the binary starts"));
         good(&output, code).then_some(seconds)
     }

@@ -28,6 +28,32 @@ pub fn xargs(farm: &Farm, steps: usize, at_once: usize, mux: bool) -> Option<f64
     good.then_some(seconds)
 }
 
+/// The same output from all hosts at once by plain `ssh`, thrown away.
+pub fn flood(farm: &Farm, command: &str) -> Option<f64> {
+    let config = farm.sshd.ssh_config().display().to_string();
+    let start = |host: &String| {
+        let mut ssh = Command::new("ssh");
+        ssh.args(["-n", "-F", &config, host, command])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        ssh.spawn().ok()
+    };
+    let (good, seconds) = kit::timed(|| {
+        let started: Vec<_> = farm.hosts.iter().filter_map(start).collect();
+        let read = |mut ssh: std::process::Child| {
+            std::thread::spawn(move || {
+                let mut output = ssh.stdout.take().unwrap();
+                let read = std::io::copy(&mut output, &mut std::io::sink()).is_ok();
+                read && ssh.wait().is_ok_and(|status| status.success())
+            })
+        };
+        let readers: Vec<_> = started.into_iter().map(read).collect();
+        readers.len() == farm.hosts.len() && readers.into_iter().all(|reader| reader.join().unwrap())
+    });
+    good.then_some(seconds)
+}
+
 fn quiet(command: &mut Command) -> bool {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
 }

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 use super::commands;
+use crate::transport::Means;
 
 /// Executes a deployment plan inside a maintenance window; the window ends with a working system: the new one, or the old one.
 #[derive(Debug, Parser)]
@@ -45,6 +47,18 @@ pub struct Global {
     pub store: Option<PathBuf>,
 }
 
+/// The flag for the way to hosts.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct By {
+    /// By what hosts are reached [default: openssh]
+    #[arg(long, value_name = "MEANS", env = "RUNBOOK_TRANSPORT", value_parser = means())]
+    pub transport: Option<Means>,
+}
+
+fn means() -> impl TypedValueParser<Value = Means> {
+    PossibleValuesParser::new(["openssh", "native", "auto"]).try_map(|name| name.parse::<Means>())
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Color {
@@ -61,7 +75,12 @@ impl Command {
             Self::Check(args) => args.plan(),
             Self::Plan(args) => Some(args.plan()),
             Self::Graph(args) => Some(args.plan()),
+            Self::Drill(args) => Some(args.plan()),
+            Self::Go(args) => Some(args.plan()),
+            Self::NoGo(args) => Some(args.plan()),
+            Self::Move(args) => Some(args.plan()),
             Self::Exec(args) => Some(args.plan()),
+            Self::Doctor(args) => args.plan(),
             _ => None,
         }
     }
@@ -77,6 +96,14 @@ pub enum Command {
     Plan(commands::plan::Args),
     /// The dependencies as text, dot or mermaid
     Graph(commands::graph::Args),
+    /// Record that exactly this plan is to run
+    Go(commands::go::Go),
+    /// Record that it is not to run
+    NoGo(commands::go::NoGo),
+    /// Another date: shifts the window and every wave
+    Move(commands::go::Move),
+    /// What happens when each step fails, in every way
+    Drill(commands::drill::Args),
     /// Arm, wait for the window, run, roll back if needed
     Exec(commands::exec::Args),
     /// Watch a run

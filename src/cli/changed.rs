@@ -39,7 +39,7 @@ pub fn since(night: &Night) -> File {
 /// One line for everything that is not as it was: `~ deploy: verb, estimate`, `+ new`, `- gone`.
 #[must_use]
 pub fn differences(before: &Plan, now: &Plan) -> Vec<String> {
-    let mut lines = Vec::new();
+    let mut lines = files(before, now);
     let (head_before, head_now) = (head(before), head(now));
     lines.extend(keys(&head_before, &head_now).into_iter().map(|key| format!("~ {key}")));
     lines.extend(before.steps.keys().filter(|id| !now.steps.contains_key(*id)).map(|id| format!("- step {id}")));
@@ -49,7 +49,8 @@ pub fn differences(before: &Plan, now: &Plan) -> Vec<String> {
             Some(old) => {
                 let keys: Vec<String> = keys(&fields(old), &fields(step)).into_iter().collect();
                 if !keys.is_empty() {
-                    lines.push(format!("~ step {id}: {}", keys.join(", ")));
+                    let keys = keys.into_iter().map(|key| with_values(key, old, step));
+                    lines.push(format!("~ step {id}: {}", keys.collect::<Vec<_>>().join(", ")));
                 }
             }
         }
@@ -60,9 +61,34 @@ pub fn differences(before: &Plan, now: &Plan) -> Vec<String> {
     lines
 }
 
+/// Files that the plan names whose content is not what it was.
+fn files(before: &Plan, now: &Plan) -> Vec<String> {
+    let changed = now.files.iter().filter_map(|(name, file)| {
+        let old = before.files.get(name).filter(|old| old.sha256 != file.sha256)?;
+        let users = now.steps.values().filter(|step| names_file(step, name)).map(|step| step.id.as_str());
+        let users: Vec<&str> = users.collect();
+        let by = if users.is_empty() { String::new() } else { format!(" (step {})", users.join(", ")) };
+        Some(format!("~ file {name}: its content, {} -> {} lines{by}", old.lines, file.lines))
+    });
+    changed.collect()
+}
+
+fn names_file(step: &Step, name: &str) -> bool {
+    serde_json::to_string(step).is_ok_and(|json| json.contains(&format!("\"{name}\"")))
+}
+
+/// `estimate 30m-40m -> 10m`; other keys as they are.
+fn with_values(key: String, before: &Step, now: &Step) -> String {
+    match (key.as_str(), before.estimate, now.estimate) {
+        ("estimate", Some(old), Some(new)) => format!("estimate {old} -> {new}"),
+        _ => key,
+    }
+}
+
 fn head(plan: &Plan) -> Map<String, Value> {
     let mut map = object(&plan);
     map.remove("steps");
+    map.remove("files");
     map.remove("stem");
     map
 }
@@ -93,7 +119,6 @@ fn word(key: &str, value: Option<&Value>) -> String {
         ("verb", Some(Value::String(verb))) => verb.clone(),
         ("undo", _) => "rollback".to_owned(),
         ("place", _) => "hosts".to_owned(),
-        ("files", _) => "the content of a file that it names".to_owned(),
         _ => key.to_owned(),
     }
 }

@@ -1,5 +1,6 @@
 //! The command line: dispatch, and the only place that prints errors. Nothing imports it.
 
+pub mod approval;
 pub mod args;
 pub mod changed;
 pub mod commands;
@@ -72,6 +73,10 @@ fn dispatch(command: Command, cx: &Context) -> Result<Exit, CommandError> {
         Command::Check(a) => c::check::run(a, cx),
         Command::Plan(a) => c::plan::run(&a, cx),
         Command::Graph(a) => c::graph::run(a, cx),
+        Command::Go(a) => c::go::go(&a, cx),
+        Command::NoGo(a) => c::go::no_go(&a, cx),
+        Command::Move(a) => c::go::move_to(&a, cx),
+        Command::Drill(a) => c::drill::run(&a, cx),
         Command::Exec(a) => c::exec::run(a, cx),
         Command::Attach(a) => c::attach::run(&a, cx),
         Command::Status(a) => c::status::run(a, cx),
@@ -93,7 +98,7 @@ fn dispatch(command: Command, cx: &Context) -> Result<Exit, CommandError> {
         Command::Schema(a) => c::schema::run(a, cx),
         Command::Completions(a) => c::completions::run(a, cx),
         Command::Man(a) => c::man::run(a, cx),
-        Command::Doctor(a) => c::doctor::run(a, cx),
+        Command::Doctor(a) => c::doctor::run(&a, cx),
         Command::Engine(a) => c::engine::run(&a, cx),
         Command::Keeper => c::keeper::run(),
     }

@@ -8,8 +8,8 @@ use super::error::CommandError;
 use super::setup::Setup;
 use crate::graph::job::Site;
 use crate::lab::Lab;
-use crate::plan::model::{Plan, SecretRef, Step, Value, Verb};
-use crate::transport::{Config, Hosts, Survey, SurveyRequest, Transport, unresolved};
+use crate::plan::model::{HostName, Plan, SecretRef, Step, Value, Verb};
+use crate::transport::{Config, Hosts, Means, Survey, SurveyRequest, Transport, unresolved};
 
 /// Asks the sites for their state, over connections of its own.
 ///
@@ -29,6 +29,59 @@ pub fn survey(
         answers
     });
     Ok(answers?)
+}
+
+/// What was found out of one host: by what it is reached, and why not natively where that was to be tried.
+pub type Way = (HostName, Result<(Means, Option<String>), String>);
+
+/// By what each of the hosts would be reached. Reads files and asks the agent; connects to no host.
+///
+/// # Errors
+/// When nothing can be found out at all.
+pub fn ways(
+    plan: &Plan,
+    setup: &Setup,
+    lab: Option<&Lab>,
+    hosts: impl IntoIterator<Item = HostName>,
+) -> Result<Vec<Way>, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let transport = Hosts::new(config(plan, setup, "preflight", 0, Path::new("/nonexistent"), lab))?;
+        let mut ways = Vec::new();
+        for host in hosts {
+            let way = transport.means(&host).await;
+            ways.push((host, way));
+        }
+        Ok(ways)
+    })
+}
+
+/// The hosts of a request that are reached over a network.
+pub fn asked(requests: &[SurveyRequest]) -> impl Iterator<Item = HostName> {
+    requests.iter().filter_map(|request| match &request.site {
+        Site::Host(name) => Some(name.clone()),
+        Site::Controller => None,
+    })
+}
+
+/// The same in a few lines: hosts with one reason share one. Empty where every host is reached by `ssh` as usual.
+#[must_use]
+pub fn in_words(ways: &[Way]) -> Vec<String> {
+    let (mut native, mut others) = (0, BTreeMap::<&str, Vec<&str>>::new());
+    for (host, way) in ways {
+        match way {
+            Ok((Means::Native, _)) => native += 1,
+            Ok((_, Some(why))) => others.entry(why).or_default().push(host),
+            Ok((_, None)) | Err(_) => {}
+        }
+    }
+    let hosts = |n: usize| if n == 1 { "1 host".to_owned() } else { format!("{n} hosts") };
+    let first = (native > 0).then(|| format!("{} reached without ssh, by the native transport", hosts(native)));
+    let rest = others.into_iter().map(|(why, names)| match names.len() {
+        1..=3 => format!("{} by ssh: {why}", names.join(", ")),
+        n => format!("{} and {} more by ssh: {why}", names[0], n - 1),
+    });
+    first.into_iter().chain(rest).collect()
 }
 
 /// The hosts of a run, for its engine; `run` is its name on hosts. Must be called inside a runtime.
@@ -95,6 +148,7 @@ fn config(plan: &Plan, setup: &Setup, run: &str, epoch: u64, logs: &Path, lab: O
         None => {}
     }
     config.local_dir.clone_from(&setup.records);
+    config.means = setup.transport;
     if let Some(connections) = setup.connections {
         config.connect_at_once = usize::from(connections.get());
     }
@@ -123,5 +177,22 @@ fn collect(value: &Value, found: &mut BTreeMap<String, SecretRef>) {
         }
         Value::List(values) => values.iter().for_each(|value| collect(value, found)),
         Value::Text(_) | Value::Bool(_) | Value::Int(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_with_one_reason_share_a_line() {
+        let native = |n: u32| (format!("web{n}"), Ok((Means::Native, None)));
+        let ssh = |n: u32, why: &str| (format!("db{n}"), Ok((Means::Openssh, Some(why.to_owned()))));
+        let ways: Vec<Way> = (1..=3).map(native).chain((1..=5).map(|n| ssh(n, "x"))).chain([ssh(6, "y")]).collect();
+        assert_eq!(
+            in_words(&ways),
+            ["3 hosts reached without ssh, by the native transport", "db1 and 4 more by ssh: x", "db6 by ssh: y"]
+        );
+        assert_eq!(in_words(&[("web1".into(), Ok((Means::Openssh, None)))]), [""; 0]);
     }
 }

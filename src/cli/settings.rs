@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::args::Color;
 use super::error::CommandError;
 use crate::plan::source::Source;
+use crate::transport::Means;
 
 /// What a file may say. Every key is optional.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -25,6 +26,8 @@ pub struct Settings {
     pub ascii: Option<bool>,
     /// Connections that may be opened at the same time.
     pub connections: Option<NonZeroU16>,
+    /// By what hosts are reached.
+    pub transport: Option<Means>,
 }
 
 /// One file that was read.
@@ -93,7 +96,7 @@ fn parse(text: &str, file: &Path) -> Result<Settings, CommandError> {
         let (line, column) = source.line_column(e.span().map_or(0, |span| span.start));
         let why = e.message().lines().collect::<Vec<_>>().join("; ");
         CommandError::usage(format!("{}:{line}:{column}: {why}", file.display()))
-            .hint("settings: store, name, color, ascii, connections")
+            .hint("settings: store, name, color, ascii, connections, transport")
     })
 }
 

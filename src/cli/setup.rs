@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::args::By;
 use super::error::CommandError;
 use super::settings::Layers;
 use crate::engine::fact::RunStarted;
@@ -12,6 +13,7 @@ use crate::journal::Store;
 use crate::journal::store::Frozen;
 use crate::lab::Lab;
 use crate::plan::model::{Plan, Value};
+use crate::transport::Means;
 
 /// Fields may be added with `#[serde(default)]`: older runs lack them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +32,9 @@ pub struct Setup {
     /// Connections that may be opened at the same time; the transport's own number where nothing is set.
     #[serde(default)]
     pub connections: Option<NonZeroU16>,
+    /// By what the hosts are reached.
+    #[serde(default)]
+    pub transport: Means,
 }
 
 impl Setup {
@@ -37,12 +42,13 @@ impl Setup {
     ///
     /// # Errors
     /// When the working folder is gone.
-    pub fn new(plan_file: &Path, vars: Vec<(String, Value)>, settings: &Layers) -> std::io::Result<Self> {
+    pub fn new(plan_file: &Path, vars: Vec<(String, Value)>, by: By, settings: &Layers) -> std::io::Result<Self> {
         let set = |name: &str| std::env::var_os(name).filter(|s| !s.is_empty()).map(PathBuf::from);
         let records = set("RUNBOOK_HOME").or_else(|| set("HOME").map(|home| home.join(".runbook")));
         let records = records.filter(|dir| dir.is_absolute());
         let connections = settings.get(|s| s.connections).map(|(n, _)| n);
-        Ok(Self { plan_file: std::path::absolute(plan_file)?, lab: None, records, vars, connections })
+        let transport = by.transport.or(settings.get(|s| s.transport).map(|(means, _)| means)).unwrap_or_default();
+        Ok(Self { plan_file: std::path::absolute(plan_file)?, lab: None, records, vars, connections, transport })
     }
 
     /// The same run in a lab.

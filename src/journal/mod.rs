@@ -9,6 +9,7 @@
 //! data, and does an old *writer* lose anything?
 
 mod chain;
+pub mod decisions;
 mod folder;
 pub mod memory;
 mod names;

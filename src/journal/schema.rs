@@ -3,10 +3,28 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// `user_version` of a file written by this program.
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = 2;
 
 /// Step `n` brings a file from version `n` to `n + 1`. Steps are never edited once released, only added.
-const MIGRATIONS: [&str; VERSION as usize] = [r"
+const MIGRATIONS: [&str; VERSION as usize] = [RUNS, DECISIONS];
+
+const DECISIONS: &str = r"
+-- What people decided about plans before their nights. `resolved` is the plan that the digest is of, as JSON.
+CREATE TABLE decision (
+    ordinal     INTEGER PRIMARY KEY,
+    plan        TEXT NOT NULL,
+    at          INTEGER NOT NULL,
+    verdict     TEXT NOT NULL,
+    digest      TEXT NOT NULL,
+    by_whom     TEXT NOT NULL,
+    recorded_by TEXT NOT NULL,
+    message     TEXT,
+    resolved    TEXT NOT NULL
+) STRICT;
+CREATE INDEX decision_by_plan ON decision (plan);
+";
+
+const RUNS: &str = r"
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL
@@ -56,7 +74,7 @@ CREATE TABLE lease (
     renewed INTEGER NOT NULL,
     expires INTEGER NOT NULL
 ) STRICT;
-"];
+";
 
 /// How long a writer waits for another one.
 pub const BUSY: std::time::Duration = std::time::Duration::from_secs(10);

@@ -452,6 +452,6 @@ fn insert(tx: &Transaction<'_>, id: &str, new: &NewRun, frozen: &Frozen) -> rusq
 }
 
 /// Milliseconds since 1970 as an instant; a number out of range becomes the nearest one.
-fn instant(ms: i64) -> Timestamp {
+pub(super) fn instant(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or(if ms < 0 { Timestamp::MIN } else { Timestamp::MAX })
 }

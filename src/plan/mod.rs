@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod codes;
+pub mod dates;
 mod decode;
 pub mod diagnostic;
 pub mod digest;

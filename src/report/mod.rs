@@ -7,6 +7,7 @@ mod area;
 mod ask;
 mod choose;
 mod clock;
+mod drill_page;
 mod escape;
 mod frame;
 mod json;
@@ -31,6 +32,7 @@ use crate::view::RunView;
 
 pub use choose::{Progress, Wishes, can_be_live, choose, utf8_locale};
 pub use clock::{Clock, coarse, span};
+pub use drill_page::DrillPage;
 pub use escape::{escape_bytes, escape_for_terminal, escape_text};
 pub use frame::{Scene, frame, state_word};
 pub use json::JsonStream;

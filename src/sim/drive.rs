@@ -8,9 +8,12 @@ use jiff::Timestamp;
 
 use super::world::{Script, World};
 use crate::engine::Engine;
+use crate::engine::effect::Effect;
 use crate::engine::fact::{Actor, Channel, FORMAT, Fact, FactRecord, RunEnd, RunOptions, RunStarted, WindowInstants};
 use crate::engine::input::Input;
 use crate::graph::Graph;
+use crate::graph::ids::AttemptId;
+use crate::graph::outcome::{Evidence, Outcome};
 use crate::plan::model::{Opening, Plan};
 
 /// A simulated run.
@@ -22,6 +25,7 @@ pub struct Simulation<'a> {
     graph: Arc<Graph>,
     script: &'a mut dyn Script,
     keep_journal: bool,
+    renders: bool,
     facts: u64,
 }
 
@@ -51,6 +55,7 @@ impl<'a> Simulation<'a> {
             graph,
             script,
             keep_journal: true,
+            renders: false,
             facts: 0,
         };
         sim.turn(Input::Start(Box::new(started)));
@@ -62,6 +67,13 @@ impl<'a> Simulation<'a> {
     pub fn without_journal(mut self) -> Self {
         self.keep_journal = false;
         self.journal.clear();
+        self
+    }
+
+    /// Renders what is started, as the night would: what cannot be rendered never starts.
+    #[must_use]
+    pub const fn rendering(mut self) -> Self {
+        self.renders = true;
         self
     }
 
@@ -102,7 +114,21 @@ impl<'a> Simulation<'a> {
             }
         }
         for effect in &turn.effects {
-            self.world.perform(self.now, effect, self.script);
+            match effect {
+                Effect::Launch(attempt) if self.renders => self.launch(attempt),
+                _ => self.world.perform(self.now, effect, self.script),
+            }
+        }
+    }
+
+    fn launch(&mut self, attempt: &AttemptId) {
+        match self.engine.job(attempt) {
+            Ok(_) => self.world.perform(self.now, &Effect::Launch(attempt.clone()), self.script),
+            Err(why) => {
+                let outcome = Outcome::NeverStarted { why: why.to_string() };
+                let (attempt, evidence) = (attempt.clone(), Evidence::default());
+                self.world.at(self.now, Input::AttemptEnded { attempt, outcome, evidence });
+            }
         }
     }
 

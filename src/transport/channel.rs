@@ -7,7 +7,7 @@ use std::sync::Arc;
 use openssh::{Child, Session};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::process::Command;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// Dropping a channel ends no process: what runs on the other side is detached from it.
 pub(super) struct Channel {
@@ -19,6 +19,8 @@ pub(super) struct Channel {
 
 pub(super) enum End {
     Remote(Child<Arc<Session>>, OwnedSemaphorePermit),
+    /// Told when the session is over: whether its command ended by itself.
+    Native(oneshot::Receiver<bool>),
     Local(tokio::process::Child),
     Keeper,
 }
@@ -89,6 +91,7 @@ impl End {
     pub(super) async fn ended_by_itself(self) -> bool {
         match self {
             Self::Remote(child, _slot) => child.wait().await.is_ok(),
+            Self::Native(ended) => ended.await.unwrap_or(false),
             Self::Local(mut child) => child.wait().await.is_ok(),
             Self::Keeper => false,
         }

@@ -100,11 +100,9 @@ async fn state_of(inner: &Inner, request: &SurveyRequest) -> Result<SiteState, S
 async fn leave_behind(inner: &Inner, host: &str) -> Result<String, String> {
     let site = Site::Host(host.to_owned());
     let question = Request::errand("leave", &inner.terms(&site), &[]);
-    let (channel, session) = inner.links.open_apart(host, &remote_command("survey")).await?;
+    let (channel, connection) = inner.links.open_apart(host, &remote_command("survey")).await?;
     let lines = converse(channel, &question).await?;
-    if let Some(session) = Arc::into_inner(session) {
-        let _ = session.close().await;
-    }
+    connection.close().await;
     tokio::time::sleep(LOGOUT).await;
     let left = lines.iter().find_map(|(line, _)| line.strip_prefix("left "));
     left.map(str::to_owned).ok_or_else(|| "its shell did not start the runner".to_owned())

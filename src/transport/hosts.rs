@@ -16,16 +16,16 @@ use super::keeper::client::Keeper;
 use super::links::Links;
 use super::mask::Masks;
 use super::request::{Request, Terms, check_variable, exports, local_arguments, remote_command};
-use super::{Event, Report, Reports, Survey, SurveyRequest, Transport, errands, http, secrets, work};
+use super::{Event, Means, Report, Reports, Survey, SurveyRequest, Transport, errands, http, secrets, work};
 use crate::graph::ids::AttemptId;
 use crate::graph::job::{Job, Site, Work};
 use crate::graph::outcome::{Evidence, Outcome};
 use crate::plan::model::{Host, HostName, SecretRef};
 
-/// How a run reaches its hosts.
 /// How many connections are opened at the same time where nothing else is set.
 pub const CONNECT_AT_ONCE: usize = 32;
 
+/// How a run reaches its hosts.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Name of the run; part of every attempt's id.
@@ -35,6 +35,8 @@ pub struct Config {
     pub hosts: IndexMap<HostName, Host>,
     /// Files of `script` and `copy` are named relative to this.
     pub plan_dir: PathBuf,
+    /// By what the hosts are reached.
+    pub means: Means,
     /// Instead of the user's own ssh configuration.
     pub ssh_config: Option<PathBuf>,
     /// Hosts that are reached without ssh: by starting this program here, which executes `$SSH_ORIGINAL_COMMAND` as a
@@ -42,6 +44,8 @@ pub struct Config {
     pub sessions: IndexMap<HostName, PathBuf>,
     /// Connects at the same time, over all hosts.
     pub connect_at_once: usize,
+    /// Connections that are open at the same time; as many as open files allow where nothing is said.
+    pub open_at_most: Option<usize>,
     /// A silent connection is asked for a sign of life this often (whole seconds), and given up after so many in vain.
     pub keepalive: (Duration, u32),
     /// Receives `STEP/HOST.log`.
@@ -70,9 +74,11 @@ impl Config {
             epoch,
             hosts,
             plan_dir,
+            means: Means::default(),
             ssh_config: None,
             sessions: IndexMap::new(),
             connect_at_once: CONNECT_AT_ONCE,
+            open_at_most: None,
             keepalive: (Duration::from_secs(5), 3),
             logs,
             remote_dir: None,
@@ -131,6 +137,14 @@ impl Hosts {
     /// not ended.
     pub async fn forget(&self, sites: Vec<Site>) -> Vec<(Site, Result<(), String>)> {
         errands::everywhere(&self.inner, sites, "forget", &[]).await
+    }
+
+    /// By what a host is reached, and why not by the native transport where that was to be tried.
+    ///
+    /// # Errors
+    /// Why it cannot be reached by what was asked for.
+    pub async fn means(&self, host: &str) -> Result<(Means, Option<String>), String> {
+        self.inner.links.means(host).await
     }
 
     fn follow(&self, work: impl Future<Output = ()> + Send + 'static) {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use jiff::SignedDuration;
 use reqwest::{Client, Method};
 
-use super::links::chain;
 use super::mask::Masks;
+use super::masters::chain;
 use crate::graph::job::Job;
 use crate::graph::outcome::{Evidence, Outcome};
 use crate::plan::model::HttpCheck;

@@ -1,57 +1,84 @@
-//! Connections to hosts: one ssh master or a few per host, eight sessions on each, connects bounded. Knows nothing of
-//! attempts. The user's own ssh configuration is honoured, except for what would weaken the run: see [`config_text`].
+//! Connections to hosts: one or a few per host, eight sessions on each, connects bounded. Chooses between the two ways to
+//! make them; knows nothing of attempts.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io;
-use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use indexmap::IndexMap;
-use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder, Stdio};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use openssh::Session;
+use tokio::sync::{Mutex, OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::channel::Channel;
 use super::hosts::Config;
-use super::{jitter, offered};
-use crate::plan::model::{Host, HostName};
+use super::masters::{self, Masters};
+use super::native::{self, Native};
+use super::{Means, jitter};
+use crate::plan::model::HostName;
 
 /// Below sshd's default `MaxSessions 10`, because a slot is freed a little after its session's end.
 const SESSIONS_PER_CONNECTION: usize = 8;
 const CONNECTIONS_PER_HOST: usize = 4;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A master whose controller died goes away after this many idle seconds.
-const IDLE_SECONDS: usize = 60;
 /// Connects that a busy sshd (MaxStartups) drops before authentication are tried again this often.
-const CONNECT_TRIES: u32 = 4;
-/// The longest control directory that leaves room for ssh's own names in a socket's path.
-const LONGEST_DIRECTORY: usize = 61;
+const CONNECT_TRIES: u32 = 6;
+
+/// Files that a connection with a few sessions holds open in this process, at most of the time.
+const FILES_PER_CONNECTION: u64 = 8;
+/// Files for everything else: journal, logs, terminals that watch.
+const OTHER_FILES: u64 = 256;
+const MOST_CONNECTIONS: usize = 100_000;
 
 /// All connections of one run.
 #[derive(Debug)]
 pub(super) struct Links {
-    builder: SessionBuilder,
+    means: Means,
+    masters: Masters,
+    native: Native,
     hosts: BTreeMap<HostName, HostLinks>,
     connects: Arc<Semaphore>,
-    /// Removed with everything in it at the end.
-    directory: tempfile::TempDir,
-    /// The ssh configuration of the run.
-    config: PathBuf,
+    /// Connections that may be open: see [`room`].
+    room: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
 struct HostLinks {
+    way: OnceCell<Way>,
     open: Mutex<Vec<Arc<Link>>>,
+}
+
+/// How a host is reached.
+#[derive(Debug)]
+enum Way {
+    Openssh,
+    Native(Box<native::Route>),
+    /// It was to be the native way, and cannot be.
+    None(String),
 }
 
 #[derive(Debug)]
 struct Link {
-    session: Arc<Session>,
+    connection: Connection,
     slots: Arc<Semaphore>,
     dead: AtomicBool,
+    _place: OwnedSemaphorePermit,
+}
+
+/// An open connection of either kind.
+#[derive(Debug)]
+pub(super) enum Connection {
+    Openssh(Arc<Session>),
+    Native(Box<native::Connection>),
+}
+
+/// Why a command could not be started: see [`masters::Failed`].
+type Failed = masters::Failed;
+
+impl From<native::Failed> for Failed {
+    fn from(failed: native::Failed) -> Self {
+        Self { why: failed.why, early: failed.early, full: false }
+    }
 }
 
 impl Links {
@@ -60,32 +87,54 @@ impl Links {
     /// # Errors
     /// A host whose address cannot be an ssh option, or no short private directory for the control sockets.
     pub(super) fn new(settings: &Config) -> io::Result<Self> {
-        let directory = short_directory()?;
-        let config = directory.path().join("config");
-        let (every, times) = settings.keepalive;
-        let keepalive = format!("ServerAliveInterval {}\nServerAliveCountMax {times}\n", every.as_secs());
-        let text = config_text(&settings.hosts, settings.ssh_config.as_deref())?;
-        std::fs::write(&config, keepalive + &text)?;
-        let mut builder = SessionBuilder::default();
-        builder
-            .known_hosts_check(KnownHosts::Strict)
-            .config_file(&config)
-            .control_directory(directory.path())
-            .control_persist(NonZeroUsize::new(IDLE_SECONDS).map_or(ControlPersist::Forever, ControlPersist::IdleFor))
-            .connect_timeout(CONNECT_TIMEOUT);
         let hosts = settings.hosts.keys().map(|name| (name.clone(), HostLinks::default())).collect();
+        let files = masters::included(settings.ssh_config.as_deref());
         Ok(Self {
-            builder,
+            means: settings.means,
+            masters: Masters::new(settings)?,
+            native: Native::new(&settings.hosts, &files, settings.keepalive),
             hosts,
             connects: Arc::new(Semaphore::new(settings.connect_at_once.max(1))),
-            directory,
-            config,
+            room: Arc::new(Semaphore::new(settings.open_at_most.unwrap_or_else(|| room(settings)))),
         })
     }
 
     /// A private directory whose path is short enough for sockets.
     pub(super) fn directory(&self) -> &Path {
-        self.directory.path()
+        self.masters.directory()
+    }
+
+    /// Which means reaches the host, and why not the native one.
+    ///
+    /// # Errors
+    /// Why it cannot be reached by the means that was asked for.
+    pub(super) async fn means(&self, host: &str) -> Result<(Means, Option<String>), String> {
+        let links = self.hosts.get(host).ok_or_else(|| format!("the plan has no host {host}"))?;
+        match (self.way(host, links).await, self.means) {
+            (Way::Native(_), _) => Ok((Means::Native, None)),
+            (Way::Openssh, Means::Auto) => {
+                Ok((Means::Openssh, self.native.route(host).await.err().map(|why| why.join("; "))))
+            }
+            (Way::Openssh, _) => Ok((Means::Openssh, None)),
+            (Way::None(why), _) => Err(why.clone()),
+        }
+    }
+
+    async fn way<'a>(&self, host: &str, links: &'a HostLinks) -> &'a Way {
+        let choose = || async {
+            match self.means {
+                Means::Openssh => Way::Openssh,
+                Means::Native | Means::Auto => match self.native.route(host).await {
+                    Ok(route) => Way::Native(Box::new(route)),
+                    Err(_) if self.means == Means::Auto => Way::Openssh,
+                    Err(why) => Way::None(format!(
+                        "the native transport cannot reach it: {}; `--transport auto` would take ssh for it",
+                        why.join("; ")
+                    )),
+                },
+            }
+        };
+        links.way.get_or_init(choose).await
     }
 
     /// Starts `command` on the host, connecting when needed.
@@ -97,16 +146,15 @@ impl Links {
         let mut refused = 0;
         loop {
             let (link, slot) = self.link(host, links).await?;
-            let error = match spawn(&link, command).await {
-                Ok(child) => return Ok(Channel::remote(child, slot)),
-                Err(error) => chain(&error),
+            let failed = match link.connection.start(command, slot).await {
+                Ok(channel) => return Ok(channel),
+                Err(failed) => failed,
             };
             refused += 1;
             if refused > 20 {
-                return Err(in_plain_words(&error));
+                return Err(failed.why);
             }
-            if error.contains("refused by peer") {
-                drop(slot);
+            if failed.full {
                 tokio::time::sleep(jitter(Duration::from_millis(10 << refused.min(6)))).await;
             } else {
                 link.dead.store(true, Ordering::Relaxed);
@@ -118,20 +166,19 @@ impl Links {
     ///
     /// # Errors
     /// Why it cannot be done, in plain words.
-    pub(super) async fn open_apart(&self, host: &str, command: &str) -> Result<(Channel, Arc<Session>), String> {
-        let session = Arc::new(self.connect(host).await?);
-        let slots = Arc::new(Semaphore::new(1));
-        let slot = slots.clone().acquire_owned().await.map_err(|_| "closed".to_owned())?;
-        let link = Link { session: session.clone(), slots, dead: AtomicBool::new(false) };
-        let child = spawn(&link, command).await.map_err(|e| in_plain_words(&chain(&e)))?;
-        Ok((Channel::remote(child, slot), session))
+    pub(super) async fn open_apart(&self, host: &str, command: &str) -> Result<(Channel, Connection), String> {
+        let links = self.hosts.get(host).ok_or_else(|| format!("the plan has no host {host}"))?;
+        let connection = self.connect(host, links).await?;
+        let slot = Arc::new(Semaphore::new(1)).acquire_owned().await.map_err(|_| "closed".to_owned())?;
+        let channel = connection.start(command, slot).await.map_err(|failed| failed.why)?;
+        Ok((channel, connection))
     }
 
     /// A live connection with a free slot. Connects of one host wait for one another, so that a burst of actions on a
     /// host makes one connection and not one each.
     async fn link(&self, host: &str, links: &HostLinks) -> Result<(Arc<Link>, OwnedSemaphorePermit), String> {
         let mut open = links.open.lock().await;
-        open.retain(|link| !link.dead.load(Ordering::Relaxed));
+        open.retain(|link| !link.is_dead());
         for link in open.iter() {
             if let Ok(slot) = link.slots.clone().try_acquire_owned() {
                 return Ok((link.clone(), slot));
@@ -140,9 +187,10 @@ impl Links {
         let link = if open.len() >= CONNECTIONS_PER_HOST {
             open[jitter_index(open.len())].clone()
         } else {
-            let session = self.connect(host).await?;
+            let place = self.place().await?;
+            let connection = self.connect(host, links).await?;
             let slots = Arc::new(Semaphore::new(SESSIONS_PER_CONNECTION));
-            let link = Arc::new(Link { session: Arc::new(session), slots, dead: AtomicBool::new(false) });
+            let link = Arc::new(Link { connection, slots, dead: AtomicBool::new(false), _place: place });
             open.push(link.clone());
             link
         };
@@ -151,22 +199,55 @@ impl Links {
         Ok((link, slot))
     }
 
-    async fn connect(&self, host: &str) -> Result<Session, String> {
+    /// A place for one more connection. Where there is none, connections that nobody uses make room.
+    async fn place(&self) -> Result<OwnedSemaphorePermit, String> {
+        loop {
+            if let Ok(place) = self.room.clone().try_acquire_owned() {
+                return Ok(place);
+            }
+            self.close_idle().await;
+            // One that becomes idle says nothing; hence the limit.
+            if let Ok(place) = tokio::time::timeout(Duration::from_millis(20), self.room.clone().acquire_owned()).await
+            {
+                return place.map_err(|_| "closed".to_owned());
+            }
+        }
+    }
+
+    async fn close_idle(&self) {
+        for links in self.hosts.values() {
+            let Ok(mut open) = links.open.try_lock() else { continue };
+            let idle = |link: &mut Arc<Link>| {
+                link.slots.available_permits() == SESSIONS_PER_CONNECTION && Arc::strong_count(link) == 1
+            };
+            let idle: Vec<Arc<Link>> = open.extract_if(.., idle).collect();
+            drop(open);
+            for link in idle.into_iter().filter_map(Arc::into_inner) {
+                link.connection.close().await;
+            }
+        }
+    }
+
+    async fn connect(&self, host: &str, links: &HostLinks) -> Result<Connection, String> {
+        let way = self.way(host, links).await;
         let mut tries = 0;
         loop {
             let permit = self.connects.acquire().await.map_err(|_| "closed".to_owned())?;
-            let error = match self.builder.connect_mux(host).await {
-                Ok(session) => return Ok(session),
-                Err(error) => chain(&error),
+            let failed: Failed = match way {
+                Way::None(why) => return Err(why.clone()),
+                Way::Openssh => match self.masters.connect(host).await {
+                    Ok(session) => return Ok(Connection::Openssh(Arc::new(session))),
+                    Err(failed) => failed,
+                },
+                Way::Native(route) => match self.native.connect(route).await {
+                    Ok(connection) => return Ok(Connection::Native(Box::new(connection))),
+                    Err(failed) => failed.into(),
+                },
             };
             drop(permit);
             tries += 1;
-            let dropped_early = error.contains("kex_exchange_identification") || error.contains("banner exchange");
-            if error.contains("host key is known for") {
-                return Err(offered::advice(&self.config, host, &error).await);
-            }
-            if !dropped_early || tries >= CONNECT_TRIES {
-                return Err(in_plain_words(&error));
+            if !failed.early || tries >= CONNECT_TRIES {
+                return Err(failed.why);
             }
             tokio::time::sleep(jitter(Duration::from_millis(200 << tries))).await;
         }
@@ -178,152 +259,68 @@ impl Links {
             let open = std::mem::take(&mut *links.open.lock().await);
             for link in open {
                 link.dead.store(true, Ordering::Relaxed);
-                if let Some(session) = Arc::into_inner(link).and_then(|link| Arc::into_inner(link.session)) {
-                    // Closing is a courtesy: a master that is gone already has nothing to say.
-                    let _ = tokio::time::timeout(Duration::from_secs(2), session.close()).await;
+                if let Some(link) = Arc::into_inner(link) {
+                    link.connection.close().await;
                 }
             }
         }
+        self.native.close().await;
     }
 }
 
-async fn spawn(link: &Link, command: &str) -> Result<openssh::Child<Arc<Session>>, openssh::Error> {
-    link.session
-        .clone()
-        .arc_raw_command(command)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .await
+impl Link {
+    fn is_dead(&self) -> bool {
+        let closed = matches!(&self.connection, Connection::Native(connection) if connection.is_closed());
+        closed || self.dead.load(Ordering::Relaxed)
+    }
+}
+
+impl Connection {
+    /// Starts a command, which holds `slot` until it has ended.
+    async fn start(&self, command: &str, slot: OwnedSemaphorePermit) -> Result<Channel, Failed> {
+        match self {
+            Self::Openssh(session) => masters::start(session, command).await.map(|child| Channel::remote(child, slot)),
+            Self::Native(connection) => connection.start(command, slot).await.map_err(|e| match e {
+                native::NotStarted::Full(why) => Failed { why, early: false, full: true },
+                native::NotStarted::Lost(why) => Failed { why, early: false, full: false },
+            }),
+        }
+    }
+
+    /// Ends the connection, when nothing else uses it.
+    pub(super) async fn close(self) {
+        // Closing is a courtesy: what is gone already has nothing to say.
+        let courtesy = async {
+            match self {
+                Self::Openssh(session) => {
+                    if let Some(session) = Arc::into_inner(session) {
+                        let _ = session.close().await;
+                    }
+                }
+                Self::Native(connection) => connection.close().await,
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(2), courtesy).await;
+    }
+}
+
+/// How many connections the limit of open files leaves room for, after it was raised as far as it may be and is needed.
+fn room(settings: &Config) -> usize {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let needed =
+        u64::try_from(settings.hosts.len()).unwrap_or(u64::MAX).saturating_mul(FILES_PER_CONNECTION) + OTHER_FILES;
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < needed) {
+        let wanted = limit.maximum.map_or(needed, |most| most.min(needed));
+        let raised = rustix::process::Rlimit { current: Some(wanted), ..limit };
+        if setrlimit(Resource::Nofile, raised).is_ok() {
+            limit.current = Some(wanted);
+        }
+    }
+    let files = limit.current.unwrap_or(needed).saturating_sub(OTHER_FILES);
+    usize::try_from(files / FILES_PER_CONNECTION).unwrap_or(MOST_CONNECTIONS).clamp(1, MOST_CONNECTIONS)
 }
 
 fn jitter_index(length: usize) -> usize {
     usize::try_from(super::random() % length.max(1) as u64).unwrap_or(0)
-}
-
-/// A private directory whose path is short enough for a control socket.
-fn short_directory() -> io::Result<tempfile::TempDir> {
-    let wanted = std::env::temp_dir();
-    let parent =
-        if wanted.as_os_str().len() + "/rb-XXXXXX".len() <= LONGEST_DIRECTORY { wanted } else { PathBuf::from("/tmp") };
-    tempfile::Builder::new().prefix("rb-").tempdir_in(parent)
-}
-
-/// The ssh configuration of a run: what must hold, the plan's own addresses, then the user's configuration. In ssh the
-/// first value wins, so nothing below can turn forwarding on or the checks off.
-///
-/// # Errors
-/// Values that could be read as something else than one option's value.
-fn config_text(hosts: &IndexMap<HostName, Host>, ssh_config: Option<&Path>) -> io::Result<String> {
-    let mut text = String::from(
-        "ForwardAgent no\nForwardX11 no\nForwardX11Trusted no\nTunnel no\nClearAllForwardings yes\nPermitLocalCommand no\n\
-         RequestTTY no\nRemoteCommand none\nCompression no\nBatchMode yes\nStrictHostKeyChecking yes\nUpdateHostKeys no\n\
-         TCPKeepAlive yes\n",
-    );
-    for (name, host) in hosts {
-        let options = [
-            ("HostName", host.address.clone()),
-            ("Port", host.port.map(|p| p.to_string())),
-            ("User", host.user.clone()),
-            ("ProxyJump", host.via.clone()),
-        ];
-        if options.iter().all(|(_, value)| value.is_none()) {
-            continue;
-        }
-        let _ = writeln!(text, "Host {}", plain(name)?);
-        for (option, value) in options {
-            if let Some(value) = value {
-                let _ = writeln!(text, "  {option} {}", plain(&value)?);
-            }
-        }
-    }
-    text.push_str("Match all\n");
-    for path in included(ssh_config) {
-        let _ = writeln!(text, "Include \"{}\"", path.display());
-    }
-    Ok(text)
-}
-
-fn included(ssh_config: Option<&Path>) -> Vec<PathBuf> {
-    match ssh_config {
-        Some(path) => vec![std::path::absolute(path).unwrap_or_else(|_| path.to_owned())],
-        None => std::env::var_os("HOME")
-            .map(|home| Path::new(&home).join(".ssh/config"))
-            .into_iter()
-            .chain([PathBuf::from("/etc/ssh/ssh_config")])
-            .collect(),
-    }
-}
-
-/// Names, addresses and users are plain words; anything else could become another option or a command.
-fn plain(value: &str) -> io::Result<&str> {
-    let fine = !value.is_empty()
-        && !value.starts_with('-')
-        && value.chars().all(|c| c.is_ascii_alphanumeric() || "._:@,[]%-".contains(c))
-        && !value.contains("%%");
-    if fine { Ok(value) } else { Err(io::Error::other(format!("{value:?} cannot be part of an address"))) }
-}
-
-/// An error with all its causes: the crate keeps the useful half in the source.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let _ = write!(text, ": {cause}");
-        source = cause.source();
-    }
-    text
-}
-
-/// What ssh says, with what it means in front.
-fn in_plain_words(error: &str) -> String {
-    let last = error.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or(error);
-    let meaning = [
-        ("REMOTE HOST IDENTIFICATION HAS CHANGED", "its host key has changed"),
-        ("Host key verification failed", "its host key could not be verified"),
-        ("Permission denied", "it refuses our keys"),
-        ("Could not resolve", "its name cannot be resolved"),
-        ("Connection refused", "it refuses connections"),
-        ("timed out", "it does not answer"),
-        ("No route to host", "there is no route to it"),
-        ("refused by peer", "it opens no more sessions"),
-    ];
-    match meaning.iter().find(|(sign, _)| error.contains(sign)) {
-        Some((_, meaning)) => format!("{meaning} ({last})"),
-        None => last.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn hosts(host: Host) -> IndexMap<HostName, Host> {
-        IndexMap::from([("web1".to_owned(), host)])
-    }
-
-    #[test]
-    fn what_must_hold_stands_before_the_users_configuration() {
-        let host =
-            Host { address: Some("10.0.0.7".into()), port: Some(2222), via: Some("jump".into()), ..Host::default() };
-        let text = config_text(&hosts(host), Some(Path::new("/home/me/ssh config"))).unwrap();
-        let include = text.find("Include \"/home/me/ssh config\"").unwrap();
-        for option in
-            ["ForwardAgent no", "StrictHostKeyChecking yes", "HostName 10.0.0.7", "Port 2222", "ProxyJump jump"]
-        {
-            assert!(text.find(option).unwrap() < include, "{option}");
-        }
-    }
-
-    #[test]
-    fn addresses_cannot_smuggle_options() {
-        for bad in ["-oProxyCommand=x", "a\nProxyCommand x", "a b", "a;b", "$(x)", "a\\b", "", "%%h", "a`b`", "ü"] {
-            assert!(
-                config_text(&hosts(Host { address: Some(bad.into()), ..Host::default() }), None).is_err(),
-                "{bad:?}"
-            );
-            assert!(config_text(&hosts(Host { user: Some(bad.into()), ..Host::default() }), None).is_err(), "{bad:?}");
-        }
-    }
 }

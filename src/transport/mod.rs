@@ -12,6 +12,8 @@ mod http;
 pub mod keeper;
 mod links;
 pub mod mask;
+mod masters;
+mod native;
 mod offered;
 pub mod quote;
 mod request;
@@ -21,10 +23,12 @@ pub mod wire;
 mod work;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::str::FromStr;
 use std::time::Duration;
 
 pub use hosts::{CONNECT_AT_ONCE, Config, Hosts};
 pub use secrets::unresolved;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::graph::ids::AttemptId;
@@ -61,6 +65,41 @@ pub enum Event {
 }
 
 pub type Reports = UnboundedSender<Report>;
+
+/// By what hosts are reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Means {
+    /// The `ssh` of this machine, which knows every option.
+    #[default]
+    Openssh,
+    /// This process itself, for fleets; it refuses a host whose options it does not support.
+    Native,
+    /// `Native` for every host that it supports, `Openssh` for the rest.
+    Auto,
+}
+
+impl Means {
+    /// As it is written in settings and at the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Openssh => "openssh",
+            Self::Native => "native",
+            Self::Auto => "auto",
+        }
+    }
+}
+
+impl FromStr for Means {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Self::Auto, Self::Openssh, Self::Native];
+        let named = all.into_iter().find(|means| means.as_str() == text);
+        named.ok_or_else(|| format!("{text:?} is no transport: auto, openssh or native"))
+    }
+}
 
 /// Something that executes attempts. Every call returns at once; what happens is reported.
 pub trait Transport: Send + Sync {

@@ -24,14 +24,18 @@ pub(super) async fn advice(config: &Path, host: &str, refused: &str) -> String {
         .output()
         .await;
     let said = asked.map(|output| String::from_utf8_lossy(&output.stderr).into_owned()).unwrap_or_default();
-    words(refused, &said)
+    heard(refused, &said)
 }
 
-fn words(refused: &str, said: &str) -> String {
+fn heard(refused: &str, said: &str) -> String {
     // A jump host says its own key first.
     let offered = said.lines().rev().find_map(|line| line.split_once(OFFERED)).map(|(_, key)| key.trim());
+    words(refused.split_once(WANTED).and_then(|(_, rest)| rest.split_whitespace().next()).unwrap_or("it"), offered)
+}
+
+/// The same in words: `name` is the one under which `known_hosts` would have the key.
+pub(super) fn words(name: &str, offered: Option<&str>) -> String {
     let offered = offered.map_or_else(String::new, |key| format!("; it offers {key}"));
-    let name = refused.split_once(WANTED).and_then(|(_, rest)| rest.split_whitespace().next()).unwrap_or("it");
     let scan = match name.strip_prefix('[').and_then(|rest| rest.split_once("]:")) {
         Some((address, port)) => format!("ssh-keyscan -p {port} {address}"),
         None => format!("ssh-keyscan {name}"),
@@ -51,14 +55,14 @@ mod tests {
         let refused = "No ED25519 host key is known for [127.0.0.1]:2201 and you have requested strict checking.";
         let said =
             "debug1: Server host key: ssh-ed25519 SHA256:jump\ndebug1: Server host key: ssh-ed25519 SHA256:own\n";
-        let words = words(refused, said);
+        let words = heard(refused, said);
         assert!(words.starts_with("its host key is not known; it offers ssh-ed25519 SHA256:own. Compare"), "{words}");
         assert!(words.ends_with("add it: ssh-keyscan -p 2201 127.0.0.1 >>~/.ssh/known_hosts"), "{words}");
     }
 
     #[test]
     fn without_an_answer_it_says_how_all_the_same() {
-        let words = words("No ED25519 host key is known for web1 and you have requested strict checking.", "");
+        let words = heard("No ED25519 host key is known for web1 and you have requested strict checking.", "");
         assert!(words.starts_with("its host key is not known. Compare"), "{words}");
         assert!(words.ends_with("ssh-keyscan web1 >>~/.ssh/known_hosts"), "{words}");
     }

@@ -28,7 +28,7 @@ const LONGEST_LINE: usize = 64 * 1024;
 impl Splitter {
     #[must_use]
     pub fn new(nonce: &str) -> Self {
-        Self { mark: format!("\n@{nonce} ").into_bytes(), held: Vec::new() }
+        Self { mark: format!("@{nonce} ").into_bytes(), held: Vec::new() }
     }
 
     /// Takes the next bytes; gives what is certain by now.
@@ -227,7 +227,7 @@ mod tests {
         for at in 0..text.len() {
             let (raw, control) = pieces_of(&[&text[..at], &text[at..]]);
             assert_eq!(control, ["stdout", "over", "done x"], "split at {at}");
-            assert_eq!(raw, b"noisea\n\n@n2 no\n@n1rest\n@n", "split at {at}");
+            assert_eq!(raw, b"noise\na\n\n@n2 no\n\n@n1\nrest\n@n", "split at {at}");
         }
     }
 

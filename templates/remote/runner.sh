@@ -13,7 +13,8 @@ done
 eval "$J" || exit 95
 exec 6<&0
 
-say() { printf '\n@%s %s\n' "$N" "$*"; }
+# One write, for output of the command goes the same way: bash writes as far as each newline.
+say() { printf '@%s %s\n' "$N" "$*"; }
 refuse() { say "refused $*"; exit 0; }
 nap() { sleep "$1" 2>/dev/null || sleep 1; }
 uptime() { read -r up rest </proc/uptime; }

@@ -57,6 +57,14 @@ impl Sshd {
         panic!("sshd does not start; see {}", dir.path().display());
     }
 
+    /// The same with a configuration that has changed, on the same port.
+    pub fn again(mut self) -> Self {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.child = spawn(self.dir.path()).expect("the port is still free");
+        self
+    }
+
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -144,8 +152,11 @@ fn spawn(dir: &Path) -> Option<Child> {
         .expect("openssh-server is needed for these tests");
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     let log = dir.join("sshd.log");
-    let listens = lines.find(|line| line.contains("Server listening") || line.contains("fatal"));
-    if listens.is_none_or(|line| line.contains("fatal")) {
+    let config = std::fs::read_to_string(dir.join("sshd_config")).unwrap();
+    let addresses = config.lines().filter(|line| line.starts_with("ListenAddress ")).count();
+    let said = lines.by_ref().filter(|line| line.contains("Server listening") || line.contains("fatal"));
+    let listening: Vec<String> = said.take(addresses).take_while(|line| !line.contains("fatal")).collect();
+    if listening.len() < addresses {
         let _ = child.kill();
         let _ = child.wait();
         return None;

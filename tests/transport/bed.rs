@@ -38,6 +38,7 @@ impl Bed {
         config.ssh_config = sshd.map(Sshd::ssh_config);
         config.remote_dir = Some(dir.path().join("host").display().to_string());
         config.local_dir = Some(dir.path().join("local"));
+        config.means = super::MEANS;
         config.kill_grace = Duration::from_secs(1);
         config.keeper = Some(env!("CARGO_BIN_EXE_runbook").into());
         change(&mut config);

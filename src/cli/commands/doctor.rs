@@ -9,22 +9,37 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use crate::cli::args::Color;
+use crate::cli::args::{By, Color};
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
-use crate::cli::output;
+use crate::cli::load::load_or_report;
+use crate::cli::setup::Setup;
+use crate::cli::{output, reach};
 use crate::report::escape_for_terminal;
-use crate::transport::CONNECT_AT_ONCE;
+use crate::transport::{CONNECT_AT_ONCE, Means};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  runbook doctor --json | jq '.settings[] | select(.trouble)'")]
-pub struct Args {}
+#[command(after_help = "Examples:
+  runbook doctor --json | jq '.settings[] | select(.trouble)'
+  runbook doctor plans/night.yaml --transport auto      by what each of its hosts would be reached")]
+pub struct Args {
+    /// A plan: also say by what each of its hosts is reached
+    plan: Option<PathBuf>,
+    #[command(flatten)]
+    by: By,
+}
+
+impl Args {
+    pub(in crate::cli) fn plan(&self) -> Option<&Path> {
+        self.plan.as_deref()
+    }
+}
 
 /// One line of the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Setting {
-    name: &'static str,
+    name: String,
     value: String,
     /// Such as `--store`, `RUNBOOK_USER` or `default`.
     from: String,
@@ -33,8 +48,8 @@ struct Setting {
 }
 
 impl Setting {
-    fn new(name: &'static str, value: impl Into<String>, from: impl Into<String>) -> Self {
-        Self { name, value: value.into(), from: from.into(), trouble: None }
+    fn new(name: impl Into<String>, value: impl Into<String>, from: impl Into<String>) -> Self {
+        Self { name: name.into(), value: value.into(), from: from.into(), trouble: None }
     }
 
     fn but(mut self, trouble: Option<String>) -> Self {
@@ -43,8 +58,11 @@ impl Setting {
     }
 }
 
-pub fn run(_args: Args, cx: &Context) -> Result<Exit, CommandError> {
-    let settings = look(cx);
+pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
+    let mut settings = look(cx, args.by);
+    if let Some(plan) = &args.plan {
+        settings.extend(hosts(plan, args.by, cx)?);
+    }
     if cx.global.json {
         let rows: Vec<_> = settings
             .iter()
@@ -55,20 +73,21 @@ pub fn run(_args: Args, cx: &Context) -> Result<Exit, CommandError> {
     output::text(&table(&settings))
 }
 
-fn look(cx: &Context) -> Vec<Setting> {
+fn look(cx: &Context, by: By) -> Vec<Setting> {
     let set = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(|v| v.to_string_lossy().into_owned());
     vec![
         Setting::new("version", env!("CARGO_PKG_VERSION"), program()),
         store(cx),
         runtime(cx),
         user(cx, &set),
-        tool("ssh", &["-V"], "needed for every host but `local`"),
+        tool("ssh", &["-V"], "needed for every host but `local`, unless the transport is native"),
         tool("sshd", &[], "needed for `exec --lab` only"),
         tool("sudo", &["-n", "-V"], "needed for local steps with `sudo` or `user` only"),
         tool("sh", &[], "executes local steps"),
         locale(&set),
         files(cx),
         connections(cx),
+        transport(cx, by),
         Setting::new("bars", if ascii(cx, &set) { "ASCII" } else { "UTF-8" }, bars_from(cx)),
         colour(cx, &set),
         terminal(&set),
@@ -199,6 +218,29 @@ fn connections(cx: &Context) -> Setting {
         Some((n, file)) => Setting::new("connects at once", n.to_string(), file.display().to_string()),
         None => Setting::new("connects at once", CONNECT_AT_ONCE.to_string(), "default"),
     }
+}
+
+fn transport(cx: &Context, by: By) -> Setting {
+    match (by.transport, cx.settings.get(|s| s.transport)) {
+        (Some(means), _) => {
+            Setting::new("transport", means.as_str(), flag_or(true, "--transport", "RUNBOOK_TRANSPORT"))
+        }
+        (None, Some((means, file))) => Setting::new("transport", means.as_str(), file.display().to_string()),
+        (None, None) => Setting::new("transport", Means::default().as_str(), "default"),
+    }
+}
+
+/// By what each host of the plan is reached. Asks none of them.
+fn hosts(file: &Path, by: By, cx: &Context) -> Result<Vec<Setting>, CommandError> {
+    let plan = load_or_report(file, &[], cx)?.plan;
+    let setup = Setup::new(file, Vec::new(), by, &cx.settings)?;
+    let ways = reach::ways(&plan, &setup, None, plan.hosts.keys().cloned())?;
+    let row = |(host, way): reach::Way| match way {
+        Ok((means, None)) => Setting::new(host, means.as_str(), "the transport above"),
+        Ok((means, Some(why))) => Setting::new(host, means.as_str(), format!("its options: {why}")),
+        Err(why) => Setting::new(host, "not reachable", "the transport above").but(Some(why)),
+    };
+    Ok(ways.into_iter().map(row).collect())
 }
 
 fn colour(cx: &Context, set: &dyn Fn(&str) -> Option<String>) -> Setting {

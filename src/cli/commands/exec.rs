@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::cli::args::By;
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
@@ -14,7 +15,7 @@ use crate::cli::narrow::{LeftOut, Narrow};
 use crate::cli::setup::{Night, Setup};
 use crate::cli::variables::VarArgs;
 use crate::cli::watch::{self, Watch};
-use crate::cli::{confirm, laboratory, launch, load, order, preflight, reach, review, show, store, window};
+use crate::cli::{approval, confirm, laboratory, launch, load, order, preflight, reach, review, show, store, window};
 use crate::driver::clock;
 use crate::engine::fact::{Actor, Channel, FORMAT, RunOptions, RunStarted};
 use crate::graph::Graph;
@@ -57,6 +58,8 @@ pub struct Args {
     #[command(flatten)]
     narrow: Narrow,
     #[command(flatten)]
+    by: By,
+    #[command(flatten)]
     lab: laboratory::Laboratory,
     #[command(flatten)]
     show: show::Show,
@@ -73,17 +76,22 @@ impl Args {
 
 pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     if args.dry_run {
-        return super::plan::run(&super::plan::Args::of(args.plan, args.vars, args.narrow), cx);
+        return super::plan::run(&super::plan::Args::of(args.plan, args.vars, args.narrow, args.by), cx);
     }
     let vars = args.vars.values()?;
     let loaded = load::load_or_report(&args.plan, &vars, cx)?;
     preflight::executable(&loaded.plan)?;
     fits(&args.narrow, &loaded)?;
-    let load::Loaded { plan, digest, .. } = loaded;
     let now = clock::now();
     let mut store = store::open(cx)?;
-    refuse_second(&store, &plan, args.lab.lab)?;
-    let mut setup = Setup::new(&args.plan, vars, &cx.settings)?;
+    refuse_second(&store, &loaded.plan, args.lab.lab)?;
+    // In the lab nothing is at stake that anybody could have decided about.
+    let approved = match args.lab.lab {
+        true => None,
+        false => Some(approval::check(&store, &loaded, &args.plan.display().to_string())?),
+    };
+    let load::Loaded { plan, digest, .. } = loaded;
+    let mut setup = Setup::new(&args.plan, vars, args.by, &cx.settings)?;
     let (plan, lab) = laboratory::prepare(&args.lab, plan, setup.plan_dir(), now)?;
     if let Some(lab) = &lab {
         setup.move_to(lab);
@@ -93,7 +101,7 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     let talk = Talk { cx, plan: graph.plan() };
     let wish = window::Wish { outside: args.message.as_deref(), wait: args.wait };
     let instants = window::resolve(graph.plan(), now, wish)?;
-    talk.head(&digest);
+    talk.head(&digest, approved.as_deref());
     if let Some(lab) = &lab {
         talk.lab(lab, &args.lab.fail);
     }
@@ -161,8 +169,11 @@ fn look_before(
     left_out: &LeftOut,
 ) -> Result<(), CommandError> {
     let requests = preflight::requests(graph, &left_out.hosts);
+    let ways = reach::ways(graph.plan(), setup, lab, reach::asked(&requests))?;
     let surveys = reach::survey(graph.plan(), setup, lab, requests)?;
     let mut findings = preflight::judge(&surveys);
+    let ways = reach::in_words(&ways).into_iter();
+    findings.extend(ways.map(|text| preflight::Finding { verdict: preflight::Verdict::Ok, text }));
     let missing = reach::missing_secrets(graph.plan(), setup)?;
     findings.extend(missing.into_iter().map(|text| preflight::Finding { verdict: preflight::Verdict::Fail, text }));
     findings.push(preflight::journal(store.dir()));
@@ -312,8 +323,9 @@ impl Talk<'_> {
         }
     }
 
-    fn head(&self, digest: &str) {
-        self.line(&format!("{}   digest {}", self.plan.name, short_digest(digest)));
+    fn head(&self, digest: &str, approved: Option<&str>) {
+        let approved = approved.map_or_else(String::new, |who| format!(", {who}"));
+        self.line(&format!("{}   digest {}{approved}", self.plan.name, short_digest(digest)));
     }
 
     fn lab(&self, lab: &Lab, failing: &[String]) {

@@ -18,7 +18,7 @@ pub struct Args {
 
 const ENVIRONMENT: &[(&str, &str)] = &[
     (
-        "RUNBOOK_STORE, RUNBOOK_JSON, RUNBOOK_NO_INPUT, RUNBOOK_COLOR, RUNBOOK_ASCII, RUNBOOK_PROGRESS, RUNBOOK_SHOW_OUTPUT",
+        "RUNBOOK_STORE, RUNBOOK_JSON, RUNBOOK_NO_INPUT, RUNBOOK_COLOR, RUNBOOK_ASCII, RUNBOOK_TRANSPORT, RUNBOOK_PROGRESS, RUNBOOK_SHOW_OUTPUT",
         "The flags of the same names: RUNBOOK_STORE=DIR, RUNBOOK_JSON=true, RUNBOOK_PROGRESS=plain.",
     ),
     ("RUNBOOK_USER", "The name shown in the timeline; the login name otherwise."),
@@ -35,7 +35,7 @@ const FILES: &[(&str, &str)] = &[
     ("$XDG_STATE_HOME/runbook/journal.db", "The journal of all runs: the truth. Readable by its owner only."),
     ("$XDG_STATE_HOME/runbook/runs/RUN/logs/STEP/HOST.log", "The output of a step on a host."),
     ("$XDG_RUNTIME_DIR/runbook/", "Control sockets of running engines."),
-    ("runbook.toml", "Settings of a project, beside or above the plan: store, connections, color, ascii."),
+    ("runbook.toml", "Settings of a project, beside or above the plan: store, connections, transport, color, ascii."),
     (
         "$XDG_CONFIG_HOME/runbook/config.toml, /etc/runbook/config.toml",
         "The same of a user, with name, and of a machine.",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
+use crate::cli::args::By;
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
@@ -14,12 +15,14 @@ use crate::cli::narrow::{LeftOut, Narrow};
 use crate::cli::review::review;
 use crate::cli::setup::Setup;
 use crate::cli::variables::VarArgs;
-use crate::cli::{order, output, pager, preflight, reach};
+use crate::cli::{approval, order, output, pager, preflight, reach, store};
 use crate::driver::clock;
 use crate::graph::Graph;
 use crate::plan::diagnostic::{Diagnostic, sort};
 use crate::plan::model::{Opening, Plan};
-use crate::report::{Clock, PlanPage, Probe, escape_for_terminal as esc, plan_document, resolve_waves, wave_lines};
+use crate::report::{
+    Clock, PlanPage, Probe, escape_for_terminal as esc, plan_document, resolve_waves, short_digest, wave_lines,
+};
 use crate::sim::{self, dry_run};
 use crate::template;
 use crate::view::StepTimes;
@@ -44,6 +47,9 @@ pub struct Args {
     /// Ask the hosts whether they are ready: reach, sudo, clocks, free space; changes nothing
     #[arg(long)]
     probe: bool,
+    /// What has changed since the last go
+    #[arg(long)]
+    diff: bool,
     /// Do not use a pager
     #[arg(long)]
     no_pager: bool,
@@ -51,6 +57,8 @@ pub struct Args {
     vars: VarArgs,
     #[command(flatten)]
     narrow: Narrow,
+    #[command(flatten)]
+    by: By,
 }
 
 impl Args {
@@ -62,13 +70,16 @@ impl Args {
 impl Args {
     /// What `exec --dry-run` asks for.
     #[must_use]
-    pub fn of(plan: PathBuf, vars: VarArgs, narrow: Narrow) -> Self {
-        Self { plan, commands: false, by_host: false, probe: false, no_pager: false, vars, narrow }
+    pub fn of(plan: PathBuf, vars: VarArgs, narrow: Narrow, by: By) -> Self {
+        Self { plan, commands: false, by_host: false, probe: false, diff: false, no_pager: false, vars, narrow, by }
     }
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let loaded = load_or_report(&args.plan, &args.vars.values()?, cx)?;
+    if args.diff {
+        return diff(&loaded, cx);
+    }
     if !loaded.plan.waves.is_empty() {
         return waves(args, &loaded, cx);
     }
@@ -79,7 +90,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let findings = findings(&loaded, reviewed.found);
     let graph = &reviewed.graph;
     let evening = evening(graph, opens(&plan));
-    let probe = if args.probe { Some(probe(graph, &args.plan, &left_out, cx)?) } else { None };
+    let probe = if args.probe { Some(probe(graph, args, &left_out, cx)?) } else { None };
     let exit = exit(&findings, probe.as_ref());
     let (file, exec) = (args.plan.display().to_string(), exec_line(args));
     let page = PlanPage {
@@ -107,6 +118,24 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     Ok(exit)
 }
 
+/// What has changed since the last go.
+fn diff(loaded: &Loaded, cx: &Context) -> Result<Exit, CommandError> {
+    let go = approval::last(&store::existing(cx)?, &loaded.plan.stem)?;
+    let same = go.digest == loaded.digest;
+    let lines = if same { Vec::new() } else { approval::differences(&go, &loaded.plan) };
+    if cx.global.json {
+        return output::json(
+            &serde_json::json!({ "go": super::go::document(&go), "digest": loaded.digest, "differences": lines }),
+        );
+    }
+    let (at, by) = (store::minute(go.at), esc(&go.by));
+    let head = format!("GO {at} by {by}, digest {}; now {}", short_digest(&go.digest), short_digest(&loaded.digest));
+    let nothing = same.then(|| "   nothing that runs has changed".to_owned());
+    let lines = lines.iter().map(|line| format!("   {}", esc(line)));
+    pager::page_lines(&[head].into_iter().chain(lines).chain(nothing).collect::<Vec<_>>(), true)?;
+    Ok(Exit::Done)
+}
+
 /// A plan that cannot fit its window is shown all the same, because the page says why.
 fn exit(findings: &[(String, String)], probe: Option<&Probe>) -> Exit {
     match () {
@@ -117,7 +146,7 @@ fn exit(findings: &[(String, String)], probe: Option<&Probe>) -> Exit {
 }
 
 /// When the run would start: the window's opening, or now.
-fn opens(plan: &Plan) -> Timestamp {
+pub(super) fn opens(plan: &Plan) -> Timestamp {
     match plan.window.as_ref().map(|w| &w.opening) {
         Some(Opening::At { opens, .. }) => *opens,
         Some(Opening::WhenStarted { .. }) | None => clock::now(),
@@ -163,12 +192,15 @@ fn left_out_texts(left_out: &LeftOut) -> Vec<String> {
 }
 
 /// Asks the hosts, changes nothing.
-fn probe(graph: &Graph, file: &Path, left_out: &LeftOut, cx: &Context) -> Result<Probe, CommandError> {
-    let setup = Setup::new(file, Vec::new(), &cx.settings)?;
-    let surveys = reach::survey(graph.plan(), &setup, None, preflight::requests(graph, &left_out.hosts))?;
+fn probe(graph: &Graph, args: &Args, left_out: &LeftOut, cx: &Context) -> Result<Probe, CommandError> {
+    let setup = Setup::new(&args.plan, Vec::new(), args.by, &cx.settings)?;
+    let requests = preflight::requests(graph, &left_out.hosts);
+    let ways = reach::ways(graph.plan(), &setup, None, reach::asked(&requests))?;
+    let surveys = reach::survey(graph.plan(), &setup, None, requests)?;
     let found = preflight::judge(&surveys);
     let mut lines: Vec<(String, String)> =
         found.iter().map(|f| (f.verdict.word().to_owned(), f.text.clone())).collect();
+    lines.extend(reach::in_words(&ways).into_iter().map(|text| (preflight::Verdict::Ok.word().to_owned(), text)));
     if let Some((host, free)) = preflight::least_space(&surveys) {
         lines.push((preflight::Verdict::Ok.word().into(), format!("least free space: {} on {host}", size(free))));
     }

@@ -46,7 +46,7 @@ impl Voice {
     }
 
     pub(super) fn say(&mut self, word: &str) {
-        let _ = write!(self.pending, "\n@{} {word}\n", self.nonce);
+        let _ = writeln!(self.pending, "@{} {word}", self.nonce);
     }
 
     pub(super) fn wants_to_write(&self, stores: &[Store; 2]) -> bool {
