@@ -22,6 +22,7 @@ mod licences;
 mod mistakes;
 mod night;
 mod night_output;
+mod nightly;
 mod readme;
 mod resume;
 mod scenarios;

@@ -22,6 +22,17 @@ fn plan() -> String {
     format!("runbook: 1\nname: Quick\ndefaults: {{hosts: local, estimate: 30s}}\nsteps:\n{steps}")
 }
 
+/// A process that is not left behind, whatever happens.
+struct Frozen(u32);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        if is_engine(self.0) {
+            signal(self.0, Signal::KILL);
+        }
+    }
+}
+
 /// Freezes the engine at some moment, takes the run over, and lets the frozen one go on: at once, or when all is over.
 fn take_over(roll: u64) -> Result<(), String> {
     let bed = Bed::new(&plan());
@@ -31,6 +42,7 @@ fn take_over(roll: u64) -> Result<(), String> {
     let (facts, spin, early) = (3 + roll % 24, roll >> 8 & 0xfff, roll >> 20 & 1 == 0);
     eventually("it is that far", || bed.facts("night-a").len() as u64 >= facts || !is_engine(old));
     std::thread::sleep(Duration::from_micros(spin));
+    let _frozen = Frozen(old);
     signal(old, Signal::STOP);
     let steal = bed.spawn(&["resume", "--steal", "-m", "it hangs", "--confirm", "night", "--detach"]);
     let taken = || bed.store().run("night-a").is_ok_and(|run| run.lease.is_some_and(|lease| lease.epoch == 2));

@@ -130,15 +130,14 @@ impl Decision<'_> {
     fn judge_undo(&mut self, ix: ActionIx, direction: Direction, outcome: &Outcome) {
         let graph = self.state.graph().clone();
         let a = self.state.action(ix);
-        let tries = |d: Direction| a.tries[d as usize] - a.tries_before[d as usize];
         // A proof that could not be asked for says nothing of the undo: it is asked for again.
         let could_not_verify = direction == Direction::UndoCheck && !outcome.may_have_run();
-        let (next, again) = match could_not_verify.then(|| retry::after_silence(tries(direction))).flatten() {
+        let (next, again) = match could_not_verify.then(|| retry::after_silence(a.tried(direction))).flatten() {
             Some(wait) => (direction, Some(wait)),
             None => {
                 let patience = time_left_for_undo(self.state, self.now);
                 let rollback = graph.step_of(ix).rollback();
-                (Direction::Undo, retry::after_undo_failure(rollback, outcome, tries(Direction::Undo), patience))
+                (Direction::Undo, retry::after_undo_failure(rollback, outcome, a.tried(Direction::Undo), patience))
             }
         };
         let doubt = matches!(outcome, Outcome::InDoubt { .. });
@@ -201,7 +200,8 @@ impl Decision<'_> {
             match &a.doing {
                 Doing::Waiting => self.launch(next),
                 Doing::Judge { outcome, .. } => {
-                    let wait = retry.as_ref().and_then(|step| retry::after_failure(step, outcome, tries));
+                    let wait =
+                        retry.as_ref().and_then(|step| retry::after_failure(step, outcome, a.tried(Direction::Do)));
                     if let Some(at) = wait.and_then(|wait| self.now.checked_add(wait).ok()) {
                         self.record(Fact::RetryScheduled { attempt: next, at });
                     }

@@ -60,6 +60,14 @@ pub fn side_by_side<T: Sync>(all: &[T], each: impl Fn(&T) -> Result<(), String> 
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), all.len(), wrong.join("\n"));
 }
 
+/// Asks the same of every plan, of all at once.
+fn each_case<T: Send>(ask: fn(&Case) -> T) -> Vec<T> {
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = CASES.iter().map(|case| scope.spawn(move || ask(case))).collect();
+        asked.into_iter().map(|answer| answer.join().expect("it says above what is wrong")).collect()
+    })
+}
+
 /// The commits of an engine that is not killed; the first one is its lease.
 fn commits(case: &Case) -> usize {
     let reached = |commit: usize| {
@@ -75,11 +83,11 @@ fn commits(case: &Case) -> usize {
 
 #[test]
 fn a_killed_engine_is_followed_by_one_that_brings_the_same_night_to_the_same_end() {
-    let expected: Vec<Outcomes> = CASES.iter().map(undisturbed).collect();
+    let expected = each_case(undisturbed);
+    let most = if nightly() { each_case(commits) } else { vec![24; CASES.len()] };
     let mut nights = Vec::new();
     for (n, case) in CASES.iter().enumerate() {
-        let all = (1..=if nightly() { commits(case) } else { 24 })
-            .flat_map(|commit| Moment::ENDS.map(|moment| Point { commit, moment }));
+        let all = (1..=most[n]).flat_map(|commit| Moment::ENDS.map(|moment| Point { commit, moment }));
         let sample = |index: &usize| nightly() || (index + n).is_multiple_of(13);
         nights.extend(all.enumerate().filter(|(index, _)| sample(index)).map(|(_, point)| (case, vec![point])));
     }
@@ -96,7 +104,7 @@ fn two_crashes_are_no_worse_than_one() {
         println!("skipped: 500 nights; with NIGHTLY=1, or tests/run --nightly");
         return;
     }
-    let expected: Vec<Outcomes> = CASES.iter().map(undisturbed).collect();
+    let expected = each_case(undisturbed);
     let seed = seed();
     let nights = rolls(seed).zip(0..500).map(|(roll, n)| {
         let point = |roll: u64, most: u64| Point {

@@ -95,12 +95,12 @@ steps:
 
 const UNANSWERED: &str = r#"runbook: 1
 name: Nobody answers until the last moment
-window: {lasts: 14s, reserve: 0s}
+window: {lasts: 17s, reserve: 0s}
 defaults: {hosts: local, estimate: 1s}
 steps:
-  one: {run: EFFECT, rollback: {run: UNDO, estimate: 3s}}
-  two: {run: EFFECT, rollback: {run: UNDO, estimate: 3s}}
-  three: {run: EFFECT, rollback: {run: UNDO, estimate: 3s}}
+  one: {run: EFFECT, rollback: {run: UNDO, estimate: 2s}}
+  two: {run: EFFECT, rollback: {run: UNDO, estimate: 2s}}
+  three: {run: EFFECT, rollback: {run: UNDO, estimate: 2s}}
   ask: {gate: Is all well?, estimate: 1s}
   four: {run: EFFECT, read_only: true}
 "#;
