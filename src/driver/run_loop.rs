@@ -251,11 +251,18 @@ impl RunLoop {
         self.turn(vec![Input::Tick], Vec::new())
     }
 
-    /// After a sleep that the loop did not ask for, the run may be somebody else's: the journal knows.
+    /// Before anything else: after a sleep that the loop did not ask for, the run may be somebody else's, which the journal
+    /// knows; and what a clock that was set leads to is recorded after that it was set.
     fn wake_up(&mut self) -> Result<(), JournalError> {
         let now = self.clock.now();
         let away = now.duration_since(std::mem::replace(&mut self.progress.awake, now));
-        if away > AWAY { self.keep(now) } else { Ok(()) }
+        if away > AWAY {
+            self.keep(now)?;
+        }
+        match self.clock.jumped() {
+            Some(by) => self.turn(vec![Input::ClockJumped { by }], Vec::new()),
+            None => Ok(()),
+        }
     }
 
     /// Renews the lease.
@@ -278,13 +285,10 @@ impl RunLoop {
         Ok(now.duration_since(self.progress.renewed) <= STOP_STARTING)
     }
 
-    /// Keeps the lease, looks for jumps of the clock, and catches up with a timer that slept through a suspend.
+    /// Keeps the lease, and catches up with a timer that slept through a suspend.
     fn heartbeat(&mut self) -> Result<(), JournalError> {
         self.keep(self.clock.now())?;
         self.progress.scarce = self.progress.scarce && !self.journal.set_reserve_aside();
-        if let Some(by) = self.clock.jumped() {
-            self.turn(vec![Input::ClockJumped { by }], Vec::new())?;
-        }
         self.tick()
     }
 
