@@ -147,6 +147,7 @@ struct Failing {
     fenced_renewals: bool,
     appends: usize,
     reserve: bool,
+    space_again: bool,
 }
 
 impl Journal for Failing {
@@ -171,6 +172,10 @@ impl Journal for Failing {
     fn release_reserve(&mut self) -> bool {
         self.full_at = None;
         std::mem::take(&mut self.reserve)
+    }
+
+    fn set_reserve_aside(&mut self) -> bool {
+        self.space_again
     }
 
     fn close(&mut self, _now: Timestamp) -> Result<(), JournalError> {
@@ -231,6 +236,7 @@ impl Bed {
                 fenced_renewals: false,
                 appends: 0,
                 reserve: false,
+                space_again: false,
             },
             hosts: Hosts { log: log.clone(), ends: false },
             log,
@@ -315,6 +321,32 @@ async fn a_full_disk_starts_nothing_more_but_undoes() {
     let mut bed = Bed::new([launch(Direction::Do)]);
     bed.journal.full_at = Some(1);
     assert!(matches!(bed.drive().await.0, Stopped::JournalFailed { .. }), "nothing was set aside");
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_a_full_disk_nobody_goes_on_until_there_is_space_again() {
+    for space_again in [false, true] {
+        let mut bed = Bed::new([facts(vec![]), facts(vec![]), facts(vec![]), finish()]);
+        bed.script.turns[0].facts = vec![ended()];
+        (bed.journal.full_at, bed.journal.reserve, bed.journal.space_again) = (Some(1), true, space_again);
+        let (run_loop, log) = bed.build();
+        let (ask, asked) = mpsc::channel(4);
+        let driven = tokio::spawn(run_loop.drive(Input::Tick, asked, std::future::pending()));
+        // Longer than it takes to look for space again.
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        let mut answers = Vec::new();
+        for what in [Ask::Continue, Ask::Rollback { reason: None }] {
+            let (reply, answered) = oneshot::channel();
+            ask.send(Asked { operator: Operator { by: Actor::engine(), ask: what }, reply }).await.unwrap();
+            answers.push(answered.await.unwrap());
+        }
+        let refused = matches!(&answers[0], Reply::Refused { why } if why.contains("no space left"));
+        assert_eq!(refused, !space_again, "{answers:?}");
+        let log = lines(&log);
+        assert_eq!(log.iter().any(|l| l.contains("operator Continue")), space_again, "{log:?}");
+        assert!(log.iter().any(|l| l.contains("operator Rollback")), "a way back is always open: {log:?}");
+        driven.abort();
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -173,7 +173,7 @@ impl Said {
 }
 
 #[track_caller]
-pub fn eventually(what: &str, holds: impl Fn() -> bool) {
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
         assert!(began.elapsed() < Duration::from_secs(30), "never: {what}");
@@ -279,7 +279,9 @@ fn signals_to_a_terminal_leave_the_run_alone() {
     for last in [Signal::INT, Signal::HUP, Signal::TERM] {
         let mut attach = bed.spawn(&["attach"]);
         let mut said = BufReader::new(attach.stderr.take().unwrap()).lines().map_while(Result::ok);
-        eventually("it listens to signals", || catches(attach.id(), Signal::TERM));
+        eventually("it listens to signals", || catches(attach.id(), Signal::TSTP));
+        signal(attach.id(), Signal::TSTP);
+        assert!(said.any(|line| line.contains("Ctrl-Z is refused")));
         if last == Signal::INT {
             signal(attach.id(), Signal::INT);
             assert!(said.any(|line| line.contains("Ctrl-C stops nothing")));

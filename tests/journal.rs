@@ -23,7 +23,7 @@ fn fact(n: u64) -> Fact {
     Fact::ActionMarked { action, mark: Mark::Done, by: Actor::engine(), reason: Some("x".repeat(200)) }
 }
 
-fn make_run(dir: &Path) -> String {
+pub fn make_run(dir: &Path) -> String {
     let new = NewRun { plan: "night".into(), title: "Night".into(), digest: "7c1f".into(), lab: false, created: at() };
     let frozen = |_: &str| Frozen { plan: "{}".into(), started: "{}".into(), setup: "{}".into() };
     Store::open(dir).unwrap().create(&new, |_| false, frozen).unwrap().id
@@ -52,7 +52,7 @@ fn writer() {
     });
 }
 
-fn start_writer(dir: &Path, count: u64, strace: Option<&str>) -> Child {
+pub fn start_writer(dir: &Path, count: u64, strace: Option<&str>) -> Child {
     let me = std::env::current_exe().unwrap();
     let mut command = match strace {
         Some(inject) => {
@@ -68,7 +68,7 @@ fn start_writer(dir: &Path, count: u64, strace: Option<&str>) -> Child {
 }
 
 /// The last acknowledged fact that comes out of a writer, killing it after `kill_after`.
-fn acknowledged(writer: &mut Child, kill_after: Option<u64>) -> u64 {
+pub fn acknowledged(writer: &mut Child, kill_after: Option<u64>) -> u64 {
     let mut last = 0;
     for line in BufReader::new(writer.stderr.take().unwrap()).lines().map_while(Result::ok) {
         if let Some(seq) = line.strip_prefix("ack ") {
@@ -81,7 +81,7 @@ fn acknowledged(writer: &mut Child, kill_after: Option<u64>) -> u64 {
     last
 }
 
-fn assert_nothing_lost(dir: &Path, acknowledged: u64) {
+pub fn assert_nothing_lost(dir: &Path, acknowledged: u64) {
     let facts = Store::open(dir).unwrap().facts("night-a", 0).unwrap();
     assert!(facts.len() as u64 >= acknowledged, "kept {} of {acknowledged} acknowledged facts", facts.len());
     for (n, record) in facts.iter().enumerate() {

@@ -8,6 +8,7 @@
 
 mod architecture;
 mod check;
+mod disk;
 mod drill;
 mod driver;
 mod engine;
@@ -21,8 +22,11 @@ mod licences;
 mod mistakes;
 mod night;
 mod night_output;
+mod nightly;
 mod readme;
 mod resume;
 mod scenarios;
 mod screens;
+mod sweep;
+mod takeover;
 mod transport;

@@ -52,3 +52,71 @@ fn a_dead_run_is_taken_over_and_what_ran_on_is_followed() {
     assert_eq!(bed.effects(), ["one", "two"]);
     bed.resume(&["night-a"]).refused(3, &["run night-a is over: done"]);
 }
+
+/// September 2007, an hour in a few seconds: the power goes while the back-end is deployed, somebody at home goes on, the
+/// web does not find the back-end, the client grants an hour, and joining the database again takes longer than planned.
+const SEPTEMBER: &str = r#"runbook: 1
+name: Database split, September 2007
+window: {lasts: 20s, reserve: 0s, max_extension: 10s}
+hosts: {web: [web1], backend: [app1], db: [db1]}
+defaults: {estimate: 1s}
+steps:
+  split-db:
+    hosts: db
+    run: echo split-db >> DIR/effects
+    rollback: {run: 'while [ ! -e DIR/joined ]; do sleep 0.05; done; echo join-db >> DIR/effects', estimate: 1s, timeout: 2m}
+  deploy-backend:
+    hosts: backend
+    run: while [ -e DIR/held ]; do sleep 0.05; done; echo deploy-backend >> DIR/effects
+    timeout: 15s
+    rollback: {run: echo old-backend >> DIR/effects, estimate: 1s}
+  deploy-web:
+    hosts: web
+    run: echo deploy-web >> DIR/effects
+    rollback: {run: echo old-web >> DIR/effects, estimate: 1s}
+  sanity-web:
+    hosts: web
+    test: until [ -e DIR/connected ]; do sleep 0.1; done
+    timeout: 17s
+    on_stop: kill
+"#;
+
+#[test]
+fn the_september_night_is_taken_over_after_the_power_cut_extended_and_rolled_back_late() {
+    let bed = Bed::new(SEPTEMBER);
+    std::fs::write(bed.path("held"), "").unwrap();
+    let said = bed.exec(&["--lab", "--detach"]);
+    assert_eq!(said.code, 30, "{said:?}");
+    let runs = |f: &Fact| matches!(f, Fact::AttemptLaunched { attempt } if attempt.action.step() == "deploy-backend");
+    eventually("the back-end is being deployed", || bed.facts("night-a").iter().any(runs));
+    let run = bed.store().run("night-a").unwrap();
+    signal(run.lease.as_ref().unwrap().pid, Signal::KILL);
+    bed.engine_is_gone(&run);
+    assert!(bed.run(&["status"]).stdout.contains("NO ENGINE"));
+    bed.let_go();
+    eventually("the back-end is deployed without anybody", || bed.effects().len() == 2);
+    let said = bed.as_marie(&["resume", "--confirm", "night", "--detach"]);
+    assert_eq!(said.code, 30, "{said:?}");
+    assert!(said.stderr.contains("(ran on by itself)") && said.stderr.contains("-> DONE"), "{}", said.stderr);
+    let looks = |f: &Fact| matches!(f, Fact::AttemptLaunched { attempt } if attempt.action.step() == "sanity-web");
+    eventually("somebody looks for the cause", || bed.facts("night-a").iter().any(looks));
+    let granted = ["extend", "5s", "--granted-by", "Ms. Hu", "-m", "no connection", "--confirm", "night"];
+    assert_eq!(bed.as_marie(&granted).code, 0);
+    assert_eq!(bed.as_marie(&["note", "out of ideas; a further hour was offered and declined"]).code, 0);
+    let decided = bed.as_marie(&["rollback", "--confirm", "night", "-m", "a backout takes an hour"]);
+    assert_eq!(decided.code, 0, "{decided:?}");
+    let closes = bed.facts("night-a").iter().find_map(|f| match f {
+        Fact::WindowExtended { closes, .. } => Some(*closes),
+        _ => None,
+    });
+    let attach = bed.spawn(&["attach"]);
+    eventually("the window has closed", || closes.is_some_and(|at| at < runbook::driver::clock::now()));
+    std::fs::write(bed.path("joined"), "").unwrap();
+    let said = Said::of(attach.wait_with_output().unwrap());
+    assert_eq!(said.code, 11, "{said:?}");
+    assert_eq!(bed.ended("night-a"), RunEnd::RolledBack { verified: None, late: true });
+    assert_eq!(bed.effects(), ["split-db", "deploy-backend", "deploy-web", "old-web", "old-backend", "join-db"]);
+    let told = ["Marie took over", "Ms. Hu", "out of ideas", "ROLLBACK begins", "ROLLED BACK"];
+    let missing: Vec<_> = told.iter().filter(|words| !said.stderr.contains(**words)).collect();
+    assert!(missing.is_empty(), "{missing:?} in:\n{}", said.stderr);
+}

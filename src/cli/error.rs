@@ -69,10 +69,18 @@ impl From<JournalError> for CommandError {
                 Self::refused(message).hint("make space there, or choose another place: --store DIR")
             }
             JournalError::NoSuchRun(_) | JournalError::Ambiguous { .. } => Self::usage(message),
-            JournalError::Fenced { .. }
-            | JournalError::Sequence { .. }
-            | JournalError::Io { .. }
-            | JournalError::Damaged { .. } => Self::unexpected(message),
+            JournalError::Damaged { ref path, .. } | JournalError::Corrupt { ref path, .. } => {
+                let dir = std::path::Path::new(path).parent().unwrap_or_else(|| std::path::Path::new(".")).display();
+                Self::unexpected(message)
+                    .hint("the file is left as it is; every attempt of the run is also recorded on its host, in ~/.runbook")
+                    .hint(format!("put it aside for a closer look, and begin anew:   mv {dir} {dir}.damaged"))
+            }
+            JournalError::Busy { ref path } => {
+                Self::refused(format!("{message}; nothing was changed")).hint(format!("which one:   fuser {path}"))
+            }
+            JournalError::Fenced { .. } | JournalError::Sequence { .. } | JournalError::Io { .. } => {
+                Self::unexpected(message)
+            }
         }
     }
 }

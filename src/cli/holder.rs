@@ -53,6 +53,19 @@ fn is_engine(lease: &Lease) -> bool {
     words.any(|word| word == b"engine") && words.any(|word| word == lease.run.as_bytes())
 }
 
+/// Ends an engine of this machine that is stopped (`kill -STOP`, a debugger) and whose run somebody else takes. Frozen in
+/// the middle of a write it would keep the journal locked for everybody. Says whether there was one.
+pub fn end_if_frozen(lease: &Lease) -> bool {
+    let frozen = lease.host == this_machine() && is_engine(lease) && is_stopped(lease.pid);
+    let pid = i32::try_from(lease.pid).ok().and_then(rustix::process::Pid::from_raw);
+    frozen && pid.is_some_and(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok())
+}
+
+fn is_stopped(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't']))
+}
+
 /// The name of this machine.
 #[must_use]
 pub fn this_machine() -> String {

@@ -157,6 +157,8 @@ impl<'a> Watch<'a> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let mut terminate = signal(SignalKind::terminate())?;
+        // Its default would freeze this terminal while the deadline goes on.
+        let mut stop = signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?;
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut typing = if self.answers == Answers::None { None } else { Some(keys::bytes()) };
@@ -165,6 +167,7 @@ impl<'a> Watch<'a> {
                 _ = poll.tick() => self.look()?,
                 _ = interrupt.recv() => self.interrupt(),
                 _ = hangup.recv() => Some(Left::Detached),
+                _ = stop.recv() => self.refuse_to_stop(),
                 _ = terminate.recv() => Some(Left::Detached),
                 bytes = next(&mut typing) => match bytes {
                     Some(bytes) => self.take(&bytes),
@@ -284,6 +287,14 @@ impl<'a> Watch<'a> {
         self.typed.clear();
         self.question.clear();
         self.say(&interrupted(&self.view));
+        None
+    }
+
+    /// Ctrl-Z: a frozen terminal would hide the deadline.
+    fn refuse_to_stop(&mut self) -> Option<Left> {
+        self.say(&[
+            "Ctrl-Z is refused: a stopped terminal would hide the deadline; q leaves, the run goes on".to_owned()
+        ]);
         None
     }
 

@@ -16,7 +16,7 @@ use super::clock::Clock;
 use super::resolve::Unreached;
 use crate::engine::Engine;
 use crate::engine::effect::{Effect, Turn};
-use crate::engine::fact::{Actor, Fact, FactRecord};
+use crate::engine::fact::{Actor, Fact, FactRecord, HoldAnswer, Mark};
 use crate::engine::input::{Ask, Input, Operator, Reply};
 use crate::graph::ids::{AttemptId, Direction};
 use crate::graph::job::{Job, Site};
@@ -29,6 +29,11 @@ use crate::transport::{Event, Report, Transport};
 const BATCH: usize = 256;
 /// Why an attempt without a site cannot have run.
 const NO_SITE: &str = "the plan does not say where";
+/// Why an attempt was not started on a full disk.
+const NO_SPACE: &str = "there is no space left for the journal";
+/// The answer to whoever wants to go on then.
+const NO_SPACE_TO_GO_ON: &str = "there is no space left for the journal, and what was set aside is kept for a rollback; \
+    make space on its disk and ask again in a few seconds, or roll back";
 /// Why an attempt was not started by an owner who could not renew its lease.
 const NOT_HELD: &str = "the lease of the run could not be renewed for too long";
 /// Without a renewal of the lease for this long, nothing is started: soon the run may be somebody else's.
@@ -120,6 +125,8 @@ pub(super) struct Progress {
     renewed: Timestamp,
     /// When the loop was awake last.
     awake: Timestamp,
+    /// The space that was set aside is in use: what is left of it is the rollback's.
+    scarce: bool,
 }
 
 /// One or more turns that share an append.
@@ -244,11 +251,18 @@ impl RunLoop {
         self.turn(vec![Input::Tick], Vec::new())
     }
 
-    /// After a sleep that the loop did not ask for, the run may be somebody else's: the journal knows.
+    /// Before anything else: after a sleep that the loop did not ask for, the run may be somebody else's, which the journal
+    /// knows; and what a clock that was set leads to is recorded after that it was set.
     fn wake_up(&mut self) -> Result<(), JournalError> {
         let now = self.clock.now();
         let away = now.duration_since(std::mem::replace(&mut self.progress.awake, now));
-        if away > AWAY { self.keep(now) } else { Ok(()) }
+        if away > AWAY {
+            self.keep(now)?;
+        }
+        match self.clock.jumped() {
+            Some(by) => self.turn(vec![Input::ClockJumped { by }], Vec::new()),
+            None => Ok(()),
+        }
     }
 
     /// Renews the lease.
@@ -256,7 +270,7 @@ impl RunLoop {
         match self.journal.renew(now) {
             Ok(()) => self.progress.renewed = now,
             // Ownership is proven by the next append; a full disk is met there, with the facts at hand.
-            Err(JournalError::Full { .. }) => {}
+            Err(JournalError::Full { .. } | JournalError::Busy { .. }) => {}
             Err(e) => return Err(e),
         }
         Ok(())
@@ -271,12 +285,10 @@ impl RunLoop {
         Ok(now.duration_since(self.progress.renewed) <= STOP_STARTING)
     }
 
-    /// Keeps the lease, looks for jumps of the clock, and catches up with a timer that slept through a suspend.
+    /// Keeps the lease, and catches up with a timer that slept through a suspend.
     fn heartbeat(&mut self) -> Result<(), JournalError> {
         self.keep(self.clock.now())?;
-        if let Some(by) = self.clock.jumped() {
-            self.turn(vec![Input::ClockJumped { by }], Vec::new())?;
-        }
+        self.progress.scarce = self.progress.scarce && !self.journal.set_reserve_aside();
         self.tick()
     }
 
@@ -297,43 +309,50 @@ impl RunLoop {
             batch.add(self.decider.handle(now, input));
         }
         for Asked { operator, reply } in asked {
+            if self.progress.scarce && goes_on(&operator.ask) {
+                let why = NO_SPACE_TO_GO_ON.to_owned();
+                batch.replies.push((reply, Some(Reply::Refused { why })));
+                continue;
+            }
             let answer = batch.add(self.decider.handle(now, Input::Operator(operator)));
             batch.replies.push((reply, answer));
         }
-        let scarce = self.append(now, &batch.facts)?;
-        self.perform(batch.effects, scarce)?;
+        let was_scarce = self.progress.scarce;
+        self.append(now, &batch.facts)?;
+        self.perform(batch.effects)?;
         for (to, reply) in batch.replies {
             let none = || Reply::Refused { why: "the engine gave no answer".to_owned() };
             // Whoever asked may have gone; the facts stand.
             let _ = to.send(reply.unwrap_or_else(none));
         }
-        if scarce {
+        if self.progress.scarce && !was_scarce {
             self.turn(vec![hold()], Vec::new())?;
         }
         Ok(())
     }
 
-    /// Makes the facts durable and publishes them. Returns whether the space set aside had to be given up for it.
-    fn append(&mut self, now: Timestamp, facts: &[Fact]) -> Result<bool, JournalError> {
+    /// Makes the facts durable and publishes them; on a full disk in the space that was set aside.
+    fn append(&mut self, now: Timestamp, facts: &[Fact]) -> Result<(), JournalError> {
         if facts.is_empty() {
-            return Ok(false);
+            return Ok(());
         }
-        let (records, scarce) = match self.journal.append(now, facts, self.progress.seq) {
+        let records = match self.journal.append(now, facts, self.progress.seq) {
             Err(JournalError::Full { .. }) if self.journal.release_reserve() => {
-                (self.journal.append(now, facts, self.progress.seq)?, true)
+                self.progress.scarce = true;
+                self.journal.append(now, facts, self.progress.seq)?
             }
-            other => (other?, false),
+            other => other?,
         };
         self.progress.note(&records);
         (self.publish)(&records);
-        Ok(scarce)
+        Ok(())
     }
 
-    fn perform(&mut self, effects: Vec<Effect>, scarce: bool) -> Result<(), JournalError> {
+    fn perform(&mut self, effects: Vec<Effect>) -> Result<(), JournalError> {
         for effect in effects {
             match effect {
-                Effect::Launch(attempt) if scarce && attempt.direction == Direction::Do => {
-                    self.never_started(attempt, "there is no space left for the journal");
+                Effect::Launch(attempt) if self.progress.scarce && attempt.direction == Direction::Do => {
+                    self.never_started(attempt, NO_SPACE);
                 }
                 Effect::Launch(attempt) => {
                     // An undo is started all the same: the append just before has proven that the run is ours.
@@ -416,6 +435,16 @@ impl Batch {
         self.facts.extend(turn.facts);
         self.effects.extend(turn.effects);
         turn.reply
+    }
+}
+
+/// Whether what is asked could start something, and so would use up the space that a rollback is to be recorded in.
+const fn goes_on(ask: &Ask) -> bool {
+    match ask {
+        Ask::Approve { .. } | Ask::Retry { .. } | Ask::Skip { .. } | Ask::Continue => true,
+        Ask::Hold { answer, .. } => !matches!(answer, HoldAnswer::Rollback),
+        Ask::Mark { mark, .. } => matches!(mark, Mark::Done),
+        Ask::Reject { .. } | Ask::Pause | Ask::Rollback { .. } | Ask::Extend { .. } | Ask::Note { .. } => false,
     }
 }
 

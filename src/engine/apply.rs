@@ -275,6 +275,7 @@ impl State {
         if !open && !refined {
             return Err(format!("attempt {attempt} is not open"));
         }
+        a.unstarted[attempt.direction as usize] += u32::from(open && !outcome.may_have_run());
         let harmless = !outcome.may_have_run() || (atomic && matches!(outcome, Outcome::Failed { .. }));
         if attempt.direction == Direction::Do {
             a.forward = Some(outcome.clone());
@@ -314,7 +315,7 @@ impl State {
             (Direction::Undo, true) if undo_verify => self.set_doing(ix, Doing::UndoVerify),
             (Direction::Undo | Direction::UndoCheck, true) => self.undone(ix, at),
             (Direction::Undo | Direction::UndoCheck, false) => {
-                self.set_doing(ix, Doing::UndoJudge { outcome: outcome.clone() });
+                self.set_doing(ix, Doing::UndoJudge { direction: attempt.direction, outcome: outcome.clone() });
             }
         }
         Ok(())
@@ -342,6 +343,7 @@ impl State {
         if a.open_attempt() != Some(attempt) {
             return Err(format!("attempt {attempt} is not open"));
         }
+        a.unstarted[attempt.direction as usize] += u32::from(!outcome.may_have_run());
         a.forward = Some(outcome.clone());
         a.ended = Some(at);
         a.doing = if outcome.is_success() {
@@ -476,7 +478,7 @@ impl State {
     pub(super) fn again(&mut self, ix: ActionIx) {
         self.asking.remove(&ix);
         let a = &mut self.actions[ix.index()];
-        a.tries_before = a.tries;
+        a.forget_tries();
         a.approvals.clear();
         self.set_doing(ix, Doing::Waiting);
         let step = self.graph.action(ix).step;

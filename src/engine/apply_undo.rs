@@ -39,7 +39,7 @@ impl State {
             let a = &mut self.actions[ix.index()];
             if matches!(a.doing, Doing::Parked { .. }) {
                 a.doing = Doing::Failed;
-                a.tries_before = a.tries;
+                a.forget_tries();
             }
         }
         self.count_undos();

@@ -218,15 +218,14 @@ impl Decision<'_> {
     fn next_try(&self, ix: ActionIx, direction: Direction, outcome: &Outcome) -> Option<(AttemptId, Timestamp)> {
         let step = self.state.graph().step_of(ix);
         let a = self.state.action(ix);
-        let tries = |d: Direction| a.tries[d as usize] - a.tries_before[d as usize];
         let could_not_verify = direction == Direction::Check && !outcome.may_have_run();
         let (next, wait) = if could_not_verify && a.forward == Some(Outcome::Succeeded) {
-            (Direction::Check, retry::after_silence(tries(Direction::Check)))
+            (Direction::Check, retry::after_silence(a.tried(Direction::Check)))
         } else {
             // What a failed verification says of the work: that it ran, and is not done.
             let work = if direction == Direction::Check { &Outcome::Failed { exit: 1 } } else { outcome };
             let doubt = matches!(a.forward, Some(Outcome::InDoubt { .. }));
-            (Direction::Do, retry::after_failure(step, work, tries(Direction::Do)).filter(|_| !doubt))
+            (Direction::Do, retry::after_failure(step, work, a.tried(Direction::Do)).filter(|_| !doubt))
         };
         Some((self.next_attempt(ix, next), self.now.checked_add(wait?).ok()?))
     }

@@ -12,20 +12,27 @@ const WAIT_TO_START: SignedDuration = SignedDuration::from_secs(5);
 /// The longest wait between two tries.
 const LONGEST: SignedDuration = SignedDuration::from_mins(10);
 
-/// How long to wait before the next try of a step's work, or `None` when there is none. `tries` counts those made. What
-/// may have changed something is repeated only where the plan says that this is harmless.
-pub fn after_failure(step: &Step, outcome: &Outcome, tries: u32) -> Option<SignedDuration> {
-    if !outcome.may_have_run() {
-        let limit = TRIES_TO_START.max(step.retry.times + 1);
-        return (tries < limit).then(|| wait(&step.retry, tries).max(WAIT_TO_START));
-    }
-    let repeatable = !step.changes_something() || step.idempotent;
-    (repeatable && tries <= step.retry.times).then(|| wait(&step.retry, tries))
+/// The tries made so far. One that certainly did not start takes nothing away from those that the plan allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tried {
+    pub ran: u32,
+    pub unstarted: u32,
 }
 
-/// The same for something that only looks and could not be started: `tries` counts those made.
-pub fn after_silence(tries: u32) -> Option<SignedDuration> {
-    (tries < TRIES_TO_START).then_some(WAIT_TO_START)
+/// How long to wait before the next try of a step's work, or `None` when there is none. What may have changed something
+/// is repeated only where the plan says that this is harmless.
+pub fn after_failure(step: &Step, outcome: &Outcome, tried: Tried) -> Option<SignedDuration> {
+    if !outcome.may_have_run() {
+        let limit = TRIES_TO_START.max(step.retry.times + 1);
+        return (tried.unstarted < limit).then(|| wait(&step.retry, tried.unstarted).max(WAIT_TO_START));
+    }
+    let repeatable = !step.changes_something() || step.idempotent;
+    (repeatable && tried.ran <= step.retry.times).then(|| wait(&step.retry, tried.ran))
+}
+
+/// The same for something that only looks and could not be started.
+pub fn after_silence(tried: Tried) -> Option<SignedDuration> {
+    (tried.unstarted < TRIES_TO_START).then_some(WAIT_TO_START)
 }
 
 /// The same for a rollback, which may always be repeated: it must cope with nothing, half or all of the work.
@@ -33,14 +40,15 @@ pub fn after_silence(tries: u32) -> Option<SignedDuration> {
 pub fn after_undo_failure(
     rollback: Option<&Rollback>,
     outcome: &Outcome,
-    tries: u32,
+    tried: Tried,
     keep_trying: bool,
 ) -> Option<SignedDuration> {
     let retry = rollback.map(|r| r.retry).unwrap_or_default();
     if !outcome.may_have_run() {
-        return keep_trying.then(|| wait(&retry, tries).max(WAIT_TO_START * tries.clamp(1, 12) as i32));
+        let least = WAIT_TO_START * tried.unstarted.clamp(1, 12) as i32;
+        return keep_trying.then(|| wait(&retry, tried.unstarted).max(least));
     }
-    (tries <= retry.times).then(|| wait(&retry, tries))
+    (tried.ran <= retry.times).then(|| wait(&retry, tried.ran))
 }
 
 fn wait(retry: &Retry, tries: u32) -> SignedDuration {

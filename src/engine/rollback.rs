@@ -121,21 +121,28 @@ impl Decision<'_> {
         for ix in self.state.undecided() {
             match self.state.action(ix).doing.clone() {
                 Doing::UndoVerify => self.launch(self.next_attempt(ix, Direction::UndoCheck)),
-                Doing::UndoJudge { outcome } => self.judge_undo(ix, &outcome),
+                Doing::UndoJudge { direction, outcome } => self.judge_undo(ix, direction, &outcome),
                 _ => {}
             }
         }
     }
 
-    fn judge_undo(&mut self, ix: ActionIx, outcome: &Outcome) {
+    fn judge_undo(&mut self, ix: ActionIx, direction: Direction, outcome: &Outcome) {
         let graph = self.state.graph().clone();
         let a = self.state.action(ix);
-        let tries = a.tries[Direction::Undo as usize] - a.tries_before[Direction::Undo as usize];
-        let patience = time_left_for_undo(self.state, self.now);
-        let again = retry::after_undo_failure(graph.step_of(ix).rollback(), outcome, tries, patience);
+        // A proof that could not be asked for says nothing of the undo: it is asked for again.
+        let could_not_verify = direction == Direction::UndoCheck && !outcome.may_have_run();
+        let (next, again) = match could_not_verify.then(|| retry::after_silence(a.tried(direction))).flatten() {
+            Some(wait) => (direction, Some(wait)),
+            None => {
+                let patience = time_left_for_undo(self.state, self.now);
+                let rollback = graph.step_of(ix).rollback();
+                (Direction::Undo, retry::after_undo_failure(rollback, outcome, a.tried(Direction::Undo), patience))
+            }
+        };
         let doubt = matches!(outcome, Outcome::InDoubt { .. });
         match again.filter(|_| !doubt).and_then(|wait| self.now.checked_add(wait).ok()) {
-            Some(at) => self.record(Fact::RetryScheduled { attempt: self.next_attempt(ix, Direction::Undo), at }),
+            Some(at) => self.record(Fact::RetryScheduled { attempt: self.next_attempt(ix, next), at }),
             None => {
                 let why = format!("its rollback did not succeed: {outcome}");
                 self.record(Fact::UndoParked { action: self.id(ix), why });
@@ -193,7 +200,8 @@ impl Decision<'_> {
             match &a.doing {
                 Doing::Waiting => self.launch(next),
                 Doing::Judge { outcome, .. } => {
-                    let wait = retry.as_ref().and_then(|step| retry::after_failure(step, outcome, tries));
+                    let wait =
+                        retry.as_ref().and_then(|step| retry::after_failure(step, outcome, a.tried(Direction::Do)));
                     if let Some(at) = wait.and_then(|wait| self.now.checked_add(wait).ok()) {
                         self.record(Fact::RetryScheduled { attempt: next, at });
                     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::fact::{Actor, HoldAnswer, HoldReason, RollbackCause, RunEnd, RunStarted, WindowInstants};
+use super::retry::Tried;
 use crate::graph::ids::{ActionId, AttemptId, Direction};
 use crate::graph::outcome::Outcome;
 use crate::graph::render::Outputs;
@@ -75,6 +76,7 @@ pub enum Doing {
     },
     UndoVerify,
     UndoJudge {
+        direction: Direction,
         outcome: Outcome,
     },
     UndoRetrying {
@@ -121,6 +123,8 @@ pub struct ActionState {
     pub tries: [u32; 4],
     /// The same when a person last said retry: those tries do not count against the plan's limit.
     pub tries_before: [u32; 4],
+    /// Of those since, the ones that certainly did not run: a host that was away, an engine that died.
+    pub unstarted: [u32; 4],
     /// When the first attempt was armed, the wait or the question began.
     pub started: Option<Timestamp>,
     pub ended: Option<Timestamp>,
@@ -149,6 +153,19 @@ pub struct ActionState {
 }
 
 impl ActionState {
+    /// What counts against the limits of tries in this direction.
+    pub fn tried(&self, direction: Direction) -> Tried {
+        let d = direction as usize;
+        let unstarted = self.unstarted[d];
+        Tried { ran: self.tries[d] - self.tries_before[d] - unstarted, unstarted }
+    }
+
+    /// What was tried so far does not count any more.
+    pub(super) const fn forget_tries(&mut self) {
+        self.tries_before = self.tries;
+        self.unstarted = [0; 4];
+    }
+
     fn new() -> Self {
         Self {
             doing: Doing::Waiting,
@@ -157,6 +174,7 @@ impl ActionState {
             touched: false,
             tries: [0; 4],
             tries_before: [0; 4],
+            unstarted: [0; 4],
             started: None,
             ended: None,
             lost: false,

@@ -67,16 +67,18 @@ pub fn check_file(path: &Path) -> Result<(), JournalError> {
 }
 
 /// Sets space aside in `dir`, with real blocks behind it. Best effort: a disk too full for it is met later.
-pub fn reserve(dir: &Path) {
+/// Says whether it is there.
+pub fn reserve(dir: &Path) -> bool {
     let path = dir.join("reserve");
     if path.symlink_metadata().is_ok_and(|m| m.len() >= RESERVE as u64) {
-        return;
+        return true;
     }
     let fill = |mut file: File| file.write_all(&vec![0; RESERVE]).and_then(|()| file.sync_all());
     let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path).and_then(fill);
     if made.is_err() {
         let _ = std::fs::remove_file(&path);
     }
+    made.is_ok()
 }
 
 /// Gives the space set aside back to the disk. Says whether there was any.

@@ -52,6 +52,10 @@ impl Journal for MemoryJournal {
         false
     }
 
+    fn set_reserve_aside(&mut self) -> bool {
+        true
+    }
+
     fn close(&mut self, _now: Timestamp) -> Result<(), JournalError> {
         Ok(())
     }

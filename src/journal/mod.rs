@@ -44,6 +44,9 @@ pub trait Journal: Send {
     /// Gives up space that was set aside for the rollback of a run whose disk is full. Says whether there was any.
     fn release_reserve(&mut self) -> bool;
 
+    /// Sets it aside again. Says whether there is room for that.
+    fn set_reserve_aside(&mut self) -> bool;
+
     /// Ends our ownership, so that the next owner need not wait for the lease to run out.
     ///
     /// # Errors
@@ -61,6 +64,12 @@ pub enum JournalError {
     Full { path: String },
     #[error("the journal at {path} cannot be written or read: {source}")]
     Io { path: String, source: Box<dyn std::error::Error + Send + Sync> },
+    /// Nothing was written.
+    #[error("another process keeps the journal at {path} locked")]
+    Busy { path: String },
+    /// Not even its tables can be read.
+    #[error("the journal at {path} is damaged: {why}")]
+    Corrupt { path: String, why: String },
     #[error("the journal at {path} needs runbook {needed} or newer")]
     Newer { path: String, needed: String },
     #[error("the journal at {path} is damaged at fact {seq} of run {run}: {why}")]

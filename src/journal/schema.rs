@@ -76,9 +76,12 @@ CREATE TABLE lease (
 ) STRICT;
 ";
 
+/// How long a writer waits for another one.
+pub const BUSY: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// How every connection is set up: WAL, and a commit returns only when it is on the disk.
 pub fn configure(db: &Connection) -> rusqlite::Result<()> {
-    db.busy_timeout(std::time::Duration::from_secs(10))?;
+    db.busy_timeout(BUSY)?;
     db.pragma_update(None, "journal_mode", "wal")?;
     db.pragma_update(None, "synchronous", "full")?;
     db.pragma_update(None, "foreign_keys", true)?;

@@ -56,7 +56,7 @@ impl SqliteJournal {
             return Err(self.store_error(rusqlite::Error::InvalidQuery));
         }
         let result = self.transact(write);
-        self.retired = matches!(result, Err(JournalError::Io { .. }));
+        self.retired = matches!(result, Err(JournalError::Io { .. } | JournalError::Corrupt { .. }));
         result
     }
 
@@ -123,6 +123,10 @@ impl Journal for SqliteJournal {
 
     fn release_reserve(&mut self) -> bool {
         folder::release(&self.store.dir)
+    }
+
+    fn set_reserve_aside(&mut self) -> bool {
+        folder::reserve(&self.store.dir)
     }
 
     fn close(&mut self, now: Timestamp) -> Result<(), JournalError> {

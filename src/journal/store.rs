@@ -16,6 +16,9 @@ pub const LEASE_TTL: Duration = Duration::from_secs(15);
 /// How often the owner renews.
 pub const LEASE_RENEW: Duration = Duration::from_secs(5);
 
+/// A write of another process that takes longer does not end by itself.
+const STUCK_WRITE: Duration = Duration::from_secs(2);
+
 const FILE: &str = "journal.db";
 const RUN_COLUMNS: &str = "r.id, r.plan, r.title, r.digest, r.lab, r.created, r.closed, r.ending, \
     l.owner, l.host, l.pid, l.socket, l.epoch, l.since, l.renewed, l.expires";
@@ -214,6 +217,22 @@ impl Store {
         read_facts(&self.db, &self.dir, run, since).map(|read| read.records)
     }
 
+    /// Whether another process is in the middle of a write, and stays there for longer than any write takes.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn is_locked(&self) -> Result<bool, JournalError> {
+        let io = |e| disk(&self.dir, e);
+        self.db.busy_timeout(STUCK_WRITE).map_err(io)?;
+        let begun = self.db.execute_batch("BEGIN IMMEDIATE; ROLLBACK");
+        self.db.busy_timeout(schema::BUSY).map_err(io)?;
+        match begun.map_err(io) {
+            Ok(()) => Ok(false),
+            Err(JournalError::Busy { .. }) => Ok(true),
+            Err(e) => Err(e),
+        }
+    }
+
     /// A number that changes whenever another connection has committed. Costs no disk access.
     ///
     /// # Errors
@@ -341,6 +360,10 @@ pub(super) fn disk(dir: &Path, e: rusqlite::Error) -> JournalError {
         Some(rusqlite::ErrorCode::DiskFull) => JournalError::Full { path },
         Some(rusqlite::ErrorCode::ReadOnly) => {
             JournalError::Folder { path: dir.display().to_string(), why: "it is read-only".to_owned(), help: None }
+        }
+        Some(rusqlite::ErrorCode::DatabaseBusy) => JournalError::Busy { path },
+        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+            JournalError::Corrupt { path, why: e.to_string() }
         }
         _ => JournalError::Io { path, source: Box::new(e) },
     }

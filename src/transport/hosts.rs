@@ -44,6 +44,8 @@ pub struct Config {
     pub sessions: IndexMap<HostName, PathBuf>,
     /// Connects at the same time, over all hosts.
     pub connect_at_once: usize,
+    /// Connections that are open at the same time; as many as open files allow where nothing is said.
+    pub open_at_most: Option<usize>,
     /// A silent connection is asked for a sign of life this often (whole seconds), and given up after so many in vain.
     pub keepalive: (Duration, u32),
     /// Receives `STEP/HOST.log`.
@@ -76,6 +78,7 @@ impl Config {
             ssh_config: None,
             sessions: IndexMap::new(),
             connect_at_once: CONNECT_AT_ONCE,
+            open_at_most: None,
             keepalive: (Duration::from_secs(5), 3),
             logs,
             remote_dir: None,

@@ -24,6 +24,12 @@ const CONNECTIONS_PER_HOST: usize = 4;
 /// Connects that a busy sshd (MaxStartups) drops before authentication are tried again this often.
 const CONNECT_TRIES: u32 = 6;
 
+/// Files that a connection with a few sessions holds open in this process, at most of the time.
+const FILES_PER_CONNECTION: u64 = 8;
+/// Files for everything else: journal, logs, terminals that watch.
+const OTHER_FILES: u64 = 256;
+const MOST_CONNECTIONS: usize = 100_000;
+
 /// All connections of one run.
 #[derive(Debug)]
 pub(super) struct Links {
@@ -32,6 +38,8 @@ pub(super) struct Links {
     native: Native,
     hosts: BTreeMap<HostName, HostLinks>,
     connects: Arc<Semaphore>,
+    /// Connections that may be open: see [`room`].
+    room: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
@@ -54,6 +62,7 @@ struct Link {
     connection: Connection,
     slots: Arc<Semaphore>,
     dead: AtomicBool,
+    _place: OwnedSemaphorePermit,
 }
 
 /// An open connection of either kind.
@@ -86,6 +95,7 @@ impl Links {
             native: Native::new(&settings.hosts, &files, settings.keepalive),
             hosts,
             connects: Arc::new(Semaphore::new(settings.connect_at_once.max(1))),
+            room: Arc::new(Semaphore::new(settings.open_at_most.unwrap_or_else(|| room(settings)))),
         })
     }
 
@@ -177,15 +187,45 @@ impl Links {
         let link = if open.len() >= CONNECTIONS_PER_HOST {
             open[jitter_index(open.len())].clone()
         } else {
+            let place = self.place().await?;
             let connection = self.connect(host, links).await?;
             let slots = Arc::new(Semaphore::new(SESSIONS_PER_CONNECTION));
-            let link = Arc::new(Link { connection, slots, dead: AtomicBool::new(false) });
+            let link = Arc::new(Link { connection, slots, dead: AtomicBool::new(false), _place: place });
             open.push(link.clone());
             link
         };
         drop(open);
         let slot = link.slots.clone().acquire_owned().await.map_err(|_| "closed".to_owned())?;
         Ok((link, slot))
+    }
+
+    /// A place for one more connection. Where there is none, connections that nobody uses make room.
+    async fn place(&self) -> Result<OwnedSemaphorePermit, String> {
+        loop {
+            if let Ok(place) = self.room.clone().try_acquire_owned() {
+                return Ok(place);
+            }
+            self.close_idle().await;
+            // One that becomes idle says nothing; hence the limit.
+            if let Ok(place) = tokio::time::timeout(Duration::from_millis(20), self.room.clone().acquire_owned()).await
+            {
+                return place.map_err(|_| "closed".to_owned());
+            }
+        }
+    }
+
+    async fn close_idle(&self) {
+        for links in self.hosts.values() {
+            let Ok(mut open) = links.open.try_lock() else { continue };
+            let idle = |link: &mut Arc<Link>| {
+                link.slots.available_permits() == SESSIONS_PER_CONNECTION && Arc::strong_count(link) == 1
+            };
+            let idle: Vec<Arc<Link>> = open.extract_if(.., idle).collect();
+            drop(open);
+            for link in idle.into_iter().filter_map(Arc::into_inner) {
+                link.connection.close().await;
+            }
+        }
     }
 
     async fn connect(&self, host: &str, links: &HostLinks) -> Result<Connection, String> {
@@ -262,6 +302,23 @@ impl Connection {
         };
         let _ = tokio::time::timeout(Duration::from_secs(2), courtesy).await;
     }
+}
+
+/// How many connections the limit of open files leaves room for, after it was raised as far as it may be and is needed.
+fn room(settings: &Config) -> usize {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let needed =
+        u64::try_from(settings.hosts.len()).unwrap_or(u64::MAX).saturating_mul(FILES_PER_CONNECTION) + OTHER_FILES;
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < needed) {
+        let wanted = limit.maximum.map_or(needed, |most| most.min(needed));
+        let raised = rustix::process::Rlimit { current: Some(wanted), ..limit };
+        if setrlimit(Resource::Nofile, raised).is_ok() {
+            limit.current = Some(wanted);
+        }
+    }
+    let files = limit.current.unwrap_or(needed).saturating_sub(OTHER_FILES);
+    usize::try_from(files / FILES_PER_CONNECTION).unwrap_or(MOST_CONNECTIONS).clamp(1, MOST_CONNECTIONS)
 }
 
 fn jitter_index(length: usize) -> usize {

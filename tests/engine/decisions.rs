@@ -503,6 +503,40 @@ fn a_parked_undo_can_be_marked_or_tried_again_by_hand() {
     assert_eq!(night.ended(), Some(&RunEnd::RolledBack { verified: None, late: false }));
 }
 
+/// An engine that died just then leaves a proof that was never asked for; that says nothing of the undo.
+#[test]
+fn a_proof_of_an_undo_that_never_started_is_asked_for_again_and_the_undo_is_not_repeated() {
+    let mut it = deploy("it", &[]);
+    if let Undo::Command(r) = &mut it.undo {
+        r.verify = Some("gone".into());
+    }
+    let mut night = Night::simple(vec![it]);
+    night.end("it/h1/do/1", Outcome::Succeeded);
+    let _ = night.ask(Ask::Rollback { reason: None });
+    night.end("it/h1/undo/1", Outcome::Succeeded);
+    night.end("it/h1/undo-check/1", Outcome::NeverStarted { why: "the engine died".into() });
+    night.wait(1);
+    assert!(night.is_launched("it/h1/undo-check/2") && !night.is_launched("it/h1/undo/2"));
+    night.end("it/h1/undo-check/2", Outcome::Succeeded);
+    assert_eq!(night.ended(), Some(&RunEnd::RolledBack { verified: None, late: false }));
+}
+
+/// Whoever takes a run over makes sure that what was about to start never does; the plan's own tries are still there.
+#[test]
+fn a_try_that_never_started_takes_nothing_from_the_plans_retries() {
+    let mut it = deploy("it", &[]);
+    (it.idempotent, it.retry.times) = (true, 2);
+    let mut night = Night::simple(vec![it]);
+    let died = || Outcome::NeverStarted { why: "the engine died".into() };
+    for (number, outcome) in [(1, failed_exit()), (2, died()), (3, failed_exit()), (4, died()), (5, failed_exit())] {
+        assert!(night.is_launched(&format!("it/h1/do/{number}")), "{number}");
+        night.end(&format!("it/h1/do/{number}"), outcome);
+        night.wait(1);
+    }
+    assert!(!night.is_launched("it/h1/do/6"));
+    assert!(matches!(night.held(), Some(HoldReason::Failed { .. })));
+}
+
 #[test]
 fn a_rollback_by_hand_is_asked_for_and_marked() {
     let mut by_hand = deploy("by-hand", &["it"]);

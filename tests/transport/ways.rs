@@ -205,3 +205,29 @@ async fn the_limits_of_an_sshd_are_respected() {
     let log = std::fs::read_to_string(sshd.dir().join("sshd.log")).unwrap();
     assert!(log.contains("MaxStartups"), "connects were turned away: {log}");
 }
+
+#[tokio::test]
+async fn connections_that_nobody_uses_make_room_for_others() {
+    let sshd = Sshd::start(&Options { hosts: 4, ..Options::default() });
+    let connects = || {
+        let log = std::fs::read_to_string(sshd.dir().join("sshd.log")).unwrap_or_default();
+        log.matches("Accepted publickey").count()
+    };
+    for (means, most) in [(Means::Native, 1), (Means::Native, 4), (Means::Openssh, 1)] {
+        let before = connects();
+        let mut bed = Bed::with(Some(&sshd), |c| {
+            c.means = means;
+            c.open_at_most = Some(most);
+        });
+        for round in 0..2 {
+            (1..=4).for_each(|n| bed.launch(shell(&format!("s{round}"), &Site::Host(format!("h{n}")), ":")));
+            for _ in 1..=4 {
+                assert_eq!(bed.end().await.0, Outcome::Succeeded, "{means:?}");
+            }
+        }
+        bed.hosts.close().await.unwrap();
+        let made = connects() - before;
+        // Where there are few places, connections of the first round are gone when the second comes.
+        assert_eq!(made > 4, most < 4, "{made} connects, {most} places, {means:?}");
+    }
+}

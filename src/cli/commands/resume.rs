@@ -11,7 +11,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::found::{self, Found};
-use crate::cli::holder::{Holder, this_machine};
+use crate::cli::holder::{Holder, end_if_frozen, this_machine};
 use crate::cli::launch::{Resume, Start};
 use crate::cli::setup::Night;
 use crate::cli::show::Show;
@@ -76,6 +76,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     if starts && !holder.is_live() {
         heir.confirm(args)?;
     }
+    heir.unlock()?;
     take_over(args, cx, store, &run, &holder, lab.as_ref())
 }
 
@@ -214,6 +215,16 @@ impl Heir<'_> {
             _ => format!(" {} behind plan.", coarse(-ahead)),
         };
         self.talk.line(&format!("{half}{then}{plan}"));
+    }
+
+    /// A frozen engine may keep the journal locked; it is about to lose the run anyway.
+    fn unlock(&self) -> Result<(), CommandError> {
+        let Some(lease) = &self.run.lease else { return Ok(()) };
+        if self.store.is_locked()? && end_if_frozen(lease) {
+            let pid = lease.pid;
+            self.talk.line(&format!("the old engine (pid {pid}) was frozen in the middle of a write: it was ended"));
+        }
+        Ok(())
     }
 
     fn confirm(&self, args: &Args) -> Result<(), CommandError> {

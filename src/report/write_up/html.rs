@@ -13,6 +13,8 @@ const TEMPLATE: &str = include_str!("../../../templates/report/run.html");
 /// The chart, in its own units.
 const WIDTH: f64 = 720.0;
 const LABELS: f64 = 150.0;
+/// Room for half a label of the ruler at the right.
+const MARGIN: f64 = 18.0;
 const TOP: f64 = 20.0;
 const ROW: f64 = 20.0;
 /// Minutes between two labels of the ruler.
@@ -85,7 +87,7 @@ impl WriteUp {
         let until = self.ended.unwrap_or(now);
         let ends = self.steps.iter().filter_map(|s| s.planned.map(|p| p.end)).chain([until]);
         let end = ends.max().unwrap_or(until).max(self.began + SignedDuration::from_secs(1));
-        let scale = (WIDTH - LABELS) / end.duration_since(self.began).as_secs_f64();
+        let scale = (WIDTH - LABELS - MARGIN) / end.duration_since(self.began).as_secs_f64();
         let x = |t: Timestamp| LABELS + t.duration_since(self.began).as_secs_f64().max(0.0) * scale;
         let height = TOP + ROW * self.steps.len() as f64;
         let mut chart =
