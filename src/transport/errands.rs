@@ -67,8 +67,10 @@ async fn state_of(inner: &Inner, request: &SurveyRequest) -> Result<SiteState, S
     let users: Vec<String> = root.into_iter().chain(request.users.iter().cloned()).collect();
     let values = [("users", &*users.join(" ")), ("probe", &*probe)];
     let question = Request::errand("survey", &inner.terms(&request.site), &values);
+    let channel = inner.open(&request.site, "survey").await?;
+    // Not before: connecting to many hosts at once takes longer than any clock may be wrong.
     let before = clock::now();
-    let lines = ask(inner, &request.site, "survey", &question).await?;
+    let lines = answered(converse(channel, &question).await?, "survey")?;
     let mut state = SiteState {
         clock_offset_ms: 0,
         free_bytes: 0,
@@ -119,7 +121,10 @@ type Heard = Vec<(String, jiff::Timestamp)>;
 
 async fn ask(inner: &Inner, site: &Site, label: &str, question: &Request) -> Result<Heard, String> {
     let channel = inner.open(site, label).await?;
-    let lines = converse(channel, question).await?;
+    answered(converse(channel, question).await?, label)
+}
+
+fn answered(lines: Heard, label: &str) -> Result<Heard, String> {
     match lines.iter().find_map(|(line, _)| line.strip_prefix("refused ")) {
         // In a survey the word is about sudo.
         Some(why) if label != "survey" => Err(why.to_owned()),
