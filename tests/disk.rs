@@ -7,6 +7,11 @@ use super::exec::{Bed, NIGHT, Said, eventually, is_engine};
 use super::sweep::night::{Moment, Point};
 use runbook::engine::fact::{Fact, RunEnd};
 
+/// The night in which the first step takes long enough for its start and its end to be commits of their own.
+fn unhurried() -> String {
+    NIGHT.replace("run: echo one", "run: sleep 0.5; echo one")
+}
+
 impl Bed {
     /// A run that waits in its step `two`; the disk under its journal fails from its next commit on.
     fn failing(&self, moment: Moment) -> u32 {
@@ -23,7 +28,7 @@ impl Bed {
 
 #[test]
 fn a_full_disk_holds_the_run_and_leaves_the_way_back_open() {
-    let bed = Bed::new(NIGHT);
+    let bed = Bed::new(&unhurried());
     bed.failing(Moment::Full);
     bed.let_go();
     eventually("it holds", || bed.facts("night-a").iter().any(|f| matches!(f, Fact::HoldOpened { .. })));
@@ -40,7 +45,7 @@ fn a_full_disk_holds_the_run_and_leaves_the_way_back_open() {
 
 #[test]
 fn a_broken_disk_ends_the_engine_which_lists_what_goes_on_and_the_run_is_taken_over() {
-    let bed = Bed::new(NIGHT);
+    let bed = Bed::new(&unhurried());
     let pid = bed.failing(Moment::Eio);
     let attach = bed.spawn(&["attach"]);
     bed.let_go();

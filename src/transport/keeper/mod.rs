@@ -4,7 +4,7 @@
 //!
 //! - The controller binds a socket in a private directory and hands it over as stdin, so there is no name to guess, no
 //!   stale socket to meet, and no moment at which the keeper is not ready.
-//! - One connection is one attempt: a [`call::Call`], then words from both sides as with the runner. A connection that
+//! - One connection is one attempt: a `Call`, then words from both sides as with the runner. A connection that
 //!   says nothing (an empty call) only keeps the keeper alive: the controller holds one.
 //! - A command is a session leader of its own, started by `posix_spawn`, and waits at a gate (its stdin) until its pid is
 //!   on disk. A keeper that dies before closes the gate, and the command's text is not read.
