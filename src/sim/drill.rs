@@ -184,6 +184,9 @@ fn play(graph: &Arc<Graph>, opens: Timestamp, target: &ActionId, fault: Fault) -
 fn ended(graph: &Graph, sim: &Simulation<'_>, end: Result<RunEnd, Stopped>, target: &ActionId, fault: Fault) -> Ended {
     let mut broken = violations(graph, &sim.journal);
     broken.extend(wrong_action(sim, target, fault));
+    if !was_reached(sim, target, fault) {
+        broken.push(format!("the night was over before {target} could fail"));
+    }
     if !broken.is_empty() {
         return Ended::Broken(broken);
     }
@@ -205,6 +208,19 @@ fn wrong_action(sim: &Simulation<'_>, target: &ActionId, fault: Fault) -> Option
         _ => None,
     })?;
     Some(format!("{other} failed, and {target} was made to"))
+}
+
+/// Whether the fault really took place. What is skipped cannot fail.
+fn was_reached(sim: &Simulation<'_>, target: &ActionId, fault: Fault) -> bool {
+    sim.journal.iter().any(|r| match &r.fact {
+        Fact::ActionSkipped { action, .. } => action == target,
+        Fact::GateOpened { action, .. } => {
+            matches!(fault, Fault::Rejected | Fault::Unanswered) && action.step() == target.step()
+        }
+        Fact::AttemptLaunched { attempt } => fault == Fault::ControllerKilled && attempt.action == *target,
+        Fact::AttemptEnded { attempt, outcome, .. } => attempt.action == *target && !outcome.is_success(),
+        _ => false,
+    })
 }
 
 /// Where something is left: after success what was made is meant to stay.
@@ -270,8 +286,8 @@ impl Script for OneFault<'_> {
         let takes = graph.plan().steps.get(gate.step()).map_or(SignedDuration::ZERO, |s| s.estimate_or_zero().expected);
         let name = Some(gate.step().to_owned());
         let ask = match self.fault {
-            Fault::Unanswered if gate == self.target => return None,
-            Fault::Rejected if gate == self.target => Ask::Reject { gate: name, note: None },
+            Fault::Unanswered if gate.step() == self.target.step() => return None,
+            Fault::Rejected if gate.step() == self.target.step() => Ask::Reject { gate: name, note: None },
             _ => Ask::Approve { gate: name, defects: Vec::new(), note: None },
         };
         Some((takes, person("the drill", ask)))
