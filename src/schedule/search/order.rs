@@ -1,5 +1,7 @@
 //! From a plan's graph to a project, and from its best schedule to the order that a run keeps. Knows no clock.
 
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +36,24 @@ pub fn best_order(graph: &Graph, effort: u64, seed: u64) -> Option<Order> {
         return None;
     }
     let starts = search(&project, effort, seed);
-    Some(order(&project, &starts))
+    let mut order = order(&project, &starts);
+    not_behind_people(graph, &mut order);
+    Some(order)
+}
+
+/// Nobody waits for the turn of a step that a person, or the time of day, may hold up for longer than was expected, unless
+/// they wait for the same person anyway: then whoever is ready takes what is free.
+fn not_behind_people(graph: &Graph, order: &mut Order) {
+    let mut held_up_by: Vec<BTreeSet<StepIx>> = vec![BTreeSet::new(); graph.step_count()];
+    for ix in graph.topological() {
+        let holds_up = |s: &StepIx| graph.step(*s).gate.is_some() || matches!(graph.step(*s).verb, Verb::Wait(_));
+        let mut all: BTreeSet<StepIx> = graph.needs(ix).iter().copied().filter(holds_up).collect();
+        graph.needs(ix).iter().for_each(|need| all.extend(&held_up_by[need.index()]));
+        held_up_by[ix.index()] = all;
+    }
+    for (step, after) in order.after.iter_mut().enumerate() {
+        after.retain(|before| held_up_by[*before as usize].is_subset(&held_up_by[step]));
+    }
 }
 
 /// The graph as a project. The last resources are places under the plan's `at_once`, where it has one.
@@ -154,7 +173,7 @@ fn order(project: &Project, starts: &[u32]) -> Order {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::sample::{graph, plan, run};
+    use crate::graph::sample::{gate, graph, plan, run};
     use proptest::prelude::*;
 
     fn projects() -> impl Strategy<Value = Project> {
@@ -213,6 +232,24 @@ mod tests {
         });
         let project = project(&graph(plan)).unwrap();
         assert_eq!(project.makespan(&search(&project, 10_000, 1)), 6);
+    }
+
+    /// Whatever the search prefers: `free` does not wait until somebody has answered `ask`.
+    #[test]
+    fn nobody_waits_behind_a_person() {
+        let mut plan = plan(vec![
+            gate("ask", &[], "Ready?", &[]).takes(1, 1),
+            run("asked", &["ask"], &["h"], "x").takes(9, 9),
+            run("last", &["asked"], &["h"], "x").takes(30, 30),
+            run("early", &[], &["h"], "x").takes(1, 1),
+            run("free", &["early"], &["h"], "x").takes(9, 9),
+        ]);
+        plan.resources.insert("dba".into(), 1);
+        for step in ["asked", "free"] {
+            plan.steps.get_mut(step).unwrap().uses.insert("dba".into(), 1);
+        }
+        let order = best_order(&graph(plan), 1_000, 1).unwrap();
+        assert_eq!(order.after[4], [0; 0], "free waits only for its needs and for what is free: {order:?}");
     }
 
     #[test]
