@@ -157,7 +157,7 @@ impl ActionState {
     pub fn tried(&self, direction: Direction) -> Tried {
         let d = direction as usize;
         let unstarted = self.unstarted[d];
-        Tried { ran: self.tries[d] - self.tries_before[d] - unstarted, unstarted }
+        Tried { ran: self.tries[d].saturating_sub(self.tries_before[d] + unstarted), unstarted }
     }
 
     /// What was tried so far does not count any more.
