@@ -156,6 +156,8 @@ pub fn move_to(args: &Move, cx: &Context) -> Result<Exit, CommandError> {
     if days == 0 {
         return Err(CommandError::refused(format!("the plan is on {from} already")));
     }
+    // Before the file is touched: a decision that cannot be written down must not have happened.
+    let mut store = store::open(cx)?;
     let Moved { text, dates } = moved(&loaded.source, days.days());
     let file = args.plan.display();
     replace(&args.plan, &text)?;
@@ -166,7 +168,7 @@ pub fn move_to(args: &Move, cx: &Context) -> Result<Exit, CommandError> {
     })?;
     let message = args.message.clone().or_else(|| Some(format!("from {from} to {}", args.to)));
     let decision = decision(&now, Verdict::Moved, args.by.as_deref(), message, cx)?;
-    store::open(cx)?.decide(&decision)?;
+    store.decide(&decision)?;
     if cx.global.json {
         return output::json(&document(&decision));
     }
