@@ -85,6 +85,11 @@ fn layer(file: PathBuf) -> Result<Option<Layer>, CommandError> {
         let error = CommandError::refused(format!("others may change the settings {}", file.display()));
         return Err(error.hint(format!("chmod go-w {}", file.display())));
     }
+    // A folder above may be anybody's, /tmp for one: whoever puts a file there must not choose where our runs live.
+    if meta.uid() != 0 && meta.uid() != rustix::process::getuid().as_raw() {
+        let error = CommandError::refused(format!("the settings {} belong to somebody else", file.display()));
+        return Err(error.hint("copy what you want of them into a file of your own, nearer to the plan"));
+    }
     let text = fs::read_to_string(&file).map_err(|e| cannot(&e))?;
     let settings = parse(&text, &file)?;
     Ok(Some(Layer { file, settings }))
@@ -141,5 +146,17 @@ mod tests {
         fs::write(&file, "").unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
         assert_eq!(layer(file).unwrap_err().exit().code(), 3);
+    }
+
+    #[test]
+    fn settings_of_somebody_else_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("runbook.toml");
+        fs::write(&file, "").unwrap();
+        if std::os::unix::fs::chown(&file, Some(65_534), None).is_err() {
+            eprintln!("skipped: only root can give a file away");
+            return;
+        }
+        assert!(layer(file).unwrap_err().message.contains("belong to somebody else"));
     }
 }
