@@ -15,6 +15,7 @@ use crate::engine::fact::{Fact, FactRecord, RunEnd, RunOptions};
 use crate::engine::input::{Ask, Operator};
 use crate::engine::invariants::violations;
 use crate::graph::ids::{ActionId, AttemptId, Direction};
+use crate::graph::job::Site;
 use crate::graph::{Graph, StepIx};
 use crate::plan::model::{Step, Undo};
 
@@ -71,12 +72,14 @@ impl Fault {
     }
 
     /// Whether this can happen to an action of the step. What changes nothing can only fail as a whole.
-    fn can_happen(self, step: &Step, has_site: bool) -> bool {
-        let changes = step.changes_something();
+    fn can_happen(self, step: &Step, site: Option<&Site>) -> bool {
+        let executes = site.is_some();
         match self {
-            Self::Before | Self::Hangs | Self::HostLost | Self::ControllerKilled => has_site,
-            Self::Half | Self::After => has_site && changes,
-            Self::RollbackFails => has_site && step.rollback().is_some(),
+            Self::Before | Self::Hangs | Self::ControllerKilled => executes,
+            // The controller's own machine is lost together with it.
+            Self::HostLost => matches!(site, Some(Site::Host(_))),
+            Self::Half | Self::After => executes && step.changes_something(),
+            Self::RollbackFails => executes && step.rollback().is_some(),
             Self::Rejected | Self::Unanswered => step.gate.is_some(),
         }
     }
@@ -153,7 +156,7 @@ pub fn drill(graph: &Arc<Graph>, opens: Timestamp) -> Drill {
     let mut undone = BTreeSet::new();
     for action in graph.actions() {
         let step = graph.step(action.step);
-        for fault in Fault::ALL.into_iter().filter(|f| f.can_happen(step, action.site.is_some())) {
+        for fault in Fault::ALL.into_iter().filter(|f| f.can_happen(step, action.site.as_ref())) {
             let (case, journal) = play(graph, opens, &action.id, fault);
             undone.extend(successful_undos(&journal));
             cases.push(case);
