@@ -4,17 +4,14 @@ use clap::Command;
 
 /// Every command in the order of its night. One that is named nowhere stands below `More`.
 const GROUPS: [(&str, &[&str]); 6] = [
-    ("Write and review", &["new", "check", "plan", "graph", "drill", "advise", "go", "no-go", "move"]),
+    ("Write and review", &["new", "check", "plan", "graph", "drill", "go", "no-go", "move"]),
     ("Run", &["exec", "attach", "status", "logs"]),
     (
         "Decide",
-        &[
-            "approve", "reject", "extend", "pause", "continue", "abort", "retry", "skip", "rollback", "mark", "note",
-            "amend",
-        ],
+        &["approve", "reject", "extend", "pause", "continue", "abort", "retry", "skip", "rollback", "mark", "note"],
     ),
-    ("Hand over", &["resume", "recover", "unlock"]),
-    ("Afterwards", &["report", "runs", "history"]),
+    ("Hand over", &["resume"]),
+    ("Afterwards", &["report", "runs"]),
     ("Tool", &["explain", "schema", "completions", "man", "doctor"]),
 ];
 const MORE: &str = "More";
