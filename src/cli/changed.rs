@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::load;
 use super::setup::Night;
-use crate::plan::model::{Plan, Step};
+use crate::plan::model::{Plan, RollbackWork, Step, Verb};
 
 /// How the plan's file compares with what was frozen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +74,13 @@ fn files(before: &Plan, now: &Plan) -> Vec<String> {
 }
 
 fn names_file(step: &Step, name: &str) -> bool {
-    serde_json::to_string(step).is_ok_and(|json| json.contains(&format!("\"{name}\"")))
+    let own = match &step.verb {
+        Verb::Script(file) => file == name,
+        Verb::Copy(copy) => copy.src == name,
+        Verb::Template { file, .. } => file.src == name,
+        _ => false,
+    };
+    own || matches!(step.rollback().map(|r| &r.work), Some(RollbackWork::Script(file)) if file == name)
 }
 
 /// `estimate 30m-40m -> 10m`; other keys as they are.
