@@ -7,9 +7,9 @@ use super::exec::{Bed, NIGHT, Said, eventually, is_engine};
 use super::sweep::night::{Moment, Point};
 use runbook::engine::fact::{Fact, RunEnd};
 
-/// The night in which the first step takes long enough for its start and its end to be commits of their own.
+/// The night in which the first step ends only when it is told to, so that its start and its end are commits of their own.
 fn unhurried() -> String {
-    NIGHT.replace("run: echo one", "run: sleep 0.5; echo one")
+    NIGHT.replace("run: echo one", "run: mkfifo DIR/told && read -r word <DIR/told; echo one")
 }
 
 impl Bed {
@@ -20,8 +20,13 @@ impl Bed {
         // The lease; the first step armed, launched, ended and the second armed, launched.
         Point { commit: 6, moment }.plant(&mut command, &self.path("failed"));
         assert_eq!(Said::of(command.output().unwrap()).code, 30);
-        let running = |f: &Fact| matches!(f, Fact::AttemptLaunched { attempt } if attempt.action.step() == "two");
-        eventually("step two runs", || self.facts("night-a").iter().any(running));
+        let running = |step: &str| {
+            let is = |f: &Fact| matches!(f, Fact::AttemptLaunched { attempt } if attempt.action.step() == step);
+            self.facts("night-a").iter().any(is)
+        };
+        eventually("step one runs", || running("one") && self.path("told").exists());
+        fs::write(self.path("told"), "go on\n").unwrap();
+        eventually("step two runs", || running("two"));
         self.store().run("night-a").unwrap().lease.unwrap().pid
     }
 }
