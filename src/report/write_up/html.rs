@@ -130,3 +130,43 @@ const fn color(step: &StepLine) -> &'static str {
         Kind::Waiting => "waiting",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Decided, Moment, Spent};
+    use super::*;
+    use crate::report::Clock;
+
+    #[test]
+    fn what_hosts_and_people_said_stays_text() {
+        let evil = "<script>alert(1)</script>\u{1b}[2J\"'>";
+        let at = Timestamp::UNIX_EPOCH;
+        let write_up = WriteUp {
+            // Names of runs and steps are checked where they are made.
+            run: "night-a".into(),
+            title: evil.into(),
+            digest: "7c1f-9a3e".into(),
+            verdict: "SUCCESS".into(),
+            began: at,
+            ended: Some(at),
+            planned_end: None,
+            window: None,
+            roll_back_by: None,
+            moments: vec![Moment { at, text: evil.into(), who: Some(evil.into()) }],
+            steps: Vec::new(),
+            spent: Spent::default(),
+            critical: vec!["deploy".into()],
+            decisions: vec![Decided { at, what: evil.into(), by: evil.into(), why: Some(evil.into()) }],
+            defects: vec![evil.into()],
+            followups: vec![evil.into()],
+            succeeded: true,
+            lab: false,
+            clock: Clock::new(None),
+        };
+        let page = write_up.html(at).unwrap();
+        assert!(page.contains("&lt;script&gt;") && !page.contains("<script"), "{page}");
+        let rest = write_up.text(80).join("\n") + &write_up.markdown();
+        assert!(!rest.contains('\u{1b}'), "{rest:?}");
+        assert!(!write_up.markdown().lines().any(|line| line.contains("<script>")), "{}", write_up.markdown());
+    }
+}
