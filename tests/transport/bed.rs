@@ -33,7 +33,9 @@ impl Bed {
     pub fn with(sshd: Option<&Sshd>, change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::Builder::new().prefix("bed-").tempdir_in("/tmp").unwrap();
         let hosts = sshd.map_or_else(IndexMap::new, Sshd::hosts);
-        let mut config = Config::new("r1", 1, hosts, dir.path().join("plan"), dir.path().join("logs"));
+        // Of its own, as the names of real runs are: a sweep ends whatever on this machine carries the run's name.
+        let run = dir.path().file_name().unwrap().to_string_lossy().into_owned();
+        let mut config = Config::new(&run, 1, hosts, dir.path().join("plan"), dir.path().join("logs"));
         std::fs::create_dir_all(&config.plan_dir).unwrap();
         config.ssh_config = sshd.map(Sshd::ssh_config);
         config.remote_dir = Some(dir.path().join("host").display().to_string());
@@ -108,7 +110,7 @@ impl Bed {
             Site::Controller => self.config.local_dir.clone().unwrap(),
             Site::Host(_) => PathBuf::from(self.config.remote_dir.clone().unwrap()),
         };
-        home.join("runs/r1").join(format!(
+        home.join("runs").join(&self.config.run).join(format!(
             "{}.{}.{}",
             attempt.action.as_str(),
             attempt.direction.as_str(),

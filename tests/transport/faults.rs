@@ -207,7 +207,7 @@ async fn a_flood_is_kept_short() {
 #[tokio::test]
 async fn hosts_say_what_state_they_are_in() {
     let sshd = Sshd::start(&Options::default());
-    let bed = Bed::with(Some(&sshd), |c| c.run = "r1".into());
+    let bed = Bed::new(Some(&sshd));
     let requests: Vec<SurveyRequest> = [Site::Controller, h1(), Site::Host("nobody".into())]
         .into_iter()
         .map(|site| SurveyRequest { site, sudo: false, users: vec!["nosuchuser".into()] })

@@ -178,7 +178,7 @@ async fn another_user_gets_the_environment_and_dies_at_the_limit() {
         who.env.insert("V".into(), "it's $HOME \"x\"\n`y`".into());
         let (outcome, evidence) = bed.run(who).await;
         assert_eq!(outcome, Outcome::Succeeded, "{evidence:?}");
-        let cookie = format!("r1/{}/do.1/", attempt("who", &site, 1).action);
+        let cookie = format!("{}/{}/do.1/", bed.config.run, attempt("who", &site, 1).action);
         assert_eq!(evidence.tail, ["nobody", "it's $HOME \"x\"", "`y`", "/usr", &cookie]);
 
         let mut root = shell("root", &site, "id -un; echo a=b > \"$RUNBOOK_OUTPUT\"");
