@@ -29,4 +29,5 @@ mod scenarios;
 mod screens;
 mod sweep;
 mod takeover;
+mod terminal;
 mod transport;

@@ -32,7 +32,12 @@ enum Open {
     Defects { gate: String, by: Option<String>, named: bool, defects: Vec<String> },
     /// A rollback that nobody asked about needs the plan's name.
     Rollback,
+    /// A Ctrl-C asks what next; every other word works as well.
+    Interrupted,
 }
+
+/// The question after a Ctrl-C.
+const WHAT_NEXT: &str = "[c]ontinue [r]oll back [d]etach";
 
 /// Asked while the defects are listed.
 const NEXT_DEFECT: &str = "defect (empty line ends)";
@@ -45,6 +50,7 @@ impl Dialog {
             Some(Open::Defects { gate, by, named: false, .. }) => self.named(gate, by, line),
             Some(Open::Defects { gate, by, defects, .. }) => self.defect(gate, by, defects, line),
             Some(Open::Rollback) => roll_back(line, view),
+            Some(Open::Interrupted) => self.what_next(line, view),
             None => self.word(line, view),
         }
     }
@@ -58,6 +64,29 @@ impl Dialog {
     /// Forgets a conversation in the middle.
     pub fn interrupt(&mut self) {
         self.open = None;
+    }
+
+    /// Asks what a Ctrl-C was meant for, instead of whatever was talked about. Gives the question.
+    pub fn ask_what_next(&mut self) -> String {
+        self.open = Some(Open::Interrupted);
+        WHAT_NEXT.to_owned()
+    }
+
+    /// Whether that question stands.
+    #[must_use]
+    pub const fn asks_what_next(&self) -> bool {
+        matches!(self.open, Some(Open::Interrupted))
+    }
+
+    fn what_next(&mut self, line: &str, view: &RunView) -> Typed {
+        match line {
+            "" => Typed::Prompt(self.ask_what_next()),
+            "c" if view.hold().is_none() => Typed::Say(vec!["nothing is held: the run goes on".to_owned()]),
+            "c" => self.word("continue", view),
+            "r" => self.ask_rollback(view),
+            "d" => Typed::Detach,
+            other => self.word(other, view),
+        }
     }
 
     fn word(&mut self, line: &str, view: &RunView) -> Typed {
@@ -184,18 +213,6 @@ fn help(view: &RunView) -> Vec<String> {
     vec![format!("words: {}", words.join(", "))]
 }
 
-/// What is said after the first Ctrl-C.
-#[must_use]
-pub fn interrupted(view: &RunView) -> Vec<String> {
-    let mut lines = vec!["Ctrl-C stops nothing: the run goes on in its own process.".to_owned()];
-    lines.push("   q          leave this terminal (Ctrl-C again does the same)".to_owned());
-    if view.hold().is_none() {
-        lines.push("   pause      nothing new starts, running steps finish, the clock goes on".to_owned());
-    }
-    lines.push("   rollback   undo everything done so far".to_owned());
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -276,6 +293,24 @@ mod tests {
         assert_eq!(last(&hold(), &["continue"]), answer(HoldAnswer::Continue));
         assert_eq!(last(&hold(), &["rollback"]), answer(HoldAnswer::Rollback));
         assert!(matches!(last(&hold(), &["approve"]), Typed::Say(_)));
+    }
+
+    #[test]
+    fn letters_answer_only_what_a_ctrl_c_asks() {
+        let after = |line: &str, view: &RunView| {
+            let mut dialog = Dialog::default();
+            dialog.ask_what_next();
+            dialog.typed(line, view)
+        };
+        let go_on = Ask::Hold { answer: HoldAnswer::Continue, note: None };
+        assert_eq!(after("c", &hold()), Typed::Ask { ask: go_on, by: None });
+        assert_eq!(after("d", &hold()), Typed::Detach);
+        assert_eq!(after("", &hold()), Typed::Prompt(WHAT_NEXT.to_owned()), "Enter alone answers nothing");
+        assert!(matches!(after("r", &hold()), Typed::Prompt(_)), "a rollback needs more than a letter");
+        assert!(matches!(after("note all well", &hold()), Typed::Ask { ask: Ask::Note { .. }, .. }));
+        for letter in ["c", "r", "d"] {
+            assert!(matches!(last(&hold(), &[letter]), Typed::Say(_)), "{letter} without the question");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod exit;
 pub mod found;
 pub mod help;
 pub mod holder;
+mod interrupt;
 pub mod keys;
 pub mod laboratory;
 pub mod launch;

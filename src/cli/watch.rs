@@ -10,20 +10,21 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::context::Context;
-use super::dialog::{Dialog, Typed, interrupted};
+use super::dialog::{Dialog, Typed};
 use super::echo::Echo;
 use super::error::CommandError;
 use super::exit::Exit;
+use super::interrupt::{self, Interrupt, Press};
 use super::keys::{self, KeyMode, Line, Typing};
 use super::setup::Night;
 use super::show::{Output, Show};
 use super::{control, launch};
 use crate::driver::clock;
-use crate::engine::fact::{Fact, FactRecord};
-use crate::engine::input::Reply;
+use crate::engine::fact::{Fact, FactRecord, HoldAnswer};
+use crate::engine::input::{Ask, Reply};
 use crate::graph::Graph;
 use crate::journal::{RunRow, Store};
-use crate::report::Reporter;
+use crate::report::{Clock, Reporter};
 use crate::view::RunView;
 
 /// How often the journal is asked whether it changed. Asking costs no disk access.
@@ -34,8 +35,6 @@ const TICK: Duration = Duration::from_millis(250);
 const LIVENESS: Duration = Duration::from_secs(1);
 /// How long an engine may take to end after its run.
 const ENDING: Duration = Duration::from_secs(10);
-/// A second Ctrl-C within this detaches.
-const TWICE: Duration = Duration::from_secs(3);
 
 /// What may be typed here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +69,7 @@ pub struct Watch<'a> {
     ticked: Instant,
     looked: Instant,
     missing: u32,
-    interrupted: Option<Instant>,
+    interrupt: Interrupt,
     /// The owner whom this terminal knows, by the epoch.
     epoch: Option<u64>,
     /// Whoever took the run over from the engine of this terminal.
@@ -122,7 +121,7 @@ impl<'a> Watch<'a> {
             ticked: now,
             looked: now,
             missing: 0,
-            interrupted: None,
+            interrupt: Interrupt::default(),
             epoch: None,
             heir: None,
         })
@@ -166,13 +165,13 @@ impl<'a> Watch<'a> {
             let left = tokio::select! {
                 _ = poll.tick() => self.look()?,
                 _ = interrupt.recv() => self.interrupt(),
-                _ = hangup.recv() => Some(Left::Detached),
+                _ = hangup.recv() => Some(self.hung_up()),
                 _ = stop.recv() => self.refuse_to_stop(),
                 _ = terminate.recv() => Some(Left::Detached),
                 bytes = next(&mut typing) => match bytes {
                     Some(bytes) => self.take(&bytes),
-                    // Ctrl-D, or the terminal is gone.
-                    None => Some(Left::Detached),
+                    None if std::io::stdin().is_terminal() => Some(self.leave()),
+                    None => Some(self.hung_up()),
                 },
             };
             if let Some(left) = left {
@@ -276,18 +275,63 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Ctrl-C: the first says what can be done, the second within three seconds leaves.
+    /// Ctrl-C: the first holds the run and asks, the next leaves. Where nobody can answer, nothing is held.
     fn interrupt(&mut self) -> Option<Left> {
-        if self.interrupted.is_some_and(|at| at.elapsed() < TWICE) {
-            return Some(Left::Detached);
+        if self.interrupt.press(Instant::now(), self.dialog.asks_what_next()) == Press::Detach {
+            return Some(self.leave());
         }
-        self.interrupted = Some(Instant::now());
-        self.dialog.interrupt();
         self.line = Line::default();
         self.typed.clear();
-        self.question.clear();
-        self.say(&interrupted(&self.view));
+        if self.may_answer() {
+            self.question = self.dialog.ask_what_next();
+            self.hold();
+        }
+        let clock = Clock::new(self.view.header().and_then(|h| h.timezone.as_deref()));
+        self.say(&interrupt::said(&self.view, &clock, clock::now()));
+        self.ask_next();
         None
+    }
+
+    /// Pauses the run, and waits until the journal says so.
+    fn hold(&mut self) {
+        if !interrupt::can_pause(&self.view) {
+            return;
+        }
+        let operator = control::operator(self.cx, None, Ask::Pause);
+        let by = operator.by.clone();
+        match control::ask(&self.run, operator) {
+            Ok(Reply::Accepted { .. }) => self.interrupt.paused(by),
+            Ok(Reply::Refused { why }) => self.say(&[why]),
+            Err(e) => self.say(&[e.message]),
+        }
+        if let Err(e) = self.read() {
+            self.say(&[e.message]);
+        }
+    }
+
+    /// A person leaves. What only a Ctrl-C of this terminal holds goes on.
+    fn leave(&mut self) -> Left {
+        if self.interrupt.holds(&self.view) {
+            self.ask(Ask::Hold { answer: HoldAnswer::Continue, note: None }, None);
+            self.version = None;
+            if let Err(e) = self.read() {
+                self.say(&[e.message]);
+            }
+        }
+        Left::Detached
+    }
+
+    /// The terminal is gone: the run goes on without it, and the journal says so.
+    fn hung_up(&mut self) -> Left {
+        if self.may_answer() && self.view.end().is_none() {
+            let text = "a terminal was lost; the run goes on without it".to_owned();
+            self.ask(Ask::Note { text }, None);
+        }
+        Left::Detached
+    }
+
+    fn may_answer(&self) -> bool {
+        self.answers != Answers::None && self.heir.is_none()
     }
 
     /// Ctrl-Z: a frozen terminal would hide the deadline.
@@ -304,18 +348,18 @@ impl<'a> Watch<'a> {
             match typing {
                 // A key of its own: leaving harms nothing, and no other word begins with it.
                 Typing::Line(text) if text == "q" && self.answers == Answers::Keys && self.dialog.idle() => {
-                    return Some(Left::Detached);
+                    return Some(self.leave());
                 }
                 Typing::Line(text) => self.typed = text,
                 Typing::Entered(line) => {
                     self.typed.clear();
                     self.question.clear();
                     if self.entered(&line) {
-                        return Some(Left::Detached);
+                        return Some(self.leave());
                     }
                     self.ask_next();
                 }
-                Typing::End => return Some(Left::Detached),
+                Typing::End => return Some(self.leave()),
             }
         }
         if self.answers == Answers::Keys {
@@ -365,7 +409,7 @@ impl<'a> Watch<'a> {
         false
     }
 
-    fn ask(&mut self, ask: crate::engine::input::Ask, by: Option<&str>) {
+    fn ask(&mut self, ask: Ask, by: Option<&str>) {
         match control::ask(&self.run, control::operator(self.cx, by, ask)) {
             // The facts come back through the journal, like everybody else's.
             Ok(Reply::Accepted { .. }) => {}

@@ -8,15 +8,15 @@ use super::style::Tone;
 use super::words;
 use crate::engine::fact::{RollbackCause, RunEnd};
 use crate::graph::ids::{ActionId, Direction};
-use crate::plan::model::Undo;
-use crate::view::{RunView, StuckRow, What};
+use crate::plan::model::{OnDeadline, Undo};
+use crate::view::{Phase, RunView, StuckRow, What};
 
 /// The final block. Of a run that goes on: how to look at it again.
 #[must_use]
 pub fn block(view: &RunView, now: Timestamp) -> Vec<String> {
     let clock = words::clock_of(view);
     match view.end() {
-        None => detached(view),
+        None => detached(view, &clock, now),
         Some((at, RunEnd::Succeeded { .. })) => succeeded(view, &clock, *at, now),
         Some((at, RunEnd::RolledBack { verified, .. })) => rolled_back(view, &clock, *at, *verified, now),
         Some((_, RunEnd::Stuck { actions })) => stuck(view, &clock, now, actions.keys()),
@@ -185,13 +185,34 @@ fn table(rows: &[StuckRow]) -> Vec<String> {
     out
 }
 
-fn detached(view: &RunView) -> Vec<String> {
+fn detached(view: &RunView, clock: &Clock, now: Timestamp) -> Vec<String> {
     if view.run().is_empty() {
         return Vec::new();
     }
     let run = view.run();
-    vec![
-        "  the run goes on by itself".to_owned(),
-        format!("  look again:   runbook attach {run}      or: runbook status {run}"),
-    ]
+    let mut out = vec![going_on(view, clock, now)];
+    out.push(format!("  look again:   runbook attach {run}      or: runbook status {run}"));
+    out
+}
+
+fn rolls_back_in_time(view: &RunView) -> bool {
+    let policy = view.header().and_then(|header| header.window).map(|window| window.on_deadline);
+    policy != Some(OnDeadline::Warn)
+}
+
+/// What happens to a run that nobody looks at.
+fn going_on(view: &RunView, clock: &Clock, now: Timestamp) -> String {
+    let by = |at: Timestamp| clock.limit(at, now);
+    match (view.phase(), view.roll_back_by()) {
+        (Phase::RollingBack, _) => "  the rollback goes on by itself".to_owned(),
+        (Phase::Holding, _) => {
+            let limit = view.hold().and_then(|hold| hold.limit).map(by);
+            let until = limit.map_or_else(String::new, |at| format!("; without one it rolls back by itself at {at}"));
+            format!("  the run is held and waits for an answer{until}")
+        }
+        (_, Some(at)) if rolls_back_in_time(view) => {
+            format!("  the run goes on by itself; if it is not done by {}, it rolls back by itself", by(at))
+        }
+        _ => "  the run goes on by itself".to_owned(),
+    }
 }
