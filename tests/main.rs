@@ -16,6 +16,7 @@ mod exec;
 mod go;
 mod graph;
 mod harness;
+mod hosts;
 mod journal;
 mod lab;
 mod licences;

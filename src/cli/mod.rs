@@ -15,6 +15,7 @@ pub mod exit;
 pub mod found;
 pub mod help;
 pub mod holder;
+pub mod housekeeping;
 mod interrupt;
 pub mod keys;
 pub mod laboratory;
@@ -93,9 +94,10 @@ fn dispatch(command: Command, cx: &Context) -> Result<Exit, CommandError> {
         Command::Mark(a) => c::amend::mark(a, cx),
         Command::Abort(a) => c::amend::abort(a, cx),
         Command::Resume(a) => c::resume::run(&a, cx),
+        Command::Unlock(a) => c::unlock::run(&a, cx),
         Command::Note(a) => c::decide::note(a, cx),
         Command::Report(a) => c::report::run(&a, cx),
-        Command::Runs(a) => c::runs::run(a, cx),
+        Command::Runs(a) => c::runs::run(&a, cx),
         Command::Explain(a) => c::explain::run(a, cx),
         Command::Schema(a) => c::schema::run(a, cx),
         Command::Completions(a) => c::completions::run(a, cx),

@@ -31,6 +31,26 @@ pub fn survey(
     Ok(answers?)
 }
 
+/// Does something short with the hosts of a plan, over connections of its own. `run` is a run's name on hosts.
+///
+/// # Errors
+/// When nothing can be done at all; what single hosts say is in the answer.
+pub fn errand<T, F: Future<Output = T>>(
+    plan: &Plan,
+    setup: &Setup,
+    lab: Option<&Lab>,
+    run: &str,
+    work: impl FnOnce(Arc<Hosts>) -> F,
+) -> Result<T, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let hosts = Arc::new(Hosts::new(config(plan, setup, run, 0, Path::new("/nonexistent"), lab))?);
+        let done = work(hosts.clone()).await;
+        let _ = hosts.close().await;
+        Ok(done)
+    })
+}
+
 /// What was found out of one host: by what it is reached, and why not natively where that was to be tried.
 pub type Way = (HostName, Result<(Means, Option<String>), String>);
 
@@ -115,8 +135,8 @@ pub async fn lock(hosts: &Hosts, sites: &[Site], plan: &str, holder: &str) -> Re
     }
     unlock(hosts, sites, plan).await;
     let error = CommandError::refused(format!("not every host could be locked for {plan}; nothing was started"));
-    let path = format!("a lock whose run is certainly over is the file ~/.runbook/locks/{plan} on that host");
-    Err(refused.into_iter().fold(error, CommandError::hint).hint(path))
+    let way = "who holds them, and a way out when that run is certainly over:   runbook unlock PLAN";
+    Err(refused.into_iter().fold(error, CommandError::hint).hint(way))
 }
 
 /// Gives the locks of a run back. What cannot be reached keeps its lock, which names the run.
@@ -133,7 +153,8 @@ pub fn missing_secrets(plan: &Plan, setup: &Setup) -> Result<Vec<String>, Comman
     Ok(runtime.block_on(unresolved(&secrets(plan), setup.plan_dir())))
 }
 
-fn site_name(site: &Site) -> &str {
+/// The name of a site, for people.
+pub fn site_name(site: &Site) -> &str {
     match site {
         Site::Controller => "this machine",
         Site::Host(name) => name,

@@ -8,6 +8,7 @@
 //! back is named when the run is read. Before touching a table or a fact: can old code read new data, new code old
 //! data, and does an old *writer* lose anything?
 
+pub mod audit;
 mod chain;
 pub mod decisions;
 mod folder;

@@ -3,10 +3,10 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// `user_version` of a file written by this program.
-pub const VERSION: i64 = 2;
+pub const VERSION: i64 = 3;
 
 /// Step `n` brings a file from version `n` to `n + 1`. Steps are never edited once released, only added.
-const MIGRATIONS: [&str; VERSION as usize] = [RUNS, DECISIONS];
+const MIGRATIONS: [&str; VERSION as usize] = [RUNS, DECISIONS, AUDIT];
 
 const DECISIONS: &str = r"
 -- What people decided about plans before their nights. `resolved` is the plan that the digest is of, as JSON.
@@ -22,6 +22,18 @@ CREATE TABLE decision (
     resolved    TEXT NOT NULL
 ) STRICT;
 CREATE INDEX decision_by_plan ON decision (plan);
+";
+
+const AUDIT: &str = r"
+-- What people did about runs from outside of them. Times are milliseconds since 1970, UTC.
+CREATE TABLE audit (
+    ordinal INTEGER PRIMARY KEY,
+    at      INTEGER NOT NULL,
+    deed    TEXT NOT NULL,
+    run     TEXT NOT NULL,
+    by_whom TEXT NOT NULL,
+    reason  TEXT
+) STRICT;
 ";
 
 const RUNS: &str = r"

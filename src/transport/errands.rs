@@ -42,12 +42,24 @@ pub(super) async fn everywhere(
     mode: &'static str,
     values: &[(&str, &str)],
 ) -> Vec<(Site, Result<(), String>)> {
+    let done = |(site, answer): (Site, Result<Vec<String>, String>)| (site, answer.map(drop));
+    replies(inner, sites, mode, values).await.into_iter().map(done).collect()
+}
+
+/// The same, with the lines of each answer.
+pub(super) async fn replies(
+    inner: &Arc<Inner>,
+    sites: Vec<Site>,
+    mode: &'static str,
+    values: &[(&str, &str)],
+) -> Vec<(Site, Result<Vec<String>, String>)> {
     let mut asked = JoinSet::new();
     for (at, site) in sites.into_iter().enumerate() {
         let request = Request::errand(mode, &inner.terms(&site), values);
         let inner = inner.clone();
         asked.spawn(async move {
-            let answer = ask(&inner, &site, mode, &request).await.map(|_| ());
+            let answer = ask(&inner, &site, mode, &request).await;
+            let answer = answer.map(|lines| lines.into_iter().map(|(line, _)| line).collect());
             (at, site, answer)
         });
     }

@@ -12,6 +12,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use super::attempt::{self, Purpose, Target};
 use super::channel::Channel;
+use super::host_lock::HostLock;
 use super::keeper::client::Keeper;
 use super::links::Links;
 use super::mask::Masks;
@@ -133,10 +134,23 @@ impl Hosts {
         errands::everywhere(&self.inner, sites, "unlock", &[("plan", stem)]).await
     }
 
-    /// Removes the records of this run, and with them what an undo would need. Refused where something of the run has
-    /// not ended.
-    pub async fn forget(&self, sites: Vec<Site>) -> Vec<(Site, Result<(), String>)> {
-        errands::everywhere(&self.inner, sites, "forget", &[]).await
+    /// Who holds the lock of the plan `stem` on every site, and what of that run is there. Changes nothing.
+    pub async fn find_lock(&self, sites: Vec<Site>, stem: &str) -> Vec<(Site, Result<Option<HostLock>, String>)> {
+        let answers = errands::replies(&self.inner, sites, "held", &[("plan", stem)]).await;
+        answers.into_iter().map(|(site, answer)| (site, answer.map(|lines| HostLock::read(&lines)))).collect()
+    }
+
+    /// Takes the lock of the plan `stem` away from `run`, by its name on hosts. Refused where another run holds it, and
+    /// where something of the run is still at work.
+    pub async fn take_lock_away(&self, sites: Vec<Site>, stem: &str, run: &str) -> Vec<(Site, Result<(), String>)> {
+        errands::everywhere(&self.inner, sites, "take_away", &[("plan", stem), ("from", run)]).await
+    }
+
+    /// Removes the records of this run, or of another one by its name on hosts, and with them what an undo would need.
+    /// Refused where something of the run has not ended.
+    pub async fn forget(&self, sites: Vec<Site>, run: Option<&str>) -> Vec<(Site, Result<(), String>)> {
+        let run = run.map(|run| ("run", run));
+        errands::everywhere(&self.inner, sites, "forget", run.as_slice()).await
     }
 
     /// By what a host is reached, and why not by the native transport where that was to be tried.

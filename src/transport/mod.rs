@@ -7,6 +7,7 @@ mod attempt;
 mod channel;
 mod errands;
 mod files;
+mod host_lock;
 mod hosts;
 mod http;
 pub mod keeper;
@@ -26,6 +27,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::str::FromStr;
 use std::time::Duration;
 
+pub use host_lock::HostLock;
 pub use hosts::{CONNECT_AT_ONCE, Config, Hosts};
 pub use secrets::unresolved;
 use serde::{Deserialize, Serialize};

@@ -488,6 +488,36 @@ unlock() {
   say unlocked
 }
 
+# Who holds the lock of a plan here, and what of that run may still be at work: `$owner` and `$busy`.
+held() {
+  h=${home:-${RUNBOOK_HOME:-$HOME/.runbook}}
+  owner= busy=
+  whole "$h/locks/$plan" || { say free; return 0; }
+  owner=${line%% *}
+  say held "$line"
+  set +f
+  for x in "$h/runs/$owner"/*; do
+    [ -d "$x" ] && ! whole "$x/rc" || continue
+    say open "${x##*/}"
+    for y in pid sup; do
+      whole "$x/$y" || continue
+      set -- $line
+      ! alive "$1" "$2" || { busy="$busy ${x##*/} (pid $1)"; say busy "${x##*/} (pid $1)"; break; }
+    done
+  done
+  set -f
+  say looked
+}
+
+# Takes the lock of a plan away from the run $from, of which nothing may be at work here any more.
+take_away() {
+  held
+  [ -n "$owner" ] || return 0
+  [ "$owner" = "$from" ] || refuse "another run holds it: $owner"
+  [ -z "$busy" ] || refuse "still at work:$busy"
+  rm -f "$h/locks/$plan" || refuse "$h/locks/$plan cannot be removed"
+}
+
 # Removes the run's records, unless something of it may still be running.
 forget() {
   h=${home:-${RUNBOOK_HOME:-$HOME/.runbook}}

@@ -245,9 +245,9 @@ async fn records_are_forgotten_when_all_has_ended() {
     assert_eq!(bed.run(shell("a", &site, ":")).await.0, Outcome::Succeeded);
     bed.launch(shell("b", &site, "sleep 30"));
     assert_eq!(bed.until(|_| true).await, Event::Launched);
-    assert!(bed.hosts.forget(vec![site.clone()]).await[0].1.is_err());
+    assert!(bed.hosts.forget(vec![site.clone()], None).await[0].1.is_err());
     bed.kill(site.clone(), &attempt("b", &site, 1));
     assert_eq!(bed.end().await.0, Outcome::Cancelled);
-    assert!(bed.hosts.forget(vec![site.clone()]).await[0].1.is_ok());
+    assert!(bed.hosts.forget(vec![site.clone()], None).await[0].1.is_ok());
     assert!(!bed.record(&site, &attempt("a", &site, 1)).exists());
 }

@@ -176,6 +176,7 @@ fn finished(store: &Store, run: &RunRow) -> Result<bool, CommandError> {
         None => Ok(false),
         Some(RunEnd::RolledBack { .. }) => Err(nothing("was rolled back")),
         Some(RunEnd::Rejected) => Err(nothing("started nothing")),
+        Some(_) if store.is_pruned(&run.id)? => Err(nothing("was pruned: its hosts do not know any more what it did")),
         Some(_) if lab_is_gone(store, run)? => Err(nothing("ran in a lab, which is gone")),
         Some(RunEnd::Succeeded { .. } | RunEnd::Stuck { .. }) => Ok(true),
     }

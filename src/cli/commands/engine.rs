@@ -9,7 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::setup::Night;
-use crate::cli::{holder, preflight, reach};
+use crate::cli::{holder, housekeeping, preflight, reach};
 use crate::driver::clock::{Clock as _, SystemClock};
 use crate::driver::control::{self, Hello};
 use crate::driver::signals::Signals;
@@ -71,7 +71,7 @@ async fn serve(args: &Args, store: Store, night: Night, lab: Option<&Lab>) -> Re
     let signals = Signals::listen()?;
     let listener = control::bind(&args.socket)?;
     let clock = Arc::new(SystemClock::start());
-    let run_dir = store.run_dir(&args.run);
+    let (store_dir, run_dir) = (store.dir().to_owned(), store.run_dir(&args.run));
     let asked = args.ask.as_deref().map(serde_json::from_str).transpose();
     let asked: Option<Operator> = asked.map_err(|e| CommandError::usage(format!("--ask: {e}")))?;
     let by = asked.as_ref().map(|operator| operator.by.name.clone()).or_else(|| args.by.clone());
@@ -96,7 +96,7 @@ async fn serve(args: &Args, store: Store, night: Night, lab: Option<&Lab>) -> Re
         reach::lock(&transport, &locked, &plan, &holder).await?;
     }
     let found = journal.found().to_vec();
-    let run_loop = RunLoop::new(Box::new(engine), Box::new(journal), transport.clone(), clock, &found);
+    let run_loop = RunLoop::new(Box::new(engine), Box::new(journal), transport.clone(), clock.clone(), &found);
     let (ask, asked) = mpsc::channel(ASKED);
     note_reason(args, &by, &ask);
     let serving = tokio::spawn(control::serve(listener, Hello { run, pid: std::process::id(), epoch }, ask));
@@ -104,6 +104,10 @@ async fn serve(args: &Args, store: Store, night: Night, lab: Option<&Lab>) -> Re
     serving.abort();
     if matches!(stopped, Stopped::Ended) {
         reach::unlock(&transport, &locked, &plan).await;
+        if lab.is_none() {
+            // Nobody waits for it, and whatever it cannot remove stays for another time.
+            let _ = housekeeping::tidy(&store_dir, &transport, &plan, clock.now()).await;
+        }
     }
     hang_up(&*transport).await;
     Ok(stopped)

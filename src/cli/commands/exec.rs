@@ -171,6 +171,7 @@ fn look_before(
     let requests = preflight::requests(graph, &left_out.hosts);
     let ways = reach::ways(graph.plan(), setup, lab, reach::asked(&requests))?;
     let surveys = reach::survey(graph.plan(), setup, lab, requests)?;
+    let held = surveys.iter().any(|s| s.answer.as_ref().is_ok_and(|state| state.locked_by.is_some()));
     let mut findings = preflight::judge(&surveys);
     let ways = reach::in_words(&ways).into_iter();
     findings.extend(ways.map(|text| preflight::Finding { verdict: preflight::Verdict::Ok, text }));
@@ -184,8 +185,10 @@ fn look_before(
     if failed == 0 {
         return Ok(());
     }
-    Err(CommandError::refused("the preflight failed; nothing was changed")
-        .hint("each FAIL line above says what to mend"))
+    let error = CommandError::refused("the preflight failed; nothing was changed")
+        .hint("each FAIL line above says what to mend");
+    let unlock = format!("is the other run certainly over?   runbook unlock {}", setup.plan_file.display());
+    Err(if held { error.hint(unlock) } else { error })
 }
 
 /// The typed name of the plan. The lab asks nothing: nothing real is at stake.

@@ -22,3 +22,4 @@ pub mod resume;
 pub mod runs;
 pub mod schema;
 pub mod status;
+pub mod unlock;

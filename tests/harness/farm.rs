@@ -1,0 +1,61 @@
+//! Hosts for the program itself: private sshds, each with a place of its own for its records. Whoever lives in the farm's
+//! folder reaches them as `h1`, `h2`, ... by the ssh configuration there.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::sshd::{Options, Sshd};
+
+pub struct Farm {
+    dir: PathBuf,
+    sshds: Vec<Sshd>,
+}
+
+impl Farm {
+    /// Starts `count` hosts whose files are in `dir`, the home of their user.
+    pub fn start(dir: &Path, count: usize) -> Self {
+        let farm = Self { dir: dir.to_owned(), sshds: (1..=count).map(|n| host(dir, n)).collect() };
+        let mut config = String::new();
+        for (n, sshd) in (1..).zip(&farm.sshds) {
+            let (port, d) = (sshd.port, sshd.dir().display());
+            let _ = writeln!(
+                config,
+                "Host h{n}\n  HostName 127.0.0.1\n  Port {port}\n  HostKeyAlias h1\n  IdentityFile {d}/id\n  \
+                 UserKnownHostsFile {d}/known_hosts"
+            );
+        }
+        let user = std::env::var("USER").unwrap_or_else(|_| "root".into());
+        let _ = writeln!(
+            config,
+            "Host *\n  User {user}\n  IdentitiesOnly yes\n  GlobalKnownHostsFile /dev/null\n  \
+             KexAlgorithms curve25519-sha256\n  IdentityAgent none"
+        );
+        std::fs::create_dir_all(dir.join(".ssh")).unwrap();
+        std::fs::write(dir.join(".ssh/config"), config).unwrap();
+        farm
+    }
+
+    /// The records of a host.
+    pub fn home(&self, host: usize) -> PathBuf {
+        home(&self.dir, host)
+    }
+
+    /// The names of the records of all runs on a host.
+    pub fn records(&self, host: usize) -> Vec<String> {
+        let runs = std::fs::read_dir(self.home(host).join("runs")).into_iter().flatten().flatten();
+        let records = runs.flat_map(|run| std::fs::read_dir(run.path()).into_iter().flatten().flatten());
+        let mut names: Vec<String> = records.map(|r| r.file_name().to_string_lossy().into_owned()).collect();
+        names.retain(|name| !name.starts_with('.'));
+        names.sort();
+        names
+    }
+}
+
+fn home(dir: &Path, host: usize) -> PathBuf {
+    dir.join(format!("host{host}"))
+}
+
+fn host(dir: &Path, n: usize) -> Sshd {
+    let sshd = format!("SetEnv RUNBOOK_HOME={}\n", home(dir, n).display());
+    Sshd::start(&Options { sshd, ..Options::default() })
+}

@@ -1,0 +1,149 @@
+//! What a run leaves on its hosts, through the binary and real sshds: locks, and taking them away.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use super::exec::{Bed, Said, eventually, is_engine, signal};
+use super::harness::farm::Farm;
+use runbook::engine::fact::Fact;
+
+/// A step on each of two hosts; the second waits while `held` is there.
+const PLAN: &str = "runbook: 1
+name: A night on hosts
+hosts: {web: [h1, h2]}
+steps:
+  one:
+    hosts: web
+    run: echo one >> DIR/effects
+    estimate: 1m
+    rollback: echo undo-one >> DIR/effects
+  two:
+    hosts: h1
+    run: |
+      while [ -e DIR/held ]; do sleep 0.02; done
+      echo two >> DIR/effects
+    estimate: 1m
+    rollback: echo undo-two >> DIR/effects
+";
+
+struct Night {
+    bed: Bed,
+    farm: Farm,
+}
+
+impl Night {
+    fn new(plan: &str) -> Self {
+        let bed = Bed::new(plan);
+        let farm = Farm::start(bed.dir.path(), 2);
+        Self { bed, farm }
+    }
+
+    fn run(&self, args: &[&str]) -> Said {
+        self.bed.run(args)
+    }
+
+    /// A run whose engine died while its step `two` was at work.
+    fn orphaned() -> Self {
+        let night = Self::new(PLAN);
+        fs::write(night.bed.path("held"), "").unwrap();
+        let said = night.run(&["exec", "night.yaml", "--confirm", "night", "--detach"]);
+        assert_eq!(said.code, 30, "{said:?}");
+        let running = |f: &Fact| matches!(f, Fact::AttemptLaunched { attempt } if attempt.action.step() == "two");
+        eventually("step two runs", || night.bed.facts("night-a").iter().any(running));
+        let pid = night.bed.store().run("night-a").unwrap().lease.unwrap().pid;
+        signal(pid, Signal::KILL);
+        eventually("the engine is dead", || !is_engine(pid));
+        night
+    }
+}
+
+#[test]
+fn a_lock_is_taken_away_only_from_a_run_that_is_over() {
+    let night = Night::orphaned();
+    let shown = night.run(&["unlock", "night.yaml"]);
+    assert_eq!(shown.code, 0, "{shown:?}");
+    for words in ["run night-a of Sarah", "AT WORK: two@h1.do.1 (pid ", "h2    run night-a"] {
+        assert!(shown.stdout.contains(words), "{words}: {}", shown.stdout);
+    }
+    let away = ["unlock", "night.yaml", "--run", "night-a", "-m", "it is over"];
+    night.run(&away).refused(3, &["run night-a is not over", "runbook resume night-a"]);
+
+    // Its store is gone: nobody can resume it any more.
+    fs::rename(night.bed.path("store"), night.bed.path("lost")).unwrap();
+    let exec = ["exec", "night.yaml", "--confirm", "night"];
+    night.run(&exec).refused(3, &["is held by another run: night: run night-a of Sarah", "runbook unlock"]);
+    night.run(&away).refused(3, &["run night-a is still at work", "h1: two@h1.do.1 (pid "]);
+    assert!(night.farm.home(1).join("locks/night").exists());
+    fs::remove_file(night.bed.path("held")).unwrap();
+    let nothing = || night.run(&["unlock", "night.yaml"]).stdout.contains("h1    run night-a of Sarah");
+    eventually("it is not at work any more", || nothing() && night.run(&away).code == 0);
+    for host in [1, 2] {
+        assert!(!night.farm.home(host).join("locks/night").exists(), "h{host} is free");
+    }
+    let runs = night.run(&["runs"]);
+    assert!(
+        runs.stdout.contains("unlocked") && runs.stdout.contains("by Sarah: night on h1, h2: it is over"),
+        "{runs:?}"
+    );
+    assert_eq!(night.run(&exec).code, 0);
+    let again = night.run(&away);
+    again.refused(3, &["run `night-a` holds none of these hosts"]);
+    night.run(&["unlock", "night.yaml", "--host", "h9"]).refused(2, &["touches no host `h9`", "h1, h2"]);
+    night.run(&["unlock", "night.yaml", "--run", "night-a"]).refused(2, &["--message"]);
+}
+
+#[test]
+fn what_runs_left_on_hosts_is_removed_when_they_are_over() {
+    let night = Night::new(PLAN);
+    for _ in 0..2 {
+        assert_eq!(night.run(&["exec", "night.yaml", "--confirm", "night"]).code, 0);
+    }
+    assert_eq!(night.farm.records(1), ["one@h1.do.1", "one@h1.do.1", "two@h1.do.1", "two@h1.do.1"]);
+    let prune = ["runs", "--prune", "--older", "0s", "--keep", "1"];
+    let only = night.run(&[&prune[..], &["--dry-run"]].concat());
+    assert!(only.stdout.starts_with("night-a  would be pruned: ended "), "{only:?}");
+    assert_eq!(night.farm.records(2).len(), 2, "a dry run removes nothing");
+    let pruned = night.run(&prune);
+    assert!(
+        pruned.stdout.starts_with("night-a  pruned: ") && pruned.stdout.contains("records on 2 hosts"),
+        "{pruned:?}"
+    );
+    assert_eq!(night.farm.records(1), ["one@h1.do.1", "two@h1.do.1"]);
+    assert!(!night.bed.path("store/runs/night-a").exists() && night.bed.path("store/runs/night-b").exists());
+    assert_eq!(night.run(&prune).stdout, "nothing is due: see --older and --keep\n");
+    night.run(&["rollback", "--run", "night-a", "--confirm", "night"]).refused(3, &["night-a was pruned"]);
+    assert!(night.run(&["report", "night-a"]).stdout.contains("A night on hosts"));
+    assert_eq!(night.run(&["rollback", "--run", "night-b", "--confirm", "night"]).code, 10, "it kept what it needs");
+}
+
+#[test]
+fn records_of_a_run_that_is_not_over_stay() {
+    let night = Night::orphaned();
+    assert_eq!(
+        night.run(&["runs", "--prune", "--older", "0s", "--keep", "0"]).stdout,
+        "nothing is due: see --older and --keep\n"
+    );
+    assert_eq!(night.farm.records(1), ["one@h1.do.1", "two@h1.do.1"]);
+    fs::remove_file(night.bed.path("held")).unwrap();
+    assert_eq!(night.run(&["resume", "--confirm", "night"]).code, 0);
+}
+
+/// By whoever runs the plan next, when they are a month old and newer ones are there.
+#[test]
+fn old_records_go_when_the_plan_runs_again() {
+    let bed = Bed::new(super::exec::NIGHT);
+    let exec = || assert_eq!(bed.exec(&[]).code, 0);
+    (0..6).for_each(|_| exec());
+    let records = || fs::read_dir(bed.path(".runbook/runs")).unwrap().count();
+    assert_eq!(records(), 6, "not older than a month");
+    let journal = rusqlite::Connection::open(bed.path("store/journal.db")).unwrap();
+    journal.execute("UPDATE run SET closed = 0 WHERE id IN ('night-a', 'night-b', 'night-c')", []).unwrap();
+    drop(journal);
+    exec();
+    eventually("two are gone", || records() == 5);
+    let runs = bed.run(&["runs"]).stdout;
+    for (run, gone) in [("night-a", true), ("night-b", true), ("night-c", false)] {
+        assert_eq!(runs.contains(&format!("pruned     {run}  by runbook")), gone, "{run}: {runs}");
+    }
+}
