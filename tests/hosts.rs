@@ -1,4 +1,5 @@
-//! What a run leaves on its hosts, through the binary and real sshds: locks, and taking them away.
+//! What a run leaves on its hosts, through the binary and real sshds: locks, records, and the run itself when its journal
+//! is gone.
 
 use std::fs;
 
@@ -6,7 +7,8 @@ use rustix::process::Signal;
 
 use super::exec::{Bed, Said, eventually, is_engine, signal};
 use super::harness::farm::Farm;
-use runbook::engine::fact::Fact;
+use runbook::engine::fact::{Fact, RunEnd};
+use runbook::graph::ids::Direction;
 
 /// A step on each of two hosts; the second waits while `held` is there.
 const PLAN: &str = "runbook: 1
@@ -47,14 +49,38 @@ impl Night {
     fn orphaned() -> Self {
         let night = Self::new(PLAN);
         fs::write(night.bed.path("held"), "").unwrap();
-        let said = night.run(&["exec", "night.yaml", "--confirm", "night", "--detach"]);
+        night.begin();
+        night.die_when(
+            "step two runs",
+            |f| matches!(f, Fact::AttemptLaunched { attempt } if attempt.action.step() == "two"),
+        );
+        night
+    }
+
+    fn begin(&self) {
+        let said = self.run(&["exec", "night.yaml", "--confirm", "night", "--detach"]);
         assert_eq!(said.code, 30, "{said:?}");
-        let running = |f: &Fact| matches!(f, Fact::AttemptLaunched { attempt } if attempt.action.step() == "two");
-        eventually("step two runs", || night.bed.facts("night-a").iter().any(running));
-        let pid = night.bed.store().run("night-a").unwrap().lease.unwrap().pid;
+    }
+
+    /// The engine dies, and does not come back.
+    fn die_when(&self, what: &str, happened: fn(&Fact) -> bool) {
+        eventually(what, || self.bed.facts("night-a").iter().any(happened));
+        let pid = self.bed.store().run("night-a").unwrap().lease.unwrap().pid;
         signal(pid, Signal::KILL);
         eventually("the engine is dead", || !is_engine(pid));
-        night
+    }
+
+    fn lose_the_journal(&self) {
+        fs::rename(self.bed.path("store"), self.bed.path("lost")).unwrap();
+    }
+
+    fn recover(&self) -> Said {
+        self.run(&["recover", "night.yaml", "--confirm", "night"])
+    }
+
+    fn resume(&self) {
+        let said = self.run(&["resume", "--confirm", "night", "--detach"]);
+        assert_eq!(said.code, 30, "{said:?}");
     }
 }
 
@@ -70,7 +96,7 @@ fn a_lock_is_taken_away_only_from_a_run_that_is_over() {
     night.run(&away).refused(3, &["run night-a is not over", "runbook resume night-a"]);
 
     // Its store is gone: nobody can resume it any more.
-    fs::rename(night.bed.path("store"), night.bed.path("lost")).unwrap();
+    night.lose_the_journal();
     let exec = ["exec", "night.yaml", "--confirm", "night"];
     night.run(&exec).refused(3, &["is held by another run: night: run night-a of Sarah", "runbook unlock"]);
     night.run(&away).refused(3, &["run night-a is still at work", "h1: two@h1.do.1 (pid "]);
@@ -146,4 +172,88 @@ fn old_records_go_when_the_plan_runs_again() {
     for (run, gone) in [("night-a", true), ("night-b", true), ("night-c", false)] {
         assert_eq!(runs.contains(&format!("pruned     {run}  by runbook")), gone, "{run}: {runs}");
     }
+}
+
+fn sorted(mut effects: Vec<String>) -> Vec<String> {
+    effects.sort();
+    effects
+}
+
+#[test]
+fn a_run_whose_journal_is_gone_goes_on() {
+    let night = Night::orphaned();
+    night.recover().refused(3, &["run night-a is in this store", "runbook resume night-a"]);
+    night.lose_the_journal();
+    let said = night.recover();
+    assert_eq!(said.code, 0, "{said:?}");
+    for words in ["one  done on 2", "two  begun", "go on with it:   runbook resume night-a"] {
+        assert!(said.stdout.contains(words), "{words}: {said:?}");
+    }
+    night.recover().refused(3, &["run night-a is in this store"]);
+    night.resume();
+    fs::remove_file(night.bed.path("held")).unwrap();
+    assert_eq!(night.bed.ended("night-a"), RunEnd::Succeeded { late: false });
+    assert_eq!(night.bed.effects(), ["one", "one", "two"], "nothing is done twice");
+    assert!(night.run(&["runs"]).stdout.contains("recovered  night-a  by Sarah"));
+    eventually("its hosts are free", || !night.farm.home(1).join("locks/night").exists());
+}
+
+#[test]
+fn what_people_decided_is_concluded_from_what_was_started() {
+    let gate = "  ask: {gate: Is all well?, estimate: 1m}\n  two:";
+    let night = Night::new(&PLAN.replace("  two:", gate));
+    fs::write(night.bed.path("held"), "").unwrap();
+    night.begin();
+    eventually("the gate is open", || night.run(&["approve", "ask"]).code == 0);
+    night.die_when("two runs", |f| matches!(f, Fact::AttemptLaunched { attempt } if attempt.action.step() == "two"));
+    night.lose_the_journal();
+    let said = night.recover();
+    assert!(said.stdout.contains("  ask was approved: what waits for it was started"), "{said:?}");
+    night.resume();
+    assert_eq!(night.run(&["rollback", "--confirm", "night"]).code, 0);
+    fs::remove_file(night.bed.path("held")).unwrap();
+    assert!(matches!(night.bed.ended("night-a"), RunEnd::RolledBack { .. }));
+    let effects = sorted(night.bed.effects());
+    assert_eq!(effects, ["one", "one", "two", "undo-one", "undo-one", "undo-two"], "each once on each host");
+}
+
+#[test]
+fn a_rollback_whose_journal_is_gone_goes_on_back() {
+    let undo = "while [ -e DIR/held ]; do sleep 0.02; done; echo undo-one >> DIR/effects";
+    let plan = PLAN.replace("echo undo-one >> DIR/effects", &format!("\"{undo}\""));
+    let night = Night::new(&plan.replace("      while [ -e DIR/held ]; do sleep 0.02; done\n", ""));
+    fs::write(night.bed.path("held"), "").unwrap();
+    assert_eq!(night.run(&["exec", "night.yaml", "--confirm", "night"]).code, 0);
+    let mut rollback = night.bed.spawn(&["rollback", "--run", "night-a", "--confirm", "night"]);
+    night.die_when("one is being undone", |f| {
+        matches!(f, Fact::AttemptLaunched { attempt } if attempt.direction == Direction::Undo && attempt.action.step() == "one")
+    });
+    rollback.wait().unwrap();
+    night.lose_the_journal();
+    let said = night.run(&["recover", "night.yaml", "--confirm", "night", "--run", "night-a"]);
+    for words in ["one  being undone on", "two  undone", "  a rollback was decided"] {
+        assert!(said.stdout.contains(words), "{words}: {said:?}");
+    }
+    night.resume();
+    fs::remove_file(night.bed.path("held")).unwrap();
+    assert!(matches!(night.bed.ended("night-a"), RunEnd::RolledBack { .. }));
+    assert_eq!(sorted(night.bed.effects()), ["one", "one", "two", "undo-one", "undo-one", "undo-two"]);
+}
+
+#[test]
+fn what_cannot_be_known_is_not_recovered() {
+    let mut night = Night::orphaned();
+    night.lose_the_journal();
+    let plan = fs::read_to_string(night.bed.path("night.yaml")).unwrap();
+    fs::write(night.bed.path("night.yaml"), plan.replace("echo two", "echo three")).unwrap();
+    night.recover().refused(3, &["run night-a was started with plan ", "it must be the file as it was then"]);
+    fs::write(night.bed.path("night.yaml"), plan).unwrap();
+    night.run(&["recover", "night.yaml"]).refused(3, &["typed confirmation"]);
+    night
+        .run(&["recover", "night.yaml", "--run", "other-a"])
+        .refused(3, &["no host remembers a run `other-a`", "--run night-a"]);
+    night.farm.lose_the_last();
+    night.recover().refused(3, &["not every host can be asked", "h2: "]);
+    assert_eq!(night.bed.runs(), 0, "nothing is half recovered");
+    fs::remove_file(night.bed.path("held")).unwrap();
 }

@@ -80,6 +80,7 @@ impl Command {
             Self::NoGo(args) => Some(args.plan()),
             Self::Move(args) => Some(args.plan()),
             Self::Exec(args) => Some(args.plan()),
+            Self::Recover(args) => Some(args.plan()),
             Self::Unlock(args) => Some(args.plan()),
             Self::Doctor(args) => args.plan(),
             _ => None,
@@ -137,6 +138,8 @@ pub enum Command {
     Note(commands::decide::Note),
     /// Take over a run whose engine is gone
     Resume(commands::resume::Args),
+    /// Rebuild a run whose journal is gone from what its hosts remember
+    Recover(commands::recover::Args),
     /// Take the locks of a run that is certainly over away from its hosts
     Unlock(commands::unlock::Args),
     /// The write-up: what happened, planned against actual

@@ -64,7 +64,10 @@ impl From<JournalError> for CommandError {
                 let hint = help.unwrap_or_else(|| "choose another one:   --store DIR".to_owned());
                 Self::refused(message).hint(hint)
             }
-            JournalError::Newer { .. } | JournalError::Held(_) | JournalError::Unfinished(_) => Self::refused(message),
+            JournalError::Newer { .. }
+            | JournalError::Held(_)
+            | JournalError::Unfinished(_)
+            | JournalError::Taken(_) => Self::refused(message),
             JournalError::Full { .. } => {
                 Self::refused(message).hint("make space there, or choose another place: --store DIR")
             }

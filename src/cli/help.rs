@@ -10,7 +10,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
         "Decide",
         &["approve", "reject", "extend", "pause", "continue", "abort", "retry", "skip", "rollback", "mark", "note"],
     ),
-    ("Hand over", &["resume", "unlock"]),
+    ("Hand over", &["resume", "recover", "unlock"]),
     ("Afterwards", &["report", "runs"]),
     ("Tool", &["explain", "schema", "completions", "man", "doctor"]),
 ];

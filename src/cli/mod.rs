@@ -94,6 +94,7 @@ fn dispatch(command: Command, cx: &Context) -> Result<Exit, CommandError> {
         Command::Mark(a) => c::amend::mark(a, cx),
         Command::Abort(a) => c::amend::abort(a, cx),
         Command::Resume(a) => c::resume::run(&a, cx),
+        Command::Recover(a) => c::recover::run(&a, cx),
         Command::Unlock(a) => c::unlock::run(&a, cx),
         Command::Note(a) => c::decide::note(a, cx),
         Command::Report(a) => c::report::run(&a, cx),

@@ -530,7 +530,15 @@ impl State {
         matches!(self.phase, Phase::Forward { reversible: true } | Phase::Waiting)
     }
 
-    pub(super) fn is_forward(&self) -> bool {
+    /// Whether the action is a gate that waits for an answer.
+    #[must_use]
+    pub fn is_asking(&self, ix: ActionIx) -> bool {
+        matches!(self.action(ix).doing, Doing::Asking { .. })
+    }
+
+    /// Whether the run is open and not going back.
+    #[must_use]
+    pub const fn is_forward(&self) -> bool {
         matches!(self.phase, Phase::Forward { .. })
     }
 

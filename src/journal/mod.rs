@@ -14,6 +14,7 @@ pub mod decisions;
 mod folder;
 pub mod memory;
 mod names;
+mod restore;
 mod schema;
 pub mod sqlite;
 pub mod store;
@@ -82,6 +83,8 @@ pub enum JournalError {
     /// The folder is not one in which a journal is safe, or it cannot be used at all.
     #[error("the folder for runs, {path}, cannot be used: {why}")]
     Folder { path: String, why: String, help: Option<String> },
+    #[error("there is a run {0} already")]
+    Taken(String),
     #[error("run {} of the same plan is not finished", .0.id)]
     Unfinished(Box<RunRow>),
     #[error("run {} is held by {} on {} (pid {}) until {}", .0.run, .0.owner, .0.host, .0.pid, .0.expires)]

@@ -87,26 +87,13 @@ impl Journal for SqliteJournal {
         }
         let dir = self.store.dir.clone();
         self.owned(|tx, run| {
-            let io = |e| disk(&dir, e);
-            let (found, mut hash) = head(tx, run).map_err(io)?;
+            let found = head(tx, run).map_err(|e| disk(&dir, e))?.0;
             if found != expected_seq {
                 return Err(JournalError::Sequence { expected: expected_seq + 1, found });
             }
-            let time = at.to_string();
-            let mut records = Vec::with_capacity(facts.len());
-            for (seq, fact) in (expected_seq + 1..).zip(facts) {
-                let json = text(fact, &dir)?;
-                hash = chain::link(&hash, seq, &time, &json);
-                insert(tx, run, seq, &time, &json, &hash).map_err(io)?;
-                match fact {
-                    Fact::RunEnded { end } => close_run(tx, run, at, &text(end, &dir)?).map_err(io)?,
-                    // By hand, after the end: the run is open again.
-                    Fact::RollbackDecided { .. } => reopen_run(tx, run).map_err(io)?,
-                    _ => {}
-                }
-                records.push(FactRecord { seq, at, fact: fact.clone() });
-            }
-            move_head(tx, run, expected_seq + facts.len() as u64, &hash).map_err(io)?;
+            let record = |(seq, fact): (u64, &Fact)| FactRecord { seq, at, fact: fact.clone() };
+            let records: Vec<FactRecord> = (expected_seq + 1..).zip(facts).map(record).collect();
+            append_all(tx, run, &records, &dir)?;
             Ok(records)
         })
     }
@@ -141,6 +128,30 @@ impl Journal for SqliteJournal {
             other => other,
         }
     }
+}
+
+/// Chains these facts to those that are there.
+pub(super) fn append_all(
+    tx: &Transaction<'_>,
+    run: &str,
+    records: &[FactRecord],
+    dir: &std::path::Path,
+) -> Result<(), JournalError> {
+    let io = |e| disk(dir, e);
+    let (mut last, mut hash) = head(tx, run).map_err(io)?;
+    for FactRecord { seq, at, fact } in records {
+        let (time, json) = (at.to_string(), text(fact, dir)?);
+        hash = chain::link(&hash, *seq, &time, &json);
+        insert(tx, run, *seq, &time, &json, &hash).map_err(io)?;
+        match fact {
+            Fact::RunEnded { end } => close_run(tx, run, *at, &text(end, dir)?).map_err(io)?,
+            // By hand, after the end: the run is open again.
+            Fact::RollbackDecided { .. } => reopen_run(tx, run).map_err(io)?,
+            _ => {}
+        }
+        last = *seq;
+    }
+    move_head(tx, run, last, &hash).map_err(io)
 }
 
 /// A write transaction that takes its lock at once: a later upgrade could fail however long it waits.

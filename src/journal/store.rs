@@ -437,7 +437,7 @@ fn free_name(tx: &Transaction<'_>, plan: &str) -> rusqlite::Result<String> {
     }
 }
 
-fn insert(tx: &Transaction<'_>, id: &str, new: &NewRun, frozen: &Frozen) -> rusqlite::Result<()> {
+pub(super) fn insert(tx: &Transaction<'_>, id: &str, new: &NewRun, frozen: &Frozen) -> rusqlite::Result<()> {
     tx.execute(
         "INSERT INTO run (id, ordinal, plan, title, digest, lab, created) \
          VALUES (?1, (SELECT coalesce(max(ordinal), 0) + 1 FROM run), ?2, ?3, ?4, ?5, ?6)",

@@ -6,8 +6,10 @@
 mod drill;
 mod drive;
 mod dry_run;
+mod rebuild;
 pub mod world;
 
 pub use drill::{Case, Drill, Ended, Fault, Verdict, drill};
 pub use drive::{Simulation, Stopped, started, window_instants};
 pub use dry_run::{DryRun, StepTimes, dry_run};
+pub use rebuild::{Ledger, Rebuilt, Remembered, rebuild};

@@ -16,8 +16,10 @@ use super::host_lock::HostLock;
 use super::keeper::client::Keeper;
 use super::links::Links;
 use super::mask::Masks;
+use super::memory::Memory;
 use super::request::{Request, Terms, check_variable, exports, local_arguments, remote_command};
 use super::{Event, Means, Report, Reports, Survey, SurveyRequest, Transport, errands, http, secrets, work};
+use crate::driver::clock;
 use crate::graph::ids::AttemptId;
 use crate::graph::job::{Job, Site, Work};
 use crate::graph::outcome::{Evidence, Outcome};
@@ -144,6 +146,13 @@ impl Hosts {
     /// where something of the run is still at work.
     pub async fn take_lock_away(&self, sites: Vec<Site>, stem: &str, run: &str) -> Vec<(Site, Result<(), String>)> {
         errands::everywhere(&self.inner, sites, "take_away", &[("plan", stem), ("from", run)]).await
+    }
+
+    /// What every site remembers of `run`, by its name on hosts; the names of all runs where none is given. Changes nothing.
+    pub async fn remember(&self, sites: Vec<Site>, run: Option<&str>) -> Vec<(Site, Result<Memory, String>)> {
+        let answers = errands::replies(&self.inner, sites, "remember", &[("of", run.unwrap_or(""))]).await;
+        let at = clock::now();
+        answers.into_iter().map(|(site, answer)| (site, answer.map(|lines| Memory::read(&lines, at)))).collect()
     }
 
     /// Removes the records of this run, or of another one by its name on hosts, and with them what an undo would need.

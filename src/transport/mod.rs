@@ -14,6 +14,7 @@ pub mod keeper;
 mod links;
 pub mod mask;
 mod masters;
+mod memory;
 mod native;
 mod offered;
 pub mod quote;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 pub use host_lock::HostLock;
 pub use hosts::{CONNECT_AT_ONCE, Config, Hosts};
+pub use memory::{Attempted, Memory};
 pub use secrets::unresolved;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;

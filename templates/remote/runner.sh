@@ -509,6 +509,28 @@ held() {
   say looked
 }
 
+# What this machine remembers: the names of all runs, or the attempts of the run $of, with the time since boot at their
+# start and end, and now.
+remember() {
+  h=${home:-${RUNBOOK_HOME:-$HOME/.runbook}}
+  uptime
+  say now "$up"
+  set +f
+  for x in "$h/runs/$of"*; do
+    if [ -z "$of" ]; then [ ! -d "$x" ] || say run "${x##*/}"; continue; fi
+    [ "${x##*/}" = "$of" ] || continue
+    for y in "$x"/.epochs/*; do [ ! -e "$y" ] || say epoch "${y##*/}"; done
+    for y in "$x"/*; do
+      [ -d "$y" ] || continue
+      say attempt "${y##*/}"
+      ! whole "$y/pid" || say pid "$line"
+      ! whole "$y/rc" || say rc "$line"
+    done
+  done
+  set -f
+  say remembered
+}
+
 # Takes the lock of a plan away from the run $from, of which nothing may be at work here any more.
 take_away() {
   held

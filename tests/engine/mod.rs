@@ -4,3 +4,4 @@ mod decisions;
 mod injection;
 mod plans;
 mod properties;
+mod rebuild;

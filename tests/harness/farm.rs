@@ -35,6 +35,11 @@ impl Farm {
         farm
     }
 
+    /// The last host does not answer any more.
+    pub fn lose_the_last(&mut self) {
+        self.sshds.pop();
+    }
+
     /// The records of a host.
     pub fn home(&self, host: usize) -> PathBuf {
         home(&self.dir, host)

@@ -20,6 +20,7 @@ use crate::engine::input::{Ask, Input, Operator};
 use crate::graph::Graph;
 use crate::journal::{Claim, JournalError, SqliteJournal, Store};
 use crate::lab::Lab;
+use crate::report::short_digest;
 
 /// People who may wait for an answer at the same time; more wait in line.
 const ASKED: usize = 16;
@@ -90,9 +91,10 @@ async fn serve(args: &Args, store: Store, night: Night, lab: Option<&Lab>) -> Re
         Some(_) => Vec::new(),
         None => preflight::hosts(&graph, &night.started.options.hosts_left_out),
     };
+    let digest = short_digest(&night.started.digest);
     let (engine, first) = begin(graph, night.started, &journal, asked, &by)?;
     if matches!(first, Input::Start(_)) {
-        let holder = format!("run {run} of {} on {}", by.name, holder::this_machine());
+        let holder = format!("run {run} of {} on {}, plan {digest}", by.name, holder::this_machine());
         reach::lock(&transport, &locked, &plan, &holder).await?;
     }
     let found = journal.found().to_vec();

@@ -17,6 +17,7 @@ pub mod logs;
 pub mod man;
 pub mod new;
 pub mod plan;
+pub mod recover;
 pub mod report;
 pub mod resume;
 pub mod runs;
