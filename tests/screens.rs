@@ -2,7 +2,7 @@
 
 mod live;
 mod log;
-mod night;
+pub(crate) mod night;
 mod plan;
 mod status;
 mod stream;

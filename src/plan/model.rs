@@ -455,6 +455,15 @@ pub enum Share {
     All,
 }
 
+impl Plan {
+    /// The first group, in the plan's order, of each host that is in one.
+    #[must_use]
+    pub fn groups_by_host(&self) -> BTreeMap<&str, &str> {
+        let all = self.groups.iter().rev().flat_map(|(group, hosts)| hosts.iter().map(move |h| (h, group)));
+        all.map(|(host, group)| (host.as_str(), group.as_str())).collect()
+    }
+}
+
 impl Step {
     /// Whether an attempt of this step can leave something behind on its host.
     #[must_use]

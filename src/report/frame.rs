@@ -7,8 +7,9 @@ use super::escape::escape_for_terminal as esc;
 use super::style::{Look, Tone};
 use super::tail::Said;
 use super::text::{Line, bar, column, shorten};
-use super::{ask, words};
+use super::{ask, odds, words};
 use crate::plan::units::Short;
+use crate::schedule::Odds;
 use crate::view::{ActionState, ActionView, Phase, RunView, StepRow};
 
 /// Running steps shown at the same time; the others are a number.
@@ -26,6 +27,8 @@ pub struct Scene<'a> {
     pub view: &'a RunView,
     pub look: Look,
     pub now: Timestamp,
+    /// How likely it is to end in time; `None` where that is not known.
+    pub odds: Option<&'a Odds>,
     pub heard: Heard<'a>,
     /// The keys that work here; empty where there are none.
     pub keys: &'a str,
@@ -96,7 +99,23 @@ fn numbers(scene: &Scene<'_>, clock: &Clock, width: usize) -> Vec<Line> {
         let up = clock.hm_near(view.up_again(now), now);
         first = first.and(gap).and(format!("IF NOW up at {up}"));
     }
-    vec![first, night_bar(scene, width), forecast(scene, clock, width)]
+    let mut lines = vec![first, night_bar(scene, width), forecast(scene, clock, width)];
+    lines.extend(in_time(scene, clock, width));
+    lines
+}
+
+/// As many of the odds as fit on one line.
+fn in_time(scene: &Scene<'_>, clock: &Clock, width: usize) -> Option<Line> {
+    let parts = odds::parts(scene.odds?, clock, scene.view.closes(), scene.now);
+    let (first, rest) = parts.split_first()?;
+    let mut line = Line::new(" ").join(first);
+    for part in rest {
+        let longer = line.clone().and("   ").join(part);
+        if longer.width() <= width {
+            line = longer;
+        }
+    }
+    Some(line)
 }
 
 fn window(scene: &Scene<'_>, clock: &Clock, wide: bool) -> Line {

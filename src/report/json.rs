@@ -13,11 +13,11 @@ use serde_json::{Map, Value, json};
 
 use super::Reporter;
 use super::clock::{Clock, span};
-use super::words;
+use super::{odds, words};
 use crate::engine::fact::{Actor, Fact, FactRecord, RunEnd};
 use crate::graph::ids::{ActionId, AttemptId};
 use crate::graph::outcome::{Evidence, Outcome};
-use crate::view::{ActionState, Mark, RunView, What};
+use crate::view::{ActionState, Mark, Outlook, RunView, What};
 
 /// Version of the stream's schema.
 pub const SCHEMA: &str = "1.0";
@@ -28,12 +28,13 @@ pub struct JsonStream {
     out: Box<dyn Write + Send>,
     greeted: bool,
     told: usize,
+    outlook: Outlook,
 }
 
 impl JsonStream {
     #[must_use]
     pub fn new(out: Box<dyn Write + Send>) -> Self {
-        Self { out, greeted: false, told: 0 }
+        Self { out, greeted: false, told: 0, outlook: Outlook::default() }
     }
 
     #[must_use]
@@ -62,7 +63,12 @@ impl Reporter for JsonStream {
         }
         for record in new {
             if !matches!(record.fact, Fact::RunStarted(_)) {
-                self.put(&Object::of(record, &clock).fill(view, now));
+                let mut object = Object::of(record, &clock).fill(view, now);
+                if matches!(record.fact, Fact::RollBackByMoved { .. }) {
+                    let odds = self.outlook.look(view, record.at).map(|o| odds::document(o, &clock));
+                    object.extend(odds.map(|odds| ("odds".to_owned(), odds)));
+                }
+                self.put(&object);
             }
             let events = view.events();
             while let Some(event) = events.get(self.told).filter(|e| e.seq <= record.seq) {

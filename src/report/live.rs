@@ -18,7 +18,7 @@ use super::summary;
 use super::tail::Tails;
 use super::text::fold;
 use crate::engine::fact::FactRecord;
-use crate::view::{Phase, RunView, What};
+use crate::view::{Outlook, Phase, RunView, What};
 
 /// At most 20 redraws a second.
 const PAUSE: SignedDuration = SignedDuration::from_millis(50);
@@ -40,6 +40,7 @@ pub struct Live {
     /// Events that have rung.
     rung: usize,
     drawn: Option<Timestamp>,
+    outlook: Outlook,
 }
 
 impl Live {
@@ -65,6 +66,7 @@ impl Live {
             title: String::new(),
             rung: 0,
             drawn: None,
+            outlook: Outlook::default(),
         }
     }
 
@@ -88,7 +90,8 @@ impl Live {
         let tails = self.tails.as_ref();
         let heard = |step: &str, host: &str| tails.and_then(|t| t.said(step, host));
         let look = Look { width, ascii: self.ascii };
-        let mut lines = frame(&Scene { view, look, now, heard: &heard, keys: &self.keys });
+        let odds = self.outlook.look(view, now);
+        let mut lines = frame(&Scene { view, look, now, odds, heard: &heard, keys: &self.keys });
         if let Some(prompt) = &self.prompt {
             lines.push(format!(" {}", esc(prompt)));
         }

@@ -13,6 +13,7 @@ mod frame;
 mod json;
 mod lines;
 mod live;
+mod odds;
 mod plan_json;
 mod plan_page;
 pub mod status;

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::clock::Clock;
 use super::plan_page::PlanPage;
-use super::words;
+use super::{odds, words};
 use crate::graph::job::Site;
 use crate::graph::preview::{Preview, previews};
 use crate::graph::{Graph, StepIx};
@@ -41,6 +41,7 @@ pub fn plan_document(page: &PlanPage<'_>) -> Json {
         "reserve_s": plan.window.as_ref().map(|w| seconds(w.reserve)),
         "slack_s": window.map(|w| seconds(w.least_slack)),
         "fits": window.map(|w| json!({ "expected": w.fits_expected, "worst": w.fits_worst })),
+        "odds": page.odds.map(|o| odds::document(o, &clock)),
         "hosts": plan.hosts.keys().collect::<Vec<_>>(),
         "decisions": plan.steps.values().filter(|s| s.gate.is_some()).count(),
         "critical_path": names(page.graph, &page.fit.longest_path),
@@ -73,6 +74,7 @@ fn steps(page: &PlanPage<'_>, clock: &Clock) -> Vec<Json> {
             "worst_end": worst.map(|t| clock.rfc3339(t.end)),
             "estimate_s": step.estimate.map(|e| [e.expected.as_secs(), e.worst.as_secs()]),
             "slack_s": page.fit.window.as_ref().map(|w| w.slack[ix.index()].as_secs()),
+            "decides_the_end": page.odds.map(|o| odds::thousandths(o.critical[ix.index()])),
             "critical": page.fit.longest_path.contains(&ix),
             "hosts": graph.actions_of(ix).filter_map(|a| graph.action(a).id.host()).collect::<Vec<_>>(),
             "what": words::what(step),

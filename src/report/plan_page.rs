@@ -6,13 +6,13 @@ use jiff::{SignedDuration, Timestamp};
 use super::clock::{Clock, span};
 use super::escape::escape_for_terminal as esc;
 use super::text::{column, cut, shorten, wrap};
-use super::{timeline, words};
+use super::{odds, timeline, words};
 use crate::graph::job::Site;
 use crate::graph::preview::{Preview, previews};
 use crate::graph::{Graph, StepIx};
 use crate::plan::model::{Place, Step, Undo, Value, Verb};
 use crate::plan::units::Short;
-use crate::schedule::{Fit, RollbackPlan};
+use crate::schedule::{Fit, Odds, RollbackPlan, probably};
 use crate::view::StepTimes;
 
 /// Everything the page says.
@@ -28,6 +28,8 @@ pub struct PlanPage<'a> {
     pub worst: &'a [Option<StepTimes>],
     pub fit: &'a Fit,
     pub rollback: &'a RollbackPlan,
+    /// `None` where nothing is uncertain.
+    pub odds: Option<&'a Odds>,
     /// What would execute exactly this, as it is typed.
     pub exec: &'a str,
     /// Code and sentence of each finding, errors first.
@@ -171,7 +173,20 @@ impl PlanPage<'_> {
                 out.push(number("Lasts", &lasts, &format!("worst case {}", short(worst.duration_since(self.opens)))));
             }
         }
+        out.extend(self.likely(clock));
         out.push(format!("  {}", self.counts()));
+        out
+    }
+
+    fn likely(&self, clock: &Clock) -> Vec<String> {
+        let Some(odds) = self.odds else { return Vec::new() };
+        let end = odds::likely(odds, clock, self.opens);
+        let mut out = vec![number("Likely", &end, "8 nights of 10 end then, if nothing fails")];
+        if let (Some(closes), Some(done)) = (self.closes(), odds.done) {
+            let fits = odds.rollback_fits.map_or(String::new(), |p| format!("; a rollback fits: {}", probably(p)));
+            let by = format!("done by {}{fits}", clock.hm_near(closes, self.opens));
+            out.push(number("In time", &probably(done), &by));
+        }
         out
     }
 
@@ -233,6 +248,8 @@ impl PlanPage<'_> {
         let flags = if self.width >= 90 { "full commands: --commands     per host: --by-host" } else { "" };
         let path = if path.is_empty() { String::new() } else { format!("Critical path: {}", path.join(" ")) };
         out.push(format!("   {path:<39} {flags}"));
+        let others = self.odds.and_then(|odds| odds::also_decide(odds, &self.fit.longest_path));
+        out.extend(others.map(|text| format!("   {text}")));
         out
     }
 

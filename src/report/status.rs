@@ -8,8 +8,9 @@ use super::escape::escape_for_terminal as esc;
 use super::frame::state_word;
 use super::style::{Look, Tone};
 use super::text::{Line, column, flow, fold};
-use super::{summary, words};
+use super::{odds, summary, words};
 use crate::engine::fact::RunEnd;
+use crate::schedule::Odds;
 use crate::view::{ActionState, Phase, RunView, StepRow};
 
 /// Who drives the run, by the journal's record.
@@ -25,11 +26,13 @@ pub struct Engine {
 
 /// The screen. Each line at most `look.width` columns wide, coloured.
 #[must_use]
-pub fn status(view: &RunView, engine: Option<&Engine>, now: Timestamp, look: Look) -> Vec<String> {
+pub fn status(view: &RunView, engine: Option<&Engine>, odds: Option<&Odds>, now: Timestamp, look: Look) -> Vec<String> {
     let clock = words::clock_of(view);
     let mut lines = flow(headline(view, engine, &clock, now), look.width);
     if view.phase() != Phase::Ended {
         lines.extend(numbers(view, &clock, now).into_iter().flat_map(|parts| flow(parts, look.width)));
+        let odds = odds.map(|o| odds::parts(o, &clock, view.closes(), now));
+        lines.extend(odds.into_iter().flat_map(|parts| flow(parts, look.width)));
         lines.extend(rows(view, engine, &clock, now));
         lines.extend(next(view, &clock, now));
         lines.extend(flow(commands(view, engine), look.width));
@@ -203,7 +206,7 @@ fn commands(view: &RunView, engine: Option<&Engine>) -> Vec<Line> {
 
 /// The same as one JSON document.
 #[must_use]
-pub fn status_json(view: &RunView, engine: Option<&Engine>, now: Timestamp) -> Value {
+pub fn status_json(view: &RunView, engine: Option<&Engine>, odds: Option<&Odds>, now: Timestamp) -> Value {
     let clock = words::clock_of(view);
     let time = |t: Timestamp| json!(clock.rfc3339(t));
     let seconds = |d: SignedDuration| json!(d.as_secs());
@@ -236,6 +239,7 @@ pub fn status_json(view: &RunView, engine: Option<&Engine>, now: Timestamp) -> V
         },
         "forecast": (!ended).then(|| json!({
             "finish": time(forecast.finish), "ahead_s": seconds(forecast.ahead), "slack_s": forecast.slack.map(seconds),
+            "odds": odds.map(|o| odds::document(o, &clock)),
         })),
         "done": view.steps_done(),
         "total": view.steps_total(),

@@ -27,6 +27,13 @@ impl Line {
         self
     }
 
+    /// Adds another line to the end of this one.
+    #[must_use]
+    pub fn join(mut self, other: &Self) -> Self {
+        self.0.extend_from_slice(&other.0);
+        self
+    }
+
     /// Columns.
     #[must_use]
     pub fn width(&self) -> usize {

@@ -2,6 +2,7 @@
 
 mod decisions;
 mod injection;
+mod odds;
 mod plans;
 mod properties;
 mod rebuild;

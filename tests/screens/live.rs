@@ -1,11 +1,17 @@
 //! The live area at well-known moments, at 80 and 100 columns, in ASCII and with block glyphs.
 
 use runbook::report::{Look, Said, Scene, frame};
-use runbook::view::RunView;
+use runbook::schedule::Odds;
+use runbook::view::{Outlook, RunView};
 
 use super::night::{Night, at};
 
 fn drawn(view: &RunView, clock: &str, look: Look) -> String {
+    let mut outlook = Outlook::default();
+    drawn_with(view, outlook.look(view, at(clock)), clock, look)
+}
+
+fn drawn_with(view: &RunView, odds: Option<&Odds>, clock: &str, look: Look) -> String {
     let heard = |step: &str, host: &str| match (step, host) {
         ("deploy-backend", "be2") => {
             Some(Said { host: "be2".into(), line: "waiting for port 8081 ...\u{1b}[2J".into(), progress: None })
@@ -18,7 +24,7 @@ fn drawn(view: &RunView, clock: &str, look: Look) -> String {
         _ => None,
     };
     let keys = "[n] note  [p] pause  [q] detach";
-    let lines = frame(&Scene { view, look, now: at(clock), heard: &heard, keys });
+    let lines = frame(&Scene { view, look, now: at(clock), odds, heard: &heard, keys });
     let plain = anstream::adapter::strip_str(&lines.join("\n")).to_string();
     for line in plain.lines() {
         let columns = unicode_width::UnicodeWidthStr::width(line);
@@ -75,9 +81,11 @@ fn every_moment_fits_the_width() {
         for fact in &night.facts {
             let mut view = RunView::new(super::night::graph());
             night.facts.iter().take_while(|f| f.seq <= fact.seq).for_each(|f| view.apply(f));
+            let mut outlook = Outlook::default();
+            let odds = outlook.look(&view, fact.at);
             for width in [40, 60, 80, 100, 200] {
                 let clock = runbook::report::Clock::new(Some("America/Toronto")).hms(fact.at);
-                drawn(&view, &clock, Look { width, ascii: false });
+                drawn_with(&view, odds, &clock, Look { width, ascii: false });
             }
         }
     }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use runbook::graph::Graph;
 use runbook::plan::model::Plan;
 use runbook::report::PlanPage;
+use runbook::schedule::{Evening, Past};
 use runbook::view::StepTimes;
 
 use super::night::{at, plan};
@@ -19,6 +20,9 @@ fn page(plan: Plan, opens: Timestamp, width: usize, change: impl Fn(&mut PlanPag
     let (expected, worst) = (times(&dry.steps), times(&dry.worst));
     let fit = runbook::schedule::fit(&graph);
     let rollback = runbook::schedule::rollback_plan(&graph);
+    let closes = fit.window.as_ref().and_then(|w| opens.checked_add(w.closes).ok());
+    let situation = Evening::before(&graph, opens, closes);
+    let odds = Evening::new(&graph, None, &Past::default()).odds(&graph, &situation);
     let warnings = [(
         "W104".to_owned(),
         "in the worst case landing-test ends 06:40, after \"roll back by\"; agree on an answer by 05:50".to_owned(),
@@ -32,6 +36,7 @@ fn page(plan: Plan, opens: Timestamp, width: usize, change: impl Fn(&mut PlanPag
         worst: &worst,
         fit: &fit,
         rollback: &rollback,
+        odds: odds.as_ref(),
         findings: &warnings,
         exec: "runbook exec plans/2007-12-02.yaml",
         left_out: &[],

@@ -3,6 +3,8 @@
 use runbook::report::Look;
 use runbook::report::status::{Engine, status, status_json};
 
+use runbook::view::Outlook;
+
 use super::night::{Night, at};
 
 fn engine(heartbeat: &str, live: bool) -> Engine {
@@ -10,7 +12,9 @@ fn engine(heartbeat: &str, live: bool) -> Engine {
 }
 
 fn shown(night: &Night, clock: &str, engine: &Engine, width: usize) -> String {
-    let lines = status(&night.view_at(clock), Some(engine), at(clock), Look { width, ascii: true });
+    let (view, mut outlook) = (night.view_at(clock), Outlook::default());
+    let odds = outlook.look(&view, at(clock));
+    let lines = status(&view, Some(engine), odds, at(clock), Look { width, ascii: true });
     anstream::adapter::strip_str(&(lines.join("\n") + "\n")).to_string()
 }
 
@@ -42,12 +46,16 @@ fn rolling_back_and_after() {
 #[test]
 fn the_document_says_the_same() {
     let view = Night::until_0220().view_at("02:09:31");
-    let json = status_json(&view, Some(&engine("02:09:29", true)), at("02:09:31"));
+    let mut outlook = Outlook::default();
+    let odds = outlook.look(&view, at("02:09:31"));
+    let json = status_json(&view, Some(&engine("02:09:29", true)), odds, at("02:09:31"));
+    let done = json["forecast"]["odds"]["done_by_close"].as_f64().unwrap();
+    assert!((0.95..=1.0).contains(&done), "{done}");
     assert_eq!(json["state"], "running");
     assert_eq!(json["rollback"]["by"], "2007-12-02T05:50:00.000-05:00");
     assert_eq!(json["rollback"]["up_at"], "2007-12-02T03:04:31.000-05:00");
     assert_eq!(json["gates"][0]["gate"], "sanity-frontend");
     assert_eq!((json["done"].as_u64(), json["total"].as_u64()), (Some(8), Some(11)));
-    let stuck = status_json(&Night::stuck().view(), None, at("02:29:00"));
+    let stuck = status_json(&Night::stuck().view(), None, None, at("02:29:00"));
     assert_eq!(stuck["stuck"][0]["command"], "callcentre-restore \"$PREVIOUS.dump\"");
 }

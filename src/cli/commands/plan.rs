@@ -23,6 +23,7 @@ use crate::plan::model::{Opening, Plan};
 use crate::report::{
     Clock, PlanPage, Probe, escape_for_terminal as esc, plan_document, resolve_waves, short_digest, wave_lines,
 };
+use crate::schedule::{self, Fit, Odds, Order, Past};
 use crate::sim::{self, dry_run};
 use crate::template;
 use crate::view::StepTimes;
@@ -89,7 +90,9 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let reviewed = review(&plan, &loaded.places, &loaded.source, clock::now());
     let findings = findings(&loaded, reviewed.found);
     let graph = &reviewed.graph;
-    let evening = evening(graph, opens(&plan));
+    let order = order::of(graph);
+    let evening = evening(graph, order.as_ref(), opens(&plan));
+    let odds = odds(graph, order.as_ref(), &reviewed.fit, evening.opens);
     let probe = if args.probe { Some(probe(graph, args, &left_out, cx)?) } else { None };
     let exit = exit(&findings, probe.as_ref());
     let (file, exec) = (args.plan.display().to_string(), exec_line(args));
@@ -103,6 +106,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
         worst: &evening.worst,
         fit: &reviewed.fit,
         rollback: &crate::schedule::rollback_plan(graph),
+        odds: odds.as_ref(),
         findings: &findings,
         left_out: &left_out_texts(&left_out),
         probe: probe.as_ref(),
@@ -160,12 +164,19 @@ struct Evening {
     worst: Vec<Option<StepTimes>>,
 }
 
-fn evening(graph: &Graph, opens: Timestamp) -> Evening {
-    let dry = dry_run(graph, opens, order::of(graph).as_ref());
+fn evening(graph: &Graph, order: Option<&Order>, opens: Timestamp) -> Evening {
+    let dry = dry_run(graph, opens, order);
     let times = |all: &[sim::StepTimes]| -> Vec<Option<StepTimes>> {
         all.iter().map(|t| Some(StepTimes { start: t.start?, end: t.end? })).collect()
     };
     Evening { opens, expected: times(&dry.steps), worst: times(&dry.worst) }
+}
+
+/// How likely it ends in time.
+fn odds(graph: &Graph, order: Option<&Order>, fit: &Fit, opens: Timestamp) -> Option<Odds> {
+    let closes = fit.window.as_ref().and_then(|w| opens.checked_add(w.closes).ok());
+    let situation = schedule::Evening::before(graph, opens, closes);
+    schedule::Evening::new(graph, order, &Past::default()).odds(graph, &situation)
 }
 
 /// Errors first, then what `check` found and what the graph and the window say, by place.

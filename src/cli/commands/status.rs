@@ -9,6 +9,7 @@ use crate::cli::{look, pager, store};
 use crate::driver::clock;
 use crate::report::Look;
 use crate::report::status::{status, status_json};
+use crate::view::Outlook;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -29,14 +30,16 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     let now = clock::now();
     let view = look::view(&store, &run)?;
     let engine = look::engine(&run, now);
+    let mut outlook = Outlook::default();
+    let odds = outlook.look(&view, now);
     if cx.global.json {
-        let document = status_json(&view, engine.as_ref(), now);
+        let document = status_json(&view, engine.as_ref(), odds, now);
         pager::put(format!("{document}\n").as_bytes())?;
     } else if view.header().is_none() {
         pager::put_lines(&[format!("{}  {}   not started", run.id, json!(run.title))])?;
     } else {
         let look = Look { width: pager::width(), ascii: true };
-        pager::put_lines(&status(&view, engine.as_ref(), now, look))?;
+        pager::put_lines(&status(&view, engine.as_ref(), odds, now, look))?;
     }
     let over = view.end().map_or(Exit::NotFinished, |(_, end)| Exit::from(end));
     Ok(if exit_code { over } else { Exit::Done })

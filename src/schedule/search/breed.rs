@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use super::place::Placer;
 use super::project::Project;
+use crate::schedule::dice::Dice;
 
 /// Lists that are kept.
 const POPULATION: usize = 50;
@@ -30,24 +31,6 @@ pub(super) struct Breeder<'a> {
     dice: Dice,
 }
 
-/// SplitMix64 (G. L. Steele, D. Lea, C. H. Flood, "Fast splittable pseudorandom number generators", 2014).
-#[derive(Debug, Clone)]
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// From 0 to `n - 1`; `n` is not 0.
-    fn below(&mut self, n: usize) -> usize {
-        usize::try_from(self.next() % n as u64).unwrap_or(0)
-    }
-}
-
 /// The room for schedules: the project, and the same seen from its end.
 struct Bench<'a> {
     forward: Placer<'a>,
@@ -67,7 +50,7 @@ impl<'a> Breeder<'a> {
         for (place, activity) in project.topological().into_iter().enumerate() {
             position[activity] = place as u32;
         }
-        Self { project, dependants: project.dependants(), latest_end, position, dice: Dice(seed) }
+        Self { project, dependants: project.dependants(), latest_end, position, dice: Dice::new(seed) }
     }
 
     /// The starts of the best schedule that was found.
