@@ -64,7 +64,7 @@ fn check(name: &str, bytes: &[u8]) -> (Source, Checked) {
     };
     let draft = Draft::read(&source);
     let files: BTreeMap<_, _> = draft.wanted().into_iter().map(|w| (w.path().to_string(), pretend(w))).collect();
-    let checked = draft.check(&Outside { stem: "plan".into(), vars: Vec::new(), files });
+    let checked = draft.check(&Outside { stem: "plan".into(), vars: Vec::new(), files, ..Outside::default() });
     (source, checked)
 }
 

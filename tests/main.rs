@@ -17,6 +17,7 @@ mod go;
 mod graph;
 mod harness;
 mod hosts;
+mod inventories;
 mod journal;
 mod lab;
 mod licences;

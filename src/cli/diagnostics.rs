@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 use super::context::Context;
 use crate::plan::diagnostic::{Diagnostic, Label, Severity, is_hidden};
 use crate::plan::source::Source;
+use crate::plan::span::Span;
 
 /// More findings than these are only counted.
 pub const SHOWN: usize = 20;
@@ -42,7 +43,7 @@ fn most_important(found: &[Diagnostic]) -> Vec<&Diagnostic> {
 
 /// The same finding without characters that could drive a terminal: names from the plan are part of many sentences.
 fn harmless(d: &Diagnostic) -> Diagnostic {
-    let label = |l: &Label| Label { span: l.span, text: printable(&l.text) };
+    let label = |l: &Label| Label { text: printable(&l.text), ..l.clone() };
     Diagnostic {
         message: printable(&d.message),
         primary: d.primary.as_ref().map(label),
@@ -61,18 +62,12 @@ fn report<'s>(source: &'s Source, d: &'s Diagnostic) -> Group<'s> {
     let title = level.primary_title(d.message.as_str()).id(d.code);
     let mut group = match &d.primary {
         Some(primary) => {
-            let mark = |kind: AnnotationKind, label: &'s Label| {
-                let span = source.clamp(label.span);
-                let mark = kind.span(span.start..span.end);
-                if label.text.is_empty() { mark } else { mark.label(label.text.as_str()) }
-            };
-            let mut snippet = Snippet::source(source.text())
-                .path(source.name.as_str())
-                .annotation(mark(AnnotationKind::Primary, primary));
-            for label in &d.labels {
-                snippet = snippet.annotation(mark(AnnotationKind::Context, label));
-            }
-            title.element(snippet)
+            let (beside, further): (Vec<_>, Vec<_>) = d.labels.iter().partition(|l| l.elsewhere == primary.elsewhere);
+            let marks = beside.into_iter().map(|l| (AnnotationKind::Context, l));
+            let marks = std::iter::once((AnnotationKind::Primary, primary)).chain(marks);
+            let group = title.element(snippet(source, primary, marks));
+            let alone = |l| snippet(source, l, std::iter::once((AnnotationKind::Context, l)));
+            further.into_iter().fold(group, |group, l| group.element(alone(l)))
         }
         None => Group::with_title(title),
     };
@@ -90,6 +85,21 @@ fn report<'s>(source: &'s Source, d: &'s Diagnostic) -> Group<'s> {
     group
 }
 
+/// The lines around some places of one text.
+fn snippet<'s>(
+    plan: &'s Source,
+    first: &'s Label,
+    marks: impl Iterator<Item = (AnnotationKind, &'s Label)>,
+) -> Snippet<'s, annotate_snippets::Annotation<'s>> {
+    let source = first.elsewhere.as_deref().unwrap_or(plan);
+    let snippet = Snippet::source(source.text()).path(source.name.as_str());
+    marks.fold(snippet, |snippet, (kind, label)| {
+        let span = source.clamp(label.span);
+        let mark = kind.span(span.start..span.end);
+        snippet.annotation(if label.text.is_empty() { mark } else { mark.label(label.text.as_str()) })
+    })
+}
+
 /// Prints the findings to stderr.
 pub fn print_to_stderr(source: &Source, found: &[Diagnostic], _cx: &Context) {
     let mut err = anstream::stderr();
@@ -99,21 +109,30 @@ pub fn print_to_stderr(source: &Source, found: &[Diagnostic], _cx: &Context) {
 /// One finding as JSON; lines and columns count from 1.
 #[must_use]
 pub fn to_json(source: &Source, d: &Diagnostic) -> Json {
-    let place = |label: &Label| {
-        let span = source.clamp(label.span);
+    let place = |span: Span, source: &Source| {
+        let span = source.clamp(span);
         let ((line, column), (end_line, end_column)) = (source.line_column(span.start), source.line_column(span.end));
-        json!({ "line": line, "column": column, "end_line": end_line, "end_column": end_column, "text": label.text })
+        json!({ "line": line, "column": column, "end_line": end_line, "end_column": end_column })
     };
+    let labelled = |label: &Label| {
+        let mut at = place(label.span, label.elsewhere.as_deref().unwrap_or(source));
+        at["text"] = json!(label.text);
+        if let Some(text) = &label.elsewhere {
+            at["file"] = json!(text.name);
+        }
+        at
+    };
+    let file = d.primary.as_ref().and_then(|p| p.elsewhere.as_deref()).unwrap_or(source);
     json!({
         "severity": match d.severity { Severity::Error => "error", Severity::Warning => "warning" },
         "code": d.code,
         "message": d.message,
-        "file": source.name,
-        "at": d.primary.as_ref().map(place),
-        "labels": d.labels.iter().map(place).collect::<Vec<_>>(),
+        "file": file.name,
+        "at": d.primary.as_ref().map(labelled),
+        "labels": d.labels.iter().map(labelled).collect::<Vec<_>>(),
         "why": d.why,
         "help": d.help,
-        "fix": d.fix.as_ref().map(|f| json!({ "at": place(&Label { span: f.span, text: String::new() }), "replacement": f.replacement })),
+        "fix": d.fix.as_ref().map(|f| json!({ "at": place(f.span, source), "replacement": f.replacement })),
     })
 }
 

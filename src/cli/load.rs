@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::context::Context;
 use super::diagnostics;
 use super::error::CommandError;
+use super::inventory;
 use super::review;
 use crate::plan::diagnostic::{Diagnostic, sort};
 use crate::plan::model::{FileFacts, FileKind, Plan, Value};
@@ -68,7 +69,9 @@ pub fn load(path: &Path, vars: &[(String, Value)]) -> Result<Loaded, LoadError> 
     drop(bytes);
     let draft = Draft::read(&source);
     let mut paths = BTreeMap::new();
-    let outside = Outside { stem: stem(path), vars: vars.to_vec(), files: look(path, &draft.wanted(), &mut paths) };
+    let files = look(path, &draft.wanted(), &mut paths);
+    let inventory = draft.inventory().map(|wish| inventory::fetch(path, wish, &files)).unwrap_or_default();
+    let outside = Outside { stem: stem(path), vars: vars.to_vec(), files, inventory };
     let checked = draft.check(&outside);
     match checked.plan {
         Some(plan) => {

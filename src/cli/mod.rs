@@ -17,6 +17,7 @@ pub mod help;
 pub mod holder;
 pub mod housekeeping;
 mod interrupt;
+pub mod inventory;
 pub mod keys;
 pub mod laboratory;
 pub mod launch;

@@ -197,6 +197,7 @@ fn collect(value: &Value, found: &mut BTreeMap<String, SecretRef>) {
             found.insert(format!("{secret:?}"), secret.clone());
         }
         Value::List(values) => values.iter().for_each(|value| collect(value, found)),
+        Value::Map(entries) => entries.values().for_each(|value| collect(value, found)),
         Value::Text(_) | Value::Bool(_) | Value::Int(_) => {}
     }
 }

@@ -110,7 +110,19 @@ codes! {
     SAME_HOST = "E035", "`same_host` between steps without a common host",
     "`{step: a, same_host: true}` waits for step a on the same host only; the two steps must share hosts.";
     INVENTORY = "E036", "the inventory cannot be used",
-    "An inventory file is a YAML mapping of groups to lists of hosts.";
+    "An inventory is a file beside the plan, or what a command prints (`inventory: {run: COMMAND}`). Its form is found by\n\
+     looking at it:\n\
+     \n\
+     \x20   web: [web1, web2]                      groups and their hosts, as in a plan's `hosts:`\n\
+     \x20   [web]                                  Ansible's INI: a header, then hosts, one a line\n\
+     \x20   web: {hosts: {web1: {http_port: 80}}}  Ansible's YAML\n\
+     \x20   {\"web\": {\"hosts\": [\"web1\"]}}         what `ansible-inventory --list` prints";
+    GROUP_CYCLE = "E037", "groups that contain each other",
+    "A group cannot belong to itself, also not by way of other groups. The message goes round the circle, with its places.";
+    CONNECTION = "E038", "a connection variable that cannot be honoured",
+    "Of Ansible's variables, `ansible_host`, `ansible_port`, `ansible_user` and a jump host in `ansible_ssh_common_args` say how\n\
+     to reach a host here as well. Others would have to be left out, and then another machine, or none, would be reached: keys,\n\
+     proxies and options belong into ~/.ssh/config; passwords are not used.";
     WAVE = "E040", "waves that contradict each other or the plan",
     "Each wave has its own window, and a name of its own.";
     COVERAGE = "E041", "a host in no wave, or in two",
@@ -181,6 +193,11 @@ codes! {
     NEAR_VARIABLE = "W110", "nearly the name of a variable",
     "`$NAME` in a command is read by the shell on the host, so it cannot be known to be wrong; but a variable with nearly that\n\
      name exists.";
+    CONNECTION_IGNORED = "W113", "a variable of Ansible that has no effect",
+    "The inventory says how Ansible becomes another user, or which shell it uses. Here a step says that itself: `sudo`, `user`,\n\
+     `shell`. A host with `ansible_connection=local` is the machine that executes the plan, which is called `local`.";
+    NOBODYS_VARIABLES = "W114", "variables of a group or host that there is not",
+    "A file in `group_vars/` or `host_vars/` carries the name of a group or host. Nearly the name of one is a typing mistake.";
     TOO_EARLY = "W150", "no way back before everything is judged",
     "From an `irreversible` step on the plan only goes forward. A test or a gate that comes later, or beside it, may still\n\
      fail, and then nothing can be rolled back any more. Let the step need everything that judges.";

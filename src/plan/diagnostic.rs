@@ -1,7 +1,9 @@
 //! What is wrong with a plan, where, why and what to do. Knows nothing of how it is shown.
 
 use std::fmt;
+use std::sync::Arc;
 
+use super::source::Source;
 use super::span::Span;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +17,8 @@ pub enum Severity {
 pub struct Label {
     pub span: Span,
     pub text: String,
+    /// The text that `span` is in, where that is not the plan: an inventory, a file of variables.
+    pub elsewhere: Option<Arc<Source>>,
 }
 
 /// An unambiguous correction, applied by `runbook check --fix`.
@@ -58,14 +62,24 @@ impl Diagnostic {
     /// The place it is about, with a few words (or none).
     #[must_use]
     pub fn at(mut self, span: Span, text: impl Into<String>) -> Self {
-        self.primary = Some(Label { span, text: text.into() });
+        self.primary = Some(Label { span, text: text.into(), elsewhere: None });
         self
     }
 
     /// A further place.
     #[must_use]
     pub fn label(mut self, span: Span, text: impl Into<String>) -> Self {
-        self.labels.push(Label { span, text: text.into() });
+        self.labels.push(Label { span, text: text.into(), elsewhere: None });
+        self
+    }
+
+    /// The same finding about another text than the plan: all its places are in there. Nothing corrects that text.
+    #[must_use]
+    pub fn within(mut self, text: &Arc<Source>) -> Self {
+        for label in self.primary.iter_mut().chain(&mut self.labels) {
+            label.elsewhere = Some(Arc::clone(text));
+        }
+        self.fix = None;
         self
     }
 
@@ -92,14 +106,19 @@ impl Diagnostic {
         self.severity == Severity::Error
     }
 
-    fn start(&self) -> usize {
-        self.primary.as_ref().map_or(usize::MAX, |p| p.span.start)
+    /// Places in the plan come first, then those in other texts, then what has none.
+    fn place(&self) -> (u8, &str, usize) {
+        match &self.primary {
+            Some(Label { span, elsewhere: None, .. }) => (0, "", span.start),
+            Some(Label { span, elsewhere: Some(text), .. }) => (1, &text.name, span.start),
+            None => (2, "", 0),
+        }
     }
 }
 
-/// Orders findings by their place in the text; errors before warnings at the same place; without a place, last.
+/// Orders findings by their place in the text (the plan's before others); errors before warnings at the same place; without a place, last.
 pub fn sort(found: &mut Vec<Diagnostic>) {
-    found.sort_by(|a, b| (a.start(), a.severity, a.code).cmp(&(b.start(), b.severity, b.code)));
+    found.sort_by(|a, b| (a.place(), a.severity, a.code).cmp(&(b.place(), b.severity, b.code)));
     found.dedup();
 }
 

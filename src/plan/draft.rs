@@ -1,16 +1,23 @@
 //! A plan that has been read but not yet checked: which files it wants, and what becomes of it once they are known.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use jiff::SignedDuration;
 
 use super::check;
 use super::codes;
 use super::decode::{At, Decode as _};
 use super::diagnostic::{Diagnostic, sort};
+use super::inventory::VarsFile;
 use super::model::{FileFacts, Plan, Value};
 use super::raw::RawPlan;
 use super::source::Source;
 use super::span::{Span, Spanned};
 use super::tree::{self, Kind, Node};
+
+/// The most that an inventory's command may take, where the plan does not say it.
+const INVENTORY_TIMEOUT: SignedDuration = SignedDuration::from_secs(30);
 
 /// A plan's text, read key by key.
 #[derive(Debug)]
@@ -63,6 +70,46 @@ pub enum FileProblem {
     Unreadable(String),
 }
 
+/// Where a plan's inventory is to be taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InventoryWish<'p> {
+    /// A file, beside the plan; also one of [`Draft::wanted`].
+    File(&'p str),
+    /// A shell command, executed in the plan's folder, and the most that it may take.
+    Command { run: &'p str, timeout: SignedDuration },
+}
+
+/// What the inventory's file or command gave.
+#[derive(Debug, Clone, Default)]
+pub struct InventoryTexts {
+    /// `None` when the file cannot be read; why stands with the other files.
+    pub text: Option<Arc<Source>>,
+    /// Why the command gave none.
+    pub problem: Option<CommandProblem>,
+    /// `group_vars/` and `host_vars/` beside it.
+    pub vars: Vec<VarsFile>,
+}
+
+/// Why a command gave no inventory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommandProblem {
+    CannotStart(String),
+    /// How it ended (`exit 3`), and the end of what it said.
+    Failed {
+        end: String,
+        said: String,
+    },
+    TimedOut {
+        limit: SignedDuration,
+        said: String,
+    },
+    /// Bytes of the limit.
+    TooMuch(u64),
+    NotText,
+    /// A file of variables beside it cannot be read.
+    Vars(String),
+}
+
 /// What the plan's text alone does not say.
 #[derive(Debug, Clone, Default)]
 pub struct Outside {
@@ -72,6 +119,7 @@ pub struct Outside {
     pub vars: Vec<(String, Value)>,
     /// By the path as the plan writes it.
     pub files: BTreeMap<String, Result<Seen, FileProblem>>,
+    pub inventory: InventoryTexts,
 }
 
 /// What came out.
@@ -124,6 +172,20 @@ impl<'s> Draft<'s> {
         wanted.sort_unstable();
         wanted.dedup();
         wanted
+    }
+
+    /// Where the inventory is to be taken from, if the plan has one.
+    #[must_use]
+    pub fn inventory(&self) -> Option<InventoryWish<'_>> {
+        let raw = &self.raw.as_ref()?.inventory.as_ref()?.value.0;
+        match (&raw.file, &raw.run) {
+            (Some(file), None) => Some(InventoryWish::File(&file.value)),
+            (None, Some(run)) => {
+                let timeout = raw.timeout.as_ref().map_or(INVENTORY_TIMEOUT, |t| t.value.0);
+                Some(InventoryWish::Command { run: &run.value, timeout })
+            }
+            _ => None,
+        }
     }
 
     /// Resolves names and proves the rules between keys.

@@ -1,6 +1,6 @@
 //! What a plan may say that cannot be executed yet. Shrinks with every version until this file can go.
 
-use super::model::{Inventory, Place, Plan};
+use super::model::{Place, Plan};
 
 /// One sentence for each thing in the plan that `exec` cannot do yet; empty when all of it can be executed.
 #[must_use]
@@ -8,13 +8,6 @@ pub fn not_executable_yet(plan: &Plan) -> Vec<String> {
     let mut reasons = Vec::new();
     if !plan.waves.is_empty() {
         reasons.push("`waves` cannot be executed yet".to_string());
-    }
-    match &plan.inventory {
-        Some(Inventory::Command(_)) => reasons.push("an inventory from a command cannot be read yet".into()),
-        Some(Inventory::File(file)) if plan.groups.is_empty() => {
-            reasons.push(format!("the inventory {file} is in a form that cannot be read yet"));
-        }
-        _ => {}
     }
     for step in plan.steps.values() {
         let fleet = &step.fleet;

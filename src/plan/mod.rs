@@ -12,6 +12,7 @@ pub mod diagnostic;
 pub mod digest;
 pub mod draft;
 pub mod injected;
+pub mod inventory;
 mod limits;
 pub mod model;
 mod project_file;
@@ -27,7 +28,10 @@ mod words;
 
 pub use diagnostic::fixed;
 pub use digest::{digest, short_digest};
-pub use draft::{Checked, Draft, FileProblem, Outside, Places, Seen, Wanted, read_vars};
+pub use draft::{
+    Checked, CommandProblem, Draft, FileProblem, InventoryTexts, InventoryWish, Outside, Places, Seen, Wanted,
+    read_vars,
+};
 pub use limits::not_executable_yet;
 pub use project_file::plan_from;
 pub use words::nearest;

@@ -136,6 +136,8 @@ pub enum Value {
     Bool(bool),
     Int(i64),
     List(Vec<Value>),
+    /// From inventories only.
+    Map(IndexMap<String, Value>),
     Secret(SecretRef),
 }
 
@@ -494,15 +496,36 @@ impl Step {
 }
 
 impl Value {
-    /// The text that a command's environment gets; `None` for a secret, which never becomes text here.
+    /// The text that a command's environment gets: of a list its entries with blanks between them, of a mapping (and of
+    /// a list with mappings in it) JSON. `None` for a secret, which never becomes text here.
     #[must_use]
     pub fn to_text(&self) -> Option<String> {
         match self {
             Self::Text(t) => Some(t.clone()),
             Self::Bool(b) => Some(b.to_string()),
             Self::Int(n) => Some(n.to_string()),
+            Self::List(items) if items.iter().any(|i| matches!(i, Self::Map(_) | Self::List(_))) => {
+                self.to_json().map(|json| json.to_string())
+            }
             Self::List(items) => items.iter().map(Self::to_text).collect::<Option<Vec<_>>>().map(|v| v.join(" ")),
+            Self::Map(_) => self.to_json().map(|json| json.to_string()),
             Self::Secret(_) => None,
         }
+    }
+
+    /// The same value in JSON; `None` where a secret is in it.
+    #[must_use]
+    pub fn to_json(&self) -> Option<serde_json::Value> {
+        Some(match self {
+            Self::Text(t) => t.as_str().into(),
+            Self::Bool(b) => (*b).into(),
+            Self::Int(n) => (*n).into(),
+            Self::List(items) => items.iter().map(Self::to_json).collect::<Option<Vec<_>>>()?.into(),
+            Self::Map(entries) => {
+                let entries = entries.iter().map(|(k, v)| Some((k.clone(), v.to_json()?)));
+                serde_json::Value::Object(entries.collect::<Option<_>>()?)
+            }
+            Self::Secret(_) => return None,
+        })
     }
 }

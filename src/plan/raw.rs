@@ -5,7 +5,7 @@
 use super::decode::{key_of, record};
 use super::scalars::{Choice, Length, Mode, Range, Share, Whole};
 use super::shapes::{
-    Contact, Drainage, Groups, InventoryText, NeedText, NotifyText, Request, RetryText, Setting, UndoText,
+    Anything, Contact, Drainage, Groups, InventoryText, NeedText, NotifyText, Request, RetryText, Setting, UndoText,
 };
 use super::span::Spanned;
 use super::units::Size;
@@ -312,6 +312,28 @@ record! {
         user: String,
         /// Jump host.
         via: String,
+        /// Variables of this host; they go before those of its groups and of the plan.
+        vars: Table<Setting>,
+        /// Who is responsible for it.
+        owner: String,
+        /// When it may be worked on: {days, between, timezone, notice}.
+        maintenance: Anything,
+    }
+}
+
+record! {
+    /// A group with more than its hosts.
+    RawGroup as "hosts:", required [] {
+        /// Its hosts.
+        hosts: Many<String>,
+        /// Groups that belong to it.
+        children: Many<String>,
+        /// Variables of all its hosts.
+        vars: Table<Setting>,
+        /// Who is responsible for its hosts.
+        owner: String,
+        /// When they may be worked on: {days, between, timezone, notice}.
+        maintenance: Anything,
     }
 }
 
@@ -360,8 +382,10 @@ record! {
     RawInventory as "run:", required [] {
         /// A file beside the plan.
         file: String,
-        /// A command that prints them.
+        /// A command that prints them, executed in the plan's folder whenever the plan is read.
         run: String,
+        /// The most that the command may take. 30s where nothing is written.
+        timeout: Length,
     }
 }
 

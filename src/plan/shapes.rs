@@ -7,10 +7,11 @@ use super::decode::{At, Decode, Definitions, Label, entries, unknown_key, wrong}
 use super::diagnostic::{Diagnostic, Quoted};
 use super::model::{Notify, Value};
 use super::raw::{
-    RawDrain, RawHost, RawHttp, RawInventory, RawNotify, RawPerson, RawRetry, RawRollback, RawSecret, RawStep, RawWave,
+    RawDrain, RawGroup, RawHost, RawHttp, RawInventory, RawNotify, RawPerson, RawRetry, RawRollback, RawSecret,
+    RawStep, RawWave,
 };
 use super::scalars::Whole;
-use super::span::{Span, Spanned};
+use super::span::Spanned;
 use super::tree::{Entry, Kind, Node};
 
 impl Label for RawStep {
@@ -251,10 +252,24 @@ fn secret(node: &Node<'_>, at: &At<'_>, found: &mut Vec<Diagnostic>) -> Option<V
     }
 }
 
+/// Any value at all, read by the rules of an inventory; whoever uses it knows what it must look like.
+#[derive(Debug, Clone)]
+pub struct Anything(pub Value);
+
+impl Decode for Anything {
+    fn decode(node: &Node<'_>, _: &At<'_>, _: &mut Vec<Diagnostic>) -> Option<Self> {
+        Some(Self(super::inventory::value(node)))
+    }
+
+    fn schema(_: &mut Definitions) -> Json {
+        json!({ "type": "object" })
+    }
+}
+
 /// `hosts:` of a plan: groups with their hosts, in the order of the file, and hosts without a group.
 #[derive(Debug, Clone, Default)]
 pub struct Groups {
-    pub groups: Vec<(Spanned<String>, Vec<Spanned<String>>)>,
+    pub groups: Vec<(Spanned<String>, RawGroup)>,
     pub hosts: Vec<(Spanned<String>, RawHost)>,
 }
 
@@ -269,12 +284,13 @@ impl Decode for Groups {
 
     fn schema(definitions: &mut Definitions) -> Json {
         let host = RawHost::schema(definitions);
+        let group = RawGroup::schema(definitions);
         let details = json!({ "type": "object", "additionalProperties": { "anyOf": [{ "type": "null" }, host] } });
         let name = json!({ "type": ["string", "integer"] });
         json!({
             "type": "object",
             "additionalProperties": { "anyOf": [
-                name, host, details,
+                name, host, group, details,
                 { "type": "array", "items": { "anyOf": [name, details] } },
             ] },
         })
@@ -282,23 +298,29 @@ impl Decode for Groups {
 }
 
 impl Groups {
-    /// One entry: a group (a list, a name, a mapping of hosts), or the details of one host.
+    /// One entry: a group (a list, a name, a mapping of hosts, or `hosts` and `children`), or the details of one host.
     fn add(&mut self, entry: &Entry<'_>, at: &At<'_>, found: &mut Vec<Diagnostic>) {
         let key = Spanned::new(entry.key.value.to_string(), entry.key.span);
         let at = At { name: &entry.key.value, what: "", parent: Some(at) };
-        match &entry.value.kind {
+        let is = |names: [&str; 2], m: &Entry<'_>| names.contains(&&*m.key.value);
+        let hosts = match &entry.value.kind {
+            Kind::Map(parts)
+                if parts.iter().any(|m| is(["hosts", "children"], m) && matches!(m.value.kind, Kind::Seq(_))) =>
+            {
+                let at = At { what: "group", ..at };
+                self.groups.extend(RawGroup::decode(&entry.value, &at, found).map(|group| (key, group)));
+                return;
+            }
             Kind::Map(members)
-                if members.iter().any(|m| matches!(&m.value.kind, Kind::Scalar { .. } if !m.value.is_null())) =>
+                if members.iter().any(|m| {
+                    is(["vars", "maintenance"], m) || matches!(&m.value.kind, Kind::Scalar { .. } if !m.value.is_null())
+                }) =>
             {
                 let at = At { what: "host", ..at };
-                if let Some(host) = RawHost::decode(&entry.value, &at, found) {
-                    self.hosts.push((key, host));
-                }
+                self.hosts.extend(RawHost::decode(&entry.value, &at, found).map(|host| (key, host)));
+                return;
             }
-            Kind::Map(members) => {
-                let names = members.iter().map(|m| self.member(m, &at, found)).collect();
-                self.groups.push((key, names));
-            }
+            Kind::Map(members) => members.iter().map(|m| self.member(m, &at, found)).collect(),
             Kind::Seq(nodes) => {
                 let mut names = Vec::with_capacity(nodes.len());
                 for n in nodes.iter() {
@@ -307,14 +329,13 @@ impl Groups {
                         _ => names.extend(String::decode(n, &at, found).map(|name| Spanned::new(name, n.span))),
                     }
                 }
-                self.groups.push((key, names));
+                names
             }
-            Kind::Scalar { .. } if entry.value.is_null() => self.groups.push((key, Vec::new())),
-            Kind::Scalar { text, .. } => {
-                let name = Spanned::new(text.to_string(), entry.value.span);
-                self.groups.push((key, vec![name]));
-            }
-        }
+            Kind::Scalar { .. } if entry.value.is_null() => Vec::new(),
+            Kind::Scalar { text, .. } => vec![Spanned::new(text.to_string(), entry.value.span)],
+        };
+        let hosts = Some(Spanned::new(hosts, entry.value.span));
+        self.groups.push((key, RawGroup { hosts, ..RawGroup::default() }));
     }
 
     /// `NAME: {address: ...}` within a group.
@@ -327,12 +348,5 @@ impl Groups {
             }
         }
         name
-    }
-
-    /// Where anything of it stands first.
-    #[must_use]
-    pub fn start(&self) -> Option<Span> {
-        let groups = self.groups.iter().map(|(k, _)| k.span);
-        groups.chain(self.hosts.iter().map(|(k, _)| k.span)).min()
     }
 }

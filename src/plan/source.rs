@@ -8,7 +8,7 @@ use super::span::Span;
 pub const SIZE_LIMIT: u64 = 16 << 20;
 
 /// A plan's text as read from disk.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// As the author knows it: the path on the command line.
     pub name: String,

@@ -73,6 +73,9 @@ fn converted(value: &Value) -> minijinja::Value {
         Value::Bool(b) => (*b).into(),
         Value::Int(n) => (*n).into(),
         Value::List(entries) => entries.iter().map(converted).collect(),
+        Value::Map(entries) => {
+            minijinja::Value::from_pairs(entries.iter().map(|(name, value)| (name.as_str(), converted(value))))
+        }
         // Kept out by `Scope::set`.
         Value::Secret(_) => minijinja::Value::UNDEFINED,
     }

@@ -6,7 +6,7 @@ use super::Checker;
 use super::texts::is_template;
 use crate::plan::codes;
 use crate::plan::diagnostic::{Diagnostic, Quoted, is_hidden};
-use crate::plan::model::{Plan, StepId, Verb};
+use crate::plan::model::{Place, Plan, StepId, Verb};
 use crate::plan::raw::{RawRollback, RawStep};
 use crate::plan::span::{Span, Spanned};
 use crate::plan::words;
@@ -46,7 +46,8 @@ impl Checker<'_> {
         let outputs: BTreeMap<&str, &StepId> =
             plan.steps.values().flat_map(|s| s.outputs.iter().map(|o| (o.as_str(), &s.id))).collect();
         let mut base: BTreeSet<String> = plan.vars.keys().cloned().collect();
-        base.extend(plan.hosts.values().flat_map(|h| h.vars.keys().cloned()));
+        let of_hosts: BTreeSet<&str> = plan.hosts.values().flat_map(|h| h.vars.keys().map(String::as_str)).collect();
+        base.extend(of_hosts.into_iter().map(str::to_owned));
         base.extend(GIVEN.map(String::from));
         if plan.window.is_some() {
             base.insert("RUNBOOK_ROLL_BACK_BY".into());
@@ -158,6 +159,7 @@ impl Checker<'_> {
     fn names_exist(&mut self, plan: &Plan, names: &[String], span: Span, scope: &Scope<'_>) {
         for name in names {
             if scope.base.contains(name) || (scope.undoing && name == "RUNBOOK_OUTCOME") {
+                self.every_host_has(plan, name, span, scope.step);
                 continue;
             }
             match scope.outputs.get(name.as_str()) {
@@ -168,6 +170,44 @@ impl Checker<'_> {
                     self.undefined(name, span, &known);
                 }
             }
+        }
+    }
+
+    /// A name that only hosts define must be defined by all of the step's.
+    fn every_host_has(&mut self, plan: &Plan, name: &str, span: Span, step: &str) {
+        let step = plan.steps.get(step).or(plan.after_rollback.as_ref()).filter(|s| s.id == step);
+        let given = GIVEN.contains(&name) || name == "RUNBOOK_ROLL_BACK_BY" || plan.vars.contains_key(name);
+        let Some(step) = step.filter(|_| !given) else { return };
+        if let Verb::Template { vars, .. } = &step.verb
+            && vars.contains_key(name)
+        {
+            return;
+        }
+        let hosts: Vec<&String> = match &step.place {
+            Place::Hosts(hosts) => hosts.iter().collect(),
+            Place::Wave => plan.hosts.keys().collect(),
+            Place::Controller | Place::Nowhere => {
+                let at = self.within(span, name);
+                let d = Diagnostic::error(codes::UNDEFINED, format!("{} is a variable of hosts only", Quoted(name)));
+                self.found.push(d.at(at, "this step runs on none of them").help("define it in the plan's `vars`"));
+                return;
+            }
+        };
+        let missing: Vec<&str> = hosts
+            .iter()
+            .filter(|h| plan.hosts.get(**h).is_some_and(|host| !host.vars.contains_key(name)))
+            .map(|h| h.as_str())
+            .collect();
+        if let Some(first) = missing.first().filter(|_| !self.machines.open) {
+            let at = self.within(span, name);
+            let more = missing.len() - 1;
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let message = format!("{} is not defined for {first}{more}", Quoted(name));
+            let label = format!("{} of this step's {} hosts define it", hosts.len() - missing.len(), hosts.len());
+            let d = Diagnostic::error(codes::UNDEFINED, message).at(at, label);
+            self.found.push(d.help(format!(
+                "give it to all of them, or a value for the others in the plan: `vars: {{{name}: ...}}`"
+            )));
         }
     }
 

@@ -48,7 +48,10 @@ impl Checker<'_> {
             match outside.files.get(path) {
                 Some(Ok(seen)) => {
                     self.kind_fits(wanted, &seen.facts, span);
-                    facts.insert(path.to_string(), seen.facts.clone());
+                    // Of an inventory the hosts and their variables are part of the plan, not the file.
+                    if !matches!(wanted, Wanted::Inventory(_)) {
+                        facts.insert(path.to_string(), seen.facts.clone());
+                    }
                 }
                 Some(Err(problem)) => self.unusable(wanted, problem, span),
                 None => self.unusable(wanted, &FileProblem::Missing(vec![path.to_string()]), span),

@@ -1,23 +1,17 @@
 //! The machines of a plan and their groups, from `hosts` or an inventory, and what a step's `hosts` names among them.
 
-use std::collections::BTreeMap;
-
 use indexmap::IndexMap;
 
 use super::Checker;
 use crate::plan::codes;
-use crate::plan::decode::{At, Decode as _};
 use crate::plan::diagnostic::{Diagnostic, Quoted};
+use crate::plan::draft::CommandProblem;
+use crate::plan::inventory::{self, Listing, VarsFile, VarsOf, names};
 use crate::plan::model::{Host, HostName, Inventory, Place};
-use crate::plan::raw::{Many, RawHost};
-use crate::plan::shapes::Groups;
-use crate::plan::source::Source;
-use crate::plan::span::Spanned;
-use crate::plan::tree;
+use crate::plan::raw::Many;
+use crate::plan::span::{Span, Spanned};
+use crate::plan::units::Short;
 use crate::plan::words;
-
-/// Words that stand for places, and so cannot be names of hosts or groups.
-const RESERVED: [&str; 3] = ["local", "all", "wave"];
 
 /// What is known of the machines.
 #[derive(Debug, Default)]
@@ -31,196 +25,76 @@ pub struct Machines {
 
 impl Checker<'_> {
     pub fn read_machines(&mut self) -> Machines {
-        let mut machines = Machines::default();
+        let before = self.found.len();
+        let mut listing = Listing::default();
         if let Some(groups) = &self.raw.hosts {
-            self.add_groups(&groups.value, &mut machines);
+            listing.add_groups(&groups.value, self.found);
         }
-        if self.raw.has("hosts") && self.raw.hosts.is_none() {
-            machines.open = true;
-        }
-        self.add_inventory(&mut machines);
-        self.same_machine_twice(&machines);
-        machines
-    }
-
-    fn add_groups(&mut self, groups: &Groups, machines: &mut Machines) {
-        for (group, members) in &groups.groups {
-            self.check_host_name(group, "group");
-            let mut names: Vec<HostName> = Vec::with_capacity(members.len());
-            for member in members {
-                self.check_host_name(member, "host");
-                machines.hosts.entry(member.value.clone()).or_default();
-                names.push(member.value.clone());
-            }
-            let mut seen = std::collections::BTreeSet::new();
-            if let Some(twice) = members.iter().find(|m| !seen.insert(m.value.as_str())) {
-                let message = format!("{} is twice in group {}", Quoted(&twice.value), Quoted(&group.value));
-                self.error(codes::SAME_MACHINE, message, twice.span, "named before in this group");
-            }
-            machines.groups.insert(group.value.clone(), names);
-        }
-        for (name, raw) in &groups.hosts {
-            self.check_host_name(name, "host");
-            let host = self.host(raw);
-            let before = machines.hosts.insert(name.value.clone(), host);
-            if before.is_some_and(|b| b != Host::default()) {
-                let message = format!("{} is described twice", Quoted(&name.value));
-                self.error(codes::SAME_MACHINE, message, name.span, "described again here");
-            }
-        }
-        let hosts = &machines.hosts;
-        for (group, members) in &groups.groups {
-            let itself = members.len() == 1 && members[0].value == group.value;
-            if hosts.contains_key(&group.value) && !itself {
-                let message = format!("{} is the name of a group and of a host", Quoted(&group.value));
-                self.error(codes::SAME_MACHINE, message, group.span, "rename the group");
-            }
-        }
-    }
-
-    fn host(&mut self, raw: &RawHost) -> Host {
-        if let Some(user) = &raw.user {
-            self.check_user(user);
-        }
-        for name in raw.address.iter().chain(&raw.via) {
-            self.check_address(name);
-        }
-        Host {
-            address: raw.address.as_ref().map(|a| a.value.clone()),
-            port: raw.port.as_ref().and_then(|p| u16::try_from(p.value.0).ok()),
-            user: raw.user.as_ref().map(|u| u.value.clone()),
-            via: raw.via.as_ref().map(|v| v.value.clone()),
-            vars: IndexMap::new(),
-        }
-    }
-
-    /// Names reach command lines of ssh, so their characters are few.
-    fn check_host_name(&mut self, name: &Spanned<String>, what: &str) {
-        let text = name.value.as_str();
-        if RESERVED.contains(&text) {
-            let message = format!("a {what} cannot be called `{text}`");
-            self.error(codes::HOST_NAME, message, name.span, "this word stands for a place of its own");
-        } else if !is_host_name(text) {
-            let message = format!("{} is not a name for a {what}", Quoted(text));
-            let d = Diagnostic::error(codes::HOST_NAME, message).at(name.span, "not allowed");
-            self.found
-                .push(d.help("allowed: letters, digits, `.`, `_`, `:` and `-`; not `-` first; at most 253 characters"));
-        }
-    }
-
-    fn check_address(&mut self, name: &Spanned<String>) {
-        let text = name.value.as_str();
-        let host = text.rsplit_once('@').map_or(text, |(_, h)| h).trim_start_matches('[').replacen(']', "", 1);
-        if !is_host_name(&host) || text.split_once('@').is_some_and(|(u, _)| !is_user_name(u)) {
-            let message = format!("{} is not an address", Quoted(text));
-            self.error(codes::HOST_NAME, message, name.span, "a host name or an IP address");
-        }
+        let mut open = self.raw.has("hosts") && self.raw.hosts.is_none();
+        let (inventory, complete) = self.add_inventory(&mut listing);
+        open |= !complete;
+        let inventory::Machines { hosts, groups } = inventory::resolve(&listing, &self.scope, self.found);
+        // Where hosts are missing because of mistakes, nothing more is said about hosts that cannot be found.
+        open |= self.raw.inventory.is_some() && self.found[before..].iter().any(Diagnostic::is_error);
+        Machines { hosts, groups, inventory, open }
     }
 
     pub fn check_user(&mut self, user: &Spanned<String>) {
-        if !is_user_name(&user.value) {
-            let message = format!("{} is not a user name", Quoted(&user.value));
-            let d = Diagnostic::error(codes::HOST_NAME, message).at(user.span, "not allowed");
-            self.found.push(d.help("allowed: letters, digits, `.`, `_` and `-`; not `-` first; at most 64 characters"));
-        }
+        self.found.extend(names::bad_user(&user.value).map(|(d, label)| d.at(user.span, label)));
     }
 
-    fn add_inventory(&mut self, machines: &mut Machines) {
-        let Some(inventory) = &self.raw.inventory else {
-            machines.open |= self.raw.has("inventory");
-            return;
-        };
-        let (span, raw) = (inventory.span, &inventory.value.0);
-        match (&raw.file, &raw.run) {
-            (Some(file), None) => {
-                machines.inventory = Some(Inventory::File(file.value.clone()));
-                self.read_inventory(file, machines);
-            }
-            (None, Some(run)) => {
-                machines.inventory = Some(Inventory::Command(run.value.clone()));
-                machines.open = true;
-            }
-            _ if raw.broken.is_empty() => {
-                self.error(
-                    codes::INVENTORY,
-                    "`inventory` takes a file, or {run: COMMAND}",
-                    span,
-                    "exactly one of the two",
-                );
-            }
-            _ => {}
-        }
-    }
-
-    fn read_inventory(&mut self, file: &Spanned<String>, machines: &mut Machines) {
-        let text = match self.outside.files.get(&file.value) {
-            Some(Ok(seen)) => seen.text.as_deref().unwrap_or(""),
-            // That it is missing is said with the other files.
+    /// Where the inventory comes from, and whether all of it could be read.
+    fn add_inventory(&mut self, listing: &mut Listing) -> (Option<Inventory>, bool) {
+        let raw = self.raw;
+        let Some(written) = &raw.inventory else { return (None, !raw.has("inventory")) };
+        let (span, wish) = (written.span, &written.value.0);
+        let (inventory, at) = match (&wish.file, &wish.run) {
+            (Some(file), None) => (Inventory::File(file.value.clone()), file.span),
+            (None, Some(run)) => (Inventory::Command(run.value.clone()), run.span),
             _ => {
-                machines.open = true;
-                return;
+                if wish.broken.is_empty() {
+                    let message = "`inventory` takes a file, or {run: COMMAND}";
+                    self.error(codes::INVENTORY, message, span, "exactly one of the two");
+                }
+                return (None, false);
             }
         };
-        if is_ansible(text) {
-            machines.open = true;
-            return;
+        let outside = self.outside;
+        if let Some(timeout) = wish.timeout.as_ref().filter(|_| wish.run.is_none()) {
+            self.error(codes::MISPLACED, "`timeout` of an inventory that is a file", timeout.span, "belongs to `run`");
         }
-        let source = Source::new(file.value.clone(), text);
-        let mut found = Vec::new();
-        let groups = match tree::parse(text, &mut found) {
-            Ok(Some(root)) => Groups::decode(&root, &At { name: "", what: "the inventory", parent: None }, &mut found),
-            Ok(None) => None,
-            Err(stopped) => {
-                found.push(*stopped);
-                None
-            }
-        };
+        if let Some(problem) = &outside.inventory.problem {
+            self.no_inventory(problem, at);
+        }
+        let Some(text) = &outside.inventory.text else { return (Some(inventory), false) };
         let before = self.found.len();
-        if let Some(groups) = &groups {
-            self.add_groups(groups, machines);
+        listing.add(text, self.found);
+        let groups_first = |file: &&VarsFile| file.of == VarsOf::Group;
+        let (groups, hosts): (Vec<_>, Vec<_>) = outside.inventory.vars.iter().partition(groups_first);
+        for file in groups.into_iter().chain(hosts) {
+            listing.add_vars(file, self.found);
         }
-        found.extend(self.found.drain(before..));
-        machines.open |= !found.is_empty();
-        for d in found {
-            let line = d.primary.map_or(1, |p| source.line(p.span));
-            let message = format!("inventory {} line {line}: {}", Quoted(&file.value), d.message);
-            self.error(codes::INVENTORY, message, file.span, "this file");
-        }
-        if groups.is_none() && !machines.open {
-            self.error(
-                codes::INVENTORY,
-                format!("inventory {} names no hosts", Quoted(&file.value)),
-                file.span,
-                "this file",
-            );
-        }
+        (Some(inventory), !self.found[before..].iter().any(Diagnostic::is_error))
     }
 
-    /// Two names for one machine would be locked, drained and restarted twice.
-    fn same_machine_twice(&mut self, machines: &Machines) {
-        let Some(groups) = &self.raw.hosts else { return };
-        let mut seen: BTreeMap<(String, u16), &Spanned<String>> = BTreeMap::new();
-        for (name, raw) in &groups.value.hosts {
-            let Some(address) = machines.hosts.get(&name.value).and_then(|h| h.address.clone()) else { continue };
-            if raw.broken.contains(&"port") {
-                continue;
+    fn no_inventory(&mut self, problem: &CommandProblem, at: Span) {
+        let error = |message: &str, label: String| Diagnostic::error(codes::INVENTORY, message).at(at, label);
+        let with = |d: Diagnostic, said: &str| if said.is_empty() { d } else { d.why(format!("it said:\n{said}")) };
+        self.found.push(match problem {
+            CommandProblem::CannotStart(why) => error("the inventory's command cannot be started", why.clone()),
+            CommandProblem::Failed { end, said } => with(error("the inventory's command failed", end.clone()), said)
+                .help("it is executed by `sh` in the plan's folder, and prints an inventory to stdout"),
+            CommandProblem::TimedOut { limit, said } => {
+                let label = format!("killed after {}", Short(*limit));
+                with(error("the inventory's command took too long", label), said)
+                    .help("give it more: `inventory: {run: COMMAND, timeout: 2m}`")
             }
-            let port = raw.port.as_ref().map_or(22, |p| u16::try_from(p.value.0).unwrap_or(22));
-            if let Some(first) = seen.insert((address.clone(), port), name).filter(|first| first.value != name.value) {
-                let message = format!(
-                    "{} and {} are the same machine: {address} port {port}",
-                    Quoted(&first.value),
-                    Quoted(&name.value)
-                );
-                self.found.push(
-                    Diagnostic::error(codes::SAME_MACHINE, message)
-                        .at(name.span, "again here")
-                        .label(first.span, "first here")
-                        .why("it would be locked, drained and restarted twice")
-                        .help("keep one name, and put it into both groups"),
-                );
+            CommandProblem::TooMuch(limit) => {
+                error("the inventory's command printed too much", format!("more than {} MB", limit >> 20))
             }
-        }
+            CommandProblem::NotText => error("the inventory's command printed no text", "not UTF-8".into()),
+            CommandProblem::Vars(why) => error("variables beside the inventory cannot be read", why.clone()),
+        });
     }
 
     /// Where `names` (a step's `hosts`) is.
@@ -269,7 +143,7 @@ impl Checker<'_> {
         let mut seen = std::collections::HashSet::new();
         hosts.retain(|h| seen.insert(h.clone()));
         if hosts.is_empty() {
-            if complete {
+            if complete && !self.machines.open {
                 let at = names.first().map_or(crate::plan::span::Span::START, |n| n.span);
                 self.error(codes::UNKNOWN_HOST, "there is no host in it", at, "empty");
             }
@@ -304,24 +178,4 @@ impl Checker<'_> {
             d.help(format!("known: {}{more}, and `local`, `all`", shown.join(", ")))
         });
     }
-}
-
-fn is_host_name(text: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-');
-    (1..=253).contains(&text.len())
-        && !text.starts_with('-')
-        && text.bytes().all(allowed)
-        && !matches!(text, "." | "..")
-}
-
-fn is_user_name(text: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    (1..=64).contains(&text.len()) && !text.starts_with('-') && text.bytes().all(allowed)
-}
-
-/// Ansible's INI or YAML form, which is read elsewhere.
-fn is_ansible(text: &str) -> bool {
-    let mut lines =
-        text.lines().map(str::trim_end).filter(|l| !l.is_empty() && !l.starts_with(['#', ';']) && *l != "---");
-    lines.next().is_some_and(|first| first.starts_with('[') || first == "all:" || !first.contains(':'))
 }

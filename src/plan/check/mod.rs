@@ -30,6 +30,7 @@ use super::span::{Span, Spanned};
 use crate::template::Scope;
 
 pub use files::wanted_files;
+pub use tables::bad_variable_name;
 
 use clock::Clock;
 use hosts::Machines;

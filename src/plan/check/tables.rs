@@ -57,24 +57,7 @@ impl Checker<'_> {
 
     /// Names reach the environment of commands.
     pub fn check_variable_name(&mut self, name: &Spanned<String>) {
-        let text = name.value.as_str();
-        let first = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        let allowed = text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if !first || !allowed {
-            let d = Diagnostic::error(codes::VARIABLE, format!("{} is not a name for a variable", Quoted(text)))
-                .at(name.span, "not allowed");
-            self.found.push(
-                d.why("every variable is in the environment of the commands")
-                    .help("allowed: letters, digits and `_`; no digit first; at most 64 characters"),
-            );
-        } else if text.starts_with("RUNBOOK_")
-            || matches!(text, "HOST" | "PATH" | "HOME" | "IFS" | "ENV" | "BASH_ENV" | "SHELLOPTS")
-            || text.starts_with("LD_")
-        {
-            let message = format!("a variable cannot be called `{text}`");
-            let d = Diagnostic::error(codes::VARIABLE, message).at(name.span, "has a meaning already");
-            self.found.push(d.help("choose another name, or set it for one step with `env`"));
-        }
+        self.found.extend(bad_variable_name(&name.value).map(|(d, label)| d.at(name.span, label)));
     }
 
     fn secret_literal(&mut self, name: &Spanned<String>, value: &Value, span: Span) {
@@ -207,4 +190,24 @@ impl Checker<'_> {
         }
         channels
     }
+}
+
+/// What is wrong with the name of a variable, and what to write beside its place.
+pub fn bad_variable_name(text: &str) -> Option<(Diagnostic, &'static str)> {
+    let first = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let allowed = text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if !first || !allowed {
+        let d = Diagnostic::error(codes::VARIABLE, format!("{} is not a name for a variable", Quoted(text)))
+            .why("every variable is in the environment of the commands")
+            .help("allowed: letters, digits and `_`; no digit first; at most 64 characters");
+        return Some((d, "not allowed"));
+    }
+    let taken = text.starts_with("RUNBOOK_")
+        || matches!(text, "HOST" | "PATH" | "HOME" | "IFS" | "ENV" | "BASH_ENV" | "SHELLOPTS")
+        || text.starts_with("LD_");
+    taken.then(|| {
+        let d = Diagnostic::error(codes::VARIABLE, format!("a variable cannot be called `{text}`"))
+            .help("choose another name, or set it for one step with `env`");
+        (d, "has a meaning already")
+    })
 }
