@@ -18,7 +18,10 @@ impl Bed {
 
     fn engine_is_gone(&self, run: &RunRow) {
         let pid = run.lease.as_ref().unwrap().pid;
-        eventually("the engine is gone", || !is_engine(pid));
+        // The last of a killed process is its socket.
+        let socket = run.lease.as_ref().unwrap().socket.clone().unwrap();
+        let listens = || std::os::unix::net::UnixStream::connect(&socket).is_ok();
+        eventually("the engine is gone", || !is_engine(pid) && !listens());
     }
 
     fn resume(&self, more: &[&str]) -> Said {
@@ -119,4 +122,34 @@ fn the_september_night_is_taken_over_after_the_power_cut_extended_and_rolled_bac
     let told = ["Marie took over", "Ms. Hu", "out of ideas", "ROLLBACK begins", "ROLLED BACK"];
     let missing: Vec<_> = told.iter().filter(|words| !said.stderr.contains(**words)).collect();
     assert!(missing.is_empty(), "{missing:?} in:\n{}", said.stderr);
+}
+
+#[test]
+fn an_open_run_goes_on_by_an_amended_plan() {
+    let bed = Bed::new(&NIGHT.replace("test: test ! -e DIR/bad", "test: test -e DIR/nosuch"));
+    bed.held();
+    let plan = std::fs::read_to_string(bed.path("night.yaml")).unwrap();
+    bed.run(&["amend"]).refused(2, &["--message"]);
+    let amend = ["amend", "-m", "it looked for the wrong file", "--confirm", "night"];
+    bed.run(&amend).refused(3, &["means what run night-a goes by already"]);
+    bed.plan("night", &plan.replace("echo one", "echo uno"));
+    bed.run(&amend).refused(3, &["~ step one: run", "this may not change any more", "`one` is done or under way"]);
+    bed.plan("night", &plan.replace("    run:", "    rum:"));
+    bed.run(&amend).refused(2, &["did you mean `run`?"]);
+    bed.plan("night", &plan.replace("/nosuch", "/effects").replace("echo undo-one", "echo unmade-one"));
+    let said = bed.run(&amend);
+    assert_eq!((said.code, said.stdout.as_str()), (0, "run night-a goes by the amended plan\n"), "{said:?}");
+    assert!(said.stderr.contains("~ step check: test"), "{said:?}");
+    // The next owner goes by it too, and finds the file unchanged.
+    let run = bed.store().run("night-a").unwrap();
+    signal(run.lease.as_ref().unwrap().pid, Signal::KILL);
+    bed.engine_is_gone(&run);
+    let said = bed.resume(&["--detach"]);
+    assert_eq!(said.code, 30, "{said:?}");
+    bed.let_go();
+    assert_eq!(bed.ended("night-a"), RunEnd::Succeeded { late: false });
+    assert_eq!(bed.run(&["rollback", "--run", "night-a", "--confirm", "night"]).code, 10);
+    assert_eq!(bed.effects(), ["one", "two", "undo-two", "unmade-one"]);
+    let report = bed.run(&["report", "night-a"]).stdout;
+    assert!(report.contains("The plan was amended: it looked for the wrong file."), "{report}");
 }

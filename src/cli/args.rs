@@ -127,13 +127,15 @@ pub enum Command {
     /// Count a step as done
     Skip(commands::decide::Skip),
     /// Pause at once, then ask: roll back, leave it, or go on
-    Abort(commands::amend::Abort),
+    Abort(commands::alter::Abort),
     /// Undo everything done so far
     Rollback(commands::decide::Rollback),
     /// Grant the window more time
-    Extend(commands::amend::Extend),
+    Extend(commands::alter::Extend),
+    /// Go on by the plan's file as it is now, as far as it may still change
+    Amend(commands::amend::Args),
     /// Tell what you did by hand: a step is done, failed, or undone
-    Mark(commands::amend::Mark),
+    Mark(commands::alter::Mark),
     /// Write a line into the timeline
     Note(commands::decide::Note),
     /// Take over a run whose engine is gone

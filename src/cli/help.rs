@@ -8,7 +8,10 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Run", &["exec", "attach", "status", "logs"]),
     (
         "Decide",
-        &["approve", "reject", "extend", "pause", "continue", "abort", "retry", "skip", "rollback", "mark", "note"],
+        &[
+            "approve", "reject", "extend", "pause", "continue", "abort", "retry", "skip", "rollback", "mark", "amend",
+            "note",
+        ],
     ),
     ("Hand over", &["resume", "recover", "unlock"]),
     ("Afterwards", &["report", "runs"]),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::args::By;
 use super::error::CommandError;
 use super::settings::Layers;
-use crate::engine::fact::RunStarted;
+use crate::engine::fact::{Fact, FactRecord, RunStarted};
 use crate::journal::Store;
 use crate::journal::store::Frozen;
 use crate::lab::Lab;
@@ -81,6 +81,20 @@ impl Night {
             started: serde_json::to_string(&self.started)?,
             setup: serde_json::to_string(&self.setup)?,
         })
+    }
+
+    /// The same with the plan as it was last amended.
+    #[must_use]
+    pub fn amended(mut self, facts: &[FactRecord]) -> Self {
+        let last = facts.iter().rev().find_map(|record| match &record.fact {
+            Fact::PlanAmended { amendment, .. } => Some(amendment),
+            _ => None,
+        });
+        if let Some(amendment) = last {
+            self.plan = amendment.plan.clone();
+            self.started.digest.clone_from(&amendment.digest);
+        }
+        self
     }
 
     /// # Errors

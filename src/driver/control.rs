@@ -13,8 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::run_loop::Asked;
 use crate::engine::input::{Operator, Reply};
 
-/// The longest request, in bytes.
-const LONGEST: u64 = 64 * 1024;
+/// The longest request, in bytes: an amended plan, which is as long as a plan may be.
+const LONGEST: u64 = 64 << 20;
 /// Paths of sockets are limited by the system; 108 bytes with the final zero on Linux.
 const LONGEST_PATH: usize = 107;
 

@@ -444,7 +444,12 @@ const fn goes_on(ask: &Ask) -> bool {
         Ask::Approve { .. } | Ask::Retry { .. } | Ask::Skip { .. } | Ask::Continue => true,
         Ask::Hold { answer, .. } => !matches!(answer, HoldAnswer::Rollback),
         Ask::Mark { mark, .. } => matches!(mark, Mark::Done),
-        Ask::Reject { .. } | Ask::Pause | Ask::Rollback { .. } | Ask::Extend { .. } | Ask::Note { .. } => false,
+        Ask::Reject { .. }
+        | Ask::Pause
+        | Ask::Rollback { .. }
+        | Ask::Extend { .. }
+        | Ask::Amend(_)
+        | Ask::Note { .. } => false,
     }
 }
 

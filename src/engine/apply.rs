@@ -106,6 +106,7 @@ impl State {
                 self.deadline_asked = false;
                 Ok(())
             }
+            Fact::PlanAmended { amendment, .. } => self.take_over_plan(amendment),
             Fact::Resumed { epoch, .. } => {
                 self.epoch = *epoch;
                 Ok(())

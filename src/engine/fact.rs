@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::graph::ids::{ActionId, AttemptId};
 use crate::graph::outcome::{Evidence, Outcome};
-use crate::plan::model::{OnDeadline, OnFailure};
+use crate::plan::model::{OnDeadline, OnFailure, Plan};
 use crate::schedule::Order;
 
 /// Version of the facts' format, written in the first fact of each run.
@@ -147,6 +147,12 @@ pub enum Fact {
         granted_by: Option<String>,
         reason: Option<String>,
     },
+    /// From here on the run goes by another plan of the same shape.
+    PlanAmended {
+        #[serde(flatten)]
+        amendment: Box<Amendment>,
+        by: Actor,
+    },
     Noted {
         text: String,
         by: Actor,
@@ -202,6 +208,16 @@ impl RunStarted {
     pub fn name_on_hosts(&self) -> String {
         format!("{}.{:016x}", self.run, self.seed)
     }
+}
+
+/// A plan that takes the place of the run's own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Amendment {
+    pub plan: Plan,
+    pub digest: String,
+    /// What is different, one line each.
+    pub changes: Vec<String>,
+    pub reason: Option<String>,
 }
 
 /// The window as this run uses it.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::fact::{Actor, Fact, HoldAnswer, Mark, RunStarted};
+use super::fact::{Actor, Amendment, Fact, HoldAnswer, Mark, RunStarted};
 use crate::graph::ids::AttemptId;
 use crate::graph::outcome::{Evidence, Outcome};
 
@@ -48,13 +48,13 @@ pub enum Input {
 }
 
 /// What a person asks for, from whatever terminal. Serialized: it crosses the control socket.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Operator {
     pub by: Actor,
     pub ask: Ask,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ask {
     /// `gate` is the step's name; may be left out when only one gate is open.
@@ -96,6 +96,8 @@ pub enum Ask {
         mark: Mark,
         reason: Option<String>,
     },
+    /// Go on by this plan.
+    Amend(Box<Amendment>),
     Note {
         text: String,
     },

@@ -47,6 +47,7 @@
 //! starts only when its forward process is proven dead and the undos of all its dependants have ended; what may have run
 //! is undone or listed as stuck; the stop decision comes no later than *roll back by*.
 
+mod amend;
 mod apply;
 mod apply_undo;
 mod deadline;

@@ -48,6 +48,7 @@ impl Decision<'_> {
             Ask::Rollback { reason } => self.person_rolls_back(by, reason),
             Ask::Extend { closes, granted_by, reason } => self.extend(closes, by, granted_by, reason),
             Ask::Mark { step, host, mark, reason } => self.mark(&step, host.as_deref(), mark, &by, reason.as_deref()),
+            Ask::Amend(amendment) => self.amend(*amendment, by),
             Ask::Note { .. } => Ok(()),
         }
     }

@@ -167,6 +167,7 @@ const fn kind(fact: &Fact) -> &'static str {
         Fact::UndoParked { .. } => "undo.parked",
         Fact::ActionMarked { .. } => "action.marked",
         Fact::WindowExtended { .. } => "window.extended",
+        Fact::PlanAmended { .. } => "plan.amended",
         Fact::Noted { .. } => "note",
         Fact::Resumed { .. } => "resumed",
         Fact::ClockJumped { .. } => "clock.jumped",
@@ -323,6 +324,13 @@ impl<'a> Object<'a> {
                 self.put("granted_by", json!(granted_by));
                 self.put("reason", json!(reason));
                 format!("window extended to {}", self.clock.hm(*closes))
+            }
+            Fact::PlanAmended { amendment, by } => {
+                self.by(by);
+                self.put("digest", json!(amendment.digest));
+                self.put("changes", json!(amendment.changes));
+                self.put("reason", json!(amendment.reason));
+                "plan amended".to_owned()
             }
             Fact::Noted { text, by } => {
                 self.by(by);

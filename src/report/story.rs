@@ -110,6 +110,11 @@ impl Story {
                 let reason = reason.as_ref().map_or(String::new(), |r| format!(": {}", esc(r)));
                 page.line("NOTE", "", &format!("window extended to {closes} by {}{granted}{reason}", words::actor(by)));
             }
+            What::PlanAmended { by, changes, reason } => {
+                let reason = reason.as_ref().map_or(String::new(), |r| format!(": {}", esc(r)));
+                page.line("NOTE", "", &format!("plan amended by {}{reason}", words::actor(by)));
+                changes.iter().for_each(|change| page.line("", "", &esc(change)));
+            }
             What::Noted { text, by } => page.line("NOTE", "", &format!("{}: {}", words::actor(by), esc(text))),
             What::Resumed { by } => page.line("NOTE", "", &format!("{} took over", words::actor(by))),
             What::ClockJumped { by } => {

@@ -105,6 +105,18 @@ impl RollbackCost {
         self.refresh(graph, step);
     }
 
+    /// The steps are the same, their estimates may be others.
+    pub fn estimate_anew(&mut self, graph: &Graph) {
+        let fresh = Self::new(graph);
+        self.after = fresh.after;
+        self.work = SignedDuration::ZERO;
+        for (step, new) in self.steps.iter_mut().zip(fresh.steps) {
+            step.worst = new.worst;
+            self.work += step.worst * step.touched as i32;
+        }
+        graph.step_ixs().for_each(|step| self.refresh(graph, step));
+    }
+
     /// One action of this step is undone, or certainly never ran.
     pub fn untouch(&mut self, graph: &Graph, step: StepIx) {
         self.steps[step.index()].touched -= 1;

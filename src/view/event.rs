@@ -141,6 +141,11 @@ pub enum What {
         granted_by: Option<String>,
         reason: Option<String>,
     },
+    PlanAmended {
+        by: Actor,
+        changes: Vec<String>,
+        reason: Option<String>,
+    },
     Noted {
         text: String,
         by: Actor,
@@ -184,6 +189,7 @@ impl What {
             | Self::ReversibleEnded { .. }
             | Self::RollbackDecided { .. }
             | Self::WindowExtended { .. }
+            | Self::PlanAmended { .. }
             | Self::Noted { .. }
             | Self::Resumed { .. }
             | Self::ClockJumped { .. }

@@ -1,5 +1,7 @@
 //! Facts -> view and events: the only code that changes a [`RunView`]. Tolerates facts it does not understand.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::action_view::{ActionState, ActionView};
@@ -8,6 +10,7 @@ use super::run_view::{OpenGate, OpenHold, RunView};
 use crate::engine::fact::{
     Fact, FactRecord, GateAnswer, HoldAnswer, HoldReason, Mark as PersonsMark, RunStarted, SkipReason,
 };
+use crate::graph::Graph;
 use crate::graph::ids::{ActionId, AttemptId, Direction};
 use crate::graph::outcome::{Evidence, Outcome};
 use crate::plan::model::{OnFailure, Step, Undo, Verb};
@@ -95,6 +98,11 @@ impl RunView {
                 self.closes = Some(*closes);
                 let (by, granted_by, reason) = (by.clone(), granted_by.clone(), reason.clone());
                 self.tell(What::WindowExtended { closes: *closes, by, granted_by, reason });
+            }
+            Fact::PlanAmended { amendment, by } => {
+                self.graph = Arc::new(Graph::build(Arc::new(amendment.plan.clone())));
+                let (changes, reason) = (amendment.changes.clone(), amendment.reason.clone());
+                self.tell(What::PlanAmended { by: by.clone(), changes, reason });
             }
             Fact::Noted { text, by } => {
                 self.notes.push((at, by.clone(), text.clone()));

@@ -20,17 +20,17 @@ use runbook::sim::{started, window_instants};
 use super::plans::{minutes, opens, plan, step, undone_by};
 
 /// An engine with nobody else in the room: the test plays hosts, people and clock.
-struct Night {
-    engine: Engine,
-    now: Timestamp,
-    facts: Vec<Fact>,
-    launched: Vec<AttemptId>,
-    killed: Vec<AttemptId>,
-    wake: Option<Timestamp>,
+pub struct Night {
+    pub engine: Engine,
+    pub now: Timestamp,
+    pub facts: Vec<Fact>,
+    pub launched: Vec<AttemptId>,
+    pub killed: Vec<AttemptId>,
+    pub wake: Option<Timestamp>,
 }
 
 impl Night {
-    fn of(steps: Vec<Step>, lasts: u64, change: impl FnOnce(&mut Plan), options: RunOptions) -> Self {
+    pub fn of(steps: Vec<Step>, lasts: u64, change: impl FnOnce(&mut Plan), options: RunOptions) -> Self {
         let hosts = ["h1".to_string(), "h2".to_string()];
         let mut plan = plan(steps, Some(minutes(lasts)), &hosts);
         change(&mut plan);
@@ -48,11 +48,11 @@ impl Night {
         night
     }
 
-    fn simple(steps: Vec<Step>) -> Self {
+    pub fn simple(steps: Vec<Step>) -> Self {
         Self::of(steps, 300, |_| {}, RunOptions::default())
     }
 
-    fn tell(&mut self, input: Input) -> Option<Reply> {
+    pub fn tell(&mut self, input: Input) -> Option<Reply> {
         let turn = self.engine.handle(self.now, input);
         self.facts.extend(turn.facts);
         for effect in turn.effects {
@@ -66,7 +66,7 @@ impl Night {
         turn.reply
     }
 
-    fn wait(&mut self, n: u64) {
+    pub fn wait(&mut self, n: u64) {
         let until = self.now + minutes(n);
         while self.wake.is_some_and(|at| at <= until) {
             self.now = self.now.max(self.wake.take().expect("just looked"));
@@ -76,40 +76,40 @@ impl Night {
         self.tell(Input::Tick);
     }
 
-    fn end(&mut self, attempt: &str, outcome: Outcome) {
+    pub fn end(&mut self, attempt: &str, outcome: Outcome) {
         let attempt = self.launched.iter().find(|a| a.to_string() == attempt).cloned();
         let attempt = attempt.unwrap_or_else(|| panic!("not launched; launched: {:?}", self.launched));
         self.tell(Input::AttemptEnded { attempt, outcome, evidence: Evidence::default() });
     }
 
-    fn ask(&mut self, ask: Ask) -> Reply {
+    pub fn ask(&mut self, ask: Ask) -> Reply {
         let by = Actor { name: "Sarah".into(), channel: Channel::Cli };
         self.tell(Input::Operator(Operator { by, ask })).expect("people get an answer")
     }
 
-    fn refused(&mut self, ask: Ask) -> String {
+    pub fn refused(&mut self, ask: Ask) -> String {
         match self.ask(ask) {
             Reply::Refused { why } => why,
             Reply::Accepted { facts } => panic!("accepted: {facts:?}"),
         }
     }
 
-    fn is_launched(&self, attempt: &str) -> bool {
+    pub fn is_launched(&self, attempt: &str) -> bool {
         self.launched.iter().any(|a| a.to_string() == attempt)
     }
 
-    fn cause(&self) -> Option<&RollbackCause> {
+    pub fn cause(&self) -> Option<&RollbackCause> {
         self.facts.iter().find_map(|f| match f {
             Fact::RollbackDecided { cause } => Some(cause),
             _ => None,
         })
     }
 
-    fn held(&self) -> Option<&HoldReason> {
+    pub fn held(&self) -> Option<&HoldReason> {
         self.engine.state().hold().map(|h| &h.reason)
     }
 
-    fn ended(&self) -> Option<&RunEnd> {
+    pub fn ended(&self) -> Option<&RunEnd> {
         self.engine.state().end()
     }
 }

@@ -1,5 +1,6 @@
 //! The engine in the virtual world: random plans, random faults, and a crash at every fact.
 
+mod amend;
 mod decisions;
 mod injection;
 mod odds;

@@ -65,7 +65,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let night = Night::thaw(&store, &run.id)?;
     let talk = Talk { cx, clock: Clock::new(night.started.timezone.as_deref()) };
     let lab = lab(&run, &night)?;
-    unchanged(&talk, args, &night)?;
+    unchanged(&talk, args, &night.clone().amended(&store.facts(&run.id, 0)?))?;
     let heir = Heir { talk: &talk, store: &store, run: &run, night: &night, lab: lab.as_ref() };
     talk.holder(&holder);
     if holder.is_live() {
@@ -127,7 +127,8 @@ fn unchanged(talk: &Talk<'_>, args: &Args, night: &Night) -> Result<(), CommandE
                 lines.into_iter().fold(CommandError::refused(why), |e, line| e.hint(escape_for_terminal(&line)));
             return Err(error
                 .hint("a run goes on with the plan it was started with; put the file back, or say that you know:")
-                .hint("   --as-started"));
+                .hint("   --as-started")
+                .hint("what is not done yet may change when the run is taken over:   runbook amend -m REASON"));
         }
     }
     Ok(())

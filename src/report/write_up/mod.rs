@@ -241,6 +241,9 @@ fn decisions(view: &RunView) -> Vec<Decided> {
         What::Marked { action, by, reason, .. } => {
             decided(event.at, format!("{} marked by hand", words::action(action)), words::actor(by), reason.clone())
         }
+        What::PlanAmended { by, changes, reason } => {
+            decided(event.at, format!("plan amended: {}", changes.join("; ")), words::actor(by), reason.clone())
+        }
         What::Resumed { by } => decided(event.at, "run taken over".to_owned(), words::actor(by), None),
         _ => None,
     });

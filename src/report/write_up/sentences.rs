@@ -89,6 +89,10 @@ fn sentence(view: &RunView, clock: &Clock, event: &Event) -> Option<(String, Opt
             let who = granted_by.clone().unwrap_or_else(|| words::actor(by));
             Some((format!("Window extended to {}{why}.", clock.hm(*closes)), Some(who)))
         }
+        What::PlanAmended { by, reason, .. } => {
+            let why = reason.as_ref().map_or_else(String::new, |r| format!(": {r}"));
+            Some((format!("The plan was amended{why}."), Some(words::actor(by))))
+        }
         What::Noted { text, by } => Some((format!("{}.", text.trim_end_matches('.')), Some(words::actor(by)))),
         What::Resumed { by } => Some(("The run was taken over.".to_owned(), Some(words::actor(by)))),
         What::RunEnded { end } => plain(last_words(end).to_owned()),
