@@ -1,9 +1,10 @@
 //! `--only`, `--from` and `--hosts`: which steps and hosts a run leaves out, and whether that breaks a need.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::error::CommandError;
 use crate::graph::{Graph, StepIx};
+use crate::plan::inventory::pattern;
 use crate::plan::model::{Place, Plan, Step};
 use crate::plan::nearest;
 
@@ -16,7 +17,7 @@ pub struct Narrow {
     /// This step and everything that waits for it
     #[arg(long, value_name = "STEP", conflicts_with = "only")]
     pub from: Option<String>,
-    /// Only these hosts; `*` stands for anything
+    /// Only these hosts: groups, hosts, `web*`, `web[01:20]`, `!without`, `&also-in`
     #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
     pub hosts: Vec<String>,
     /// A step that is left out and may be taken as done; may be repeated
@@ -80,17 +81,22 @@ impl Narrow {
     }
 
     fn hosts_left_out(&self, graph: &Graph) -> Result<Vec<String>, CommandError> {
-        let all: Vec<&String> = graph.plan().hosts.keys().collect();
-        for pattern in &self.hosts {
-            if !all.iter().any(|host| matches(pattern, host)) {
-                let known = all.iter().take(8).map(|h| h.as_str()).collect::<Vec<_>>().join(", ");
-                return Err(CommandError::usage(format!("no host of the plan matches `{pattern}`"))
-                    .hint(format!("its hosts: {known}")));
-            }
+        if self.hosts.is_empty() {
+            return Ok(Vec::new());
         }
-        let kept = |host: &str| self.hosts.is_empty() || self.hosts.iter().any(|p| matches(p, host));
-        Ok(all.into_iter().filter(|h| !kept(h)).cloned().collect())
+        let plan = graph.plan();
+        let kept: HashSet<&str> = selected(plan, &self.hosts)?.into_iter().collect();
+        Ok(plan.hosts.keys().filter(|h| !kept.contains(h.as_str())).cloned().collect())
     }
+}
+
+/// The hosts that patterns mean, in the plan's order.
+///
+/// # Errors
+/// When one of them, or all together, mean none.
+pub fn selected<'p>(plan: &'p Plan, patterns: &[String]) -> Result<Vec<&'p str>, CommandError> {
+    pattern::select(plan, patterns)
+        .map_err(|none| none.hints.into_iter().fold(CommandError::usage(none.message), CommandError::hint))
 }
 
 impl LeftOut {
@@ -103,10 +109,11 @@ impl LeftOut {
     #[must_use]
     pub fn narrowed(&self, plan: &Plan) -> Plan {
         let mut plan = plan.clone();
-        plan.hosts.retain(|name, _| !self.hosts.contains(name));
+        let left_out: HashSet<&String> = self.hosts.iter().collect();
+        plan.hosts.retain(|name, _| !left_out.contains(name));
         let hosts = |step: &mut Step| match &mut step.place {
             Place::Hosts(hosts) => {
-                hosts.retain(|h| !self.hosts.contains(h));
+                hosts.retain(|h| !left_out.contains(h));
                 !hosts.is_empty()
             }
             Place::Nowhere | Place::Controller | Place::Wave => true,
@@ -129,30 +136,4 @@ fn find(graph: &Graph, name: &str) -> Result<StepIx, CommandError> {
             None => error.hint("`runbook graph` draws its steps"),
         }
     })
-}
-
-/// `*` matches any text, everything else itself.
-fn matches(pattern: &str, text: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == text,
-        Some((before, after)) => text.strip_prefix(before).is_some_and(|rest| {
-            rest.char_indices().map(|(i, _)| i).chain([rest.len()]).any(|i| matches(after, &rest[i..]))
-        }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_match_whole_names() {
-        assert!(matches("be1", "be1"));
-        assert!(!matches("be", "be1"));
-        assert!(matches("be*", "be1"));
-        assert!(matches("*1", "be1"));
-        assert!(matches("b*-*1", "be-x-11"));
-        assert!(!matches("b*2", "be1"));
-        assert!(matches("*", ""));
-    }
 }

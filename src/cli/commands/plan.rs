@@ -11,7 +11,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::load::{Loaded, load_or_report};
-use crate::cli::narrow::{LeftOut, Narrow};
+use crate::cli::narrow::{LeftOut, Narrow, selected};
 use crate::cli::review::review;
 use crate::cli::setup::Setup;
 use crate::cli::variables::VarArgs;
@@ -281,18 +281,17 @@ fn waves(args: &Args, loaded: &Loaded, cx: &Context) -> Result<Exit, CommandErro
     Ok(exit)
 }
 
-/// The names of the hosts of these waves, one a line.
+/// The names of the hosts of these waves, or that these patterns mean, one a line.
 fn hosts_of(plan: &Plan, wanted: &[String], cx: &Context) -> Result<Exit, CommandError> {
     let waves = resolve_waves(plan);
-    let mut hosts: Vec<&str> = Vec::new();
-    for name in wanted {
-        let Some(found) = waves.iter().find(|w| w.name == *name) else {
+    let wave = |name: &String| waves.iter().find(|w| w.name == *name);
+    let hosts: Vec<&str> = match wanted.iter().map(wave).collect::<Option<Vec<_>>>() {
+        Some(waves) => waves.iter().flat_map(|w| &w.hosts).map(String::as_str).collect(),
+        None => selected(plan, wanted).map_err(|e| {
             let names: Vec<&str> = waves.iter().map(|w| w.name.as_str()).collect();
-            return Err(CommandError::usage(format!("there is no wave `{}` in this plan", name.escape_debug()))
-                .hint(format!("its waves: {}", names.join(", "))));
-        };
-        hosts.extend(found.hosts.iter().map(String::as_str));
-    }
+            e.hint(format!("its waves: {}", names.join(", ")))
+        })?,
+    };
     if cx.global.json {
         return output::json(&json!({ "v": 1, "waves": wanted, "hosts": hosts }));
     }

@@ -18,6 +18,7 @@ mod groups;
 mod ini;
 mod list;
 pub mod names;
+pub mod pattern;
 mod ranges;
 mod resolve;
 mod shape;
