@@ -9,6 +9,7 @@ use super::exec::{Bed, Said, eventually, is_engine, signal};
 use super::sweep::night::judge;
 use super::sweep::{nightly, rolls, seed, side_by_side};
 use runbook::engine::fact::{Fact, RunEnd};
+use runbook::journal::Store;
 
 const STEPS: usize = 10;
 
@@ -45,10 +46,12 @@ fn take_over(roll: u64) -> Result<(), String> {
     let _frozen = Frozen(old);
     signal(old, Signal::STOP);
     let steal = bed.spawn(&["resume", "--steal", "-m", "it hangs", "--confirm", "night", "--detach"]);
-    let taken = || bed.store().run("night-a").is_ok_and(|run| run.lease.is_some_and(|lease| lease.epoch == 2));
-    let over = || bed.store().run("night-a").is_ok_and(|run| run.end.is_some());
+    // An engine that was frozen while it closes its journal keeps it locked for everybody.
+    let look = || Store::open_existing(&bed.path("store")).ok().flatten()?.run("night-a").ok();
+    let taken = || look().is_some_and(|run| run.lease.is_some_and(|lease| lease.epoch == 2));
+    let over = || look().is_some_and(|run| run.end.is_some());
     let mut steal = steal;
-    eventually("it was taken over or refused", || taken() || over() || steal.try_wait().unwrap().is_some());
+    eventually("it was taken over or refused", || steal.try_wait().unwrap().is_some() || taken() || over());
     if !early && taken() {
         eventually("it is over", over);
     }

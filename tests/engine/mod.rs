@@ -6,4 +6,5 @@ mod injection;
 mod odds;
 mod plans;
 mod properties;
+mod races;
 mod rebuild;
