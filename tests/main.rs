@@ -16,6 +16,7 @@ mod exec;
 mod go;
 mod graph;
 mod harness;
+mod history;
 mod hosts;
 mod inventories;
 mod journal;

@@ -148,6 +148,8 @@ pub enum Command {
     Report(commands::report::Args),
     /// All runs
     Runs(commands::runs::Args),
+    /// What steps took in earlier runs, or elsewhere
+    History(commands::history::Args),
     /// What a code such as E021 means
     Explain(commands::explain::Args),
     /// JSON Schema of plans

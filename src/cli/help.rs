@@ -14,7 +14,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
         ],
     ),
     ("Hand over", &["resume", "recover", "unlock"]),
-    ("Afterwards", &["report", "runs"]),
+    ("Afterwards", &["report", "runs", "history"]),
     ("Tool", &["explain", "schema", "completions", "man", "doctor"]),
 ];
 const MORE: &str = "More";

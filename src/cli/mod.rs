@@ -9,11 +9,13 @@ pub mod context;
 pub mod control;
 pub mod diagnostics;
 pub mod dialog;
+pub mod durations;
 pub mod echo;
 pub mod error;
 pub mod exit;
 pub mod found;
 pub mod help;
+pub mod history;
 pub mod holder;
 pub mod housekeeping;
 mod interrupt;
@@ -101,6 +103,7 @@ fn dispatch(command: Command, cx: &Context) -> Result<Exit, CommandError> {
         Command::Note(a) => c::decide::note(a, cx),
         Command::Report(a) => c::report::run(&a, cx),
         Command::Runs(a) => c::runs::run(&a, cx),
+        Command::History(a) => c::history::run(&a, cx),
         Command::Explain(a) => c::explain::run(a, cx),
         Command::Schema(a) => c::schema::run(a, cx),
         Command::Completions(a) => c::completions::run(a, cx),

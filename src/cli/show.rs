@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use crate::report::{Progress, Reporter, Wishes, can_be_live, choose};
+use crate::schedule::Past;
 
 /// `--show-output`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -25,7 +26,7 @@ pub struct Show {
 impl Show {
     /// The reporter for this terminal.
     #[must_use]
-    pub fn reporter(&self, cx: &Context, run_dir: &std::path::Path) -> Box<dyn Reporter> {
+    pub fn reporter(&self, cx: &Context, run_dir: &std::path::Path, past: &Past) -> Box<dyn Reporter> {
         let global = &cx.global;
         choose(&Wishes {
             progress: self.progress,
@@ -33,6 +34,7 @@ impl Show {
             quiet: global.quiet,
             ascii: global.ascii,
             run_dir: Some(run_dir),
+            past: Some(past),
         })
     }
 

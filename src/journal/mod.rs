@@ -12,6 +12,7 @@ pub mod audit;
 mod chain;
 pub mod decisions;
 mod folder;
+pub mod history;
 pub mod memory;
 mod names;
 mod restore;

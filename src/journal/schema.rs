@@ -3,10 +3,10 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// `user_version` of a file written by this program.
-pub const VERSION: i64 = 3;
+pub const VERSION: i64 = 4;
 
 /// Step `n` brings a file from version `n` to `n + 1`. Steps are never edited once released, only added.
-const MIGRATIONS: [&str; VERSION as usize] = [RUNS, DECISIONS, AUDIT];
+const MIGRATIONS: [&str; VERSION as usize] = [RUNS, DECISIONS, AUDIT, HISTORY];
 
 const DECISIONS: &str = r"
 -- What people decided about plans before their nights. `resolved` is the plan that the digest is of, as JSON.
@@ -33,6 +33,32 @@ CREATE TABLE audit (
     run     TEXT NOT NULL,
     by_whom TEXT NOT NULL,
     reason  TEXT
+) STRICT;
+";
+
+const HISTORY: &str = r"
+-- What steps took, by run and host group, or as people imported it (`run` is NULL). Durations are milliseconds.
+CREATE TABLE history (
+    ordinal    INTEGER PRIMARY KEY,
+    plan       TEXT NOT NULL,
+    title      TEXT NOT NULL,
+    run        TEXT,
+    step       TEXT NOT NULL,
+    host_group TEXT NOT NULL,
+    undone     INTEGER NOT NULL,
+    at         INTEGER NOT NULL,
+    hosts      INTEGER NOT NULL,
+    least      INTEGER NOT NULL,
+    median     INTEGER NOT NULL,
+    most       INTEGER NOT NULL
+) STRICT;
+CREATE INDEX history_by_plan ON history (plan);
+CREATE INDEX history_by_title ON history (title);
+CREATE INDEX history_by_run ON history (run);
+-- Up to which fact a run is in the history.
+CREATE TABLE in_history (
+    run TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL
 ) STRICT;
 ";
 

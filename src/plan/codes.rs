@@ -193,6 +193,10 @@ codes! {
     NEAR_VARIABLE = "W110", "nearly the name of a variable",
     "`$NAME` in a command is read by the shell on the host, so it cannot be known to be wrong; but a variable with nearly that\n\
      name exists.";
+    UNLIKE_HISTORY = "W112", "an estimate that earlier runs do not bear out",
+    "In the last five runs of this plan the step took a fifth longer than expected, or less than half as long, by the middle one\n\
+     of them. `runbook history PLAN` shows what is known; the forecast goes by it already, *roll back by* and `check` by the\n\
+     estimate alone.";
     CONNECTION_IGNORED = "W113", "a variable of Ansible that has no effect",
     "The inventory says how Ansible becomes another user, or which shell it uses. Here a step says that itself: `sudo`, `user`,\n\
      `shell`. A host with `ansible_connection=local` is the machine that executes the plan, which is called `local`.";

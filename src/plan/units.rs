@@ -21,6 +21,17 @@ impl Estimate {
     pub const fn exactly(d: SignedDuration) -> Self {
         Self { expected: d, worst: d }
     }
+
+    /// Up to the next full minutes, or seconds below one.
+    #[must_use]
+    pub fn rounded_up(self) -> Self {
+        Self { expected: rounded_up(self.expected), worst: rounded_up(self.worst) }
+    }
+}
+
+fn rounded_up(d: SignedDuration) -> SignedDuration {
+    let secs = d.as_secs() + i64::from(d.subsec_nanos() > 0);
+    SignedDuration::from_secs(if secs < 60 { secs.max(1) } else { (secs + 59) / 60 * 60 })
 }
 
 impl fmt::Display for Estimate {

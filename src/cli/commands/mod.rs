@@ -13,6 +13,7 @@ pub mod exec;
 pub mod explain;
 pub mod go;
 pub mod graph;
+pub mod history;
 pub mod keeper;
 pub mod logs;
 pub mod man;

@@ -15,7 +15,7 @@ use crate::cli::narrow::{LeftOut, Narrow, selected};
 use crate::cli::review::review;
 use crate::cli::setup::Setup;
 use crate::cli::variables::VarArgs;
-use crate::cli::{approval, order, output, pager, preflight, reach, store};
+use crate::cli::{approval, history, order, output, pager, preflight, reach, store};
 use crate::driver::clock;
 use crate::graph::Graph;
 use crate::plan::diagnostic::{Diagnostic, sort};
@@ -88,11 +88,13 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let left_out = args.narrow.resolve(&graph)?;
     let plan = if left_out.is_empty() { loaded.plan.clone() } else { left_out.narrowed(&loaded.plan) };
     let reviewed = review(&plan, &loaded.places, &loaded.source, clock::now());
-    let findings = findings(&loaded, reviewed.found);
+    let mut findings = findings(&loaded, reviewed.found);
     let graph = &reviewed.graph;
     let order = order::of(graph);
     let evening = evening(graph, order.as_ref(), opens(&plan));
-    let odds = odds(graph, order.as_ref(), &reviewed.fit, evening.opens);
+    let past = history::past_of(cx, graph);
+    let odds = odds(graph, order.as_ref(), &past, &reviewed.fit, evening.opens);
+    findings.extend(history::findings(graph, &past));
     let probe = if args.probe { Some(probe(graph, args, &left_out, cx)?) } else { None };
     let exit = exit(&findings, probe.as_ref());
     let (file, exec) = (args.plan.display().to_string(), exec_line(args));
@@ -173,10 +175,10 @@ fn evening(graph: &Graph, order: Option<&Order>, opens: Timestamp) -> Evening {
 }
 
 /// How likely it ends in time.
-fn odds(graph: &Graph, order: Option<&Order>, fit: &Fit, opens: Timestamp) -> Option<Odds> {
+fn odds(graph: &Graph, order: Option<&Order>, past: &Past, fit: &Fit, opens: Timestamp) -> Option<Odds> {
     let closes = fit.window.as_ref().and_then(|w| opens.checked_add(w.closes).ok());
     let situation = schedule::Evening::before(graph, opens, closes);
-    schedule::Evening::new(graph, order, &Past::default()).odds(graph, &situation)
+    schedule::Evening::new(graph, order, past).odds(graph, &situation)
 }
 
 /// Errors first, then what `check` found and what the graph and the window say, by place.

@@ -5,9 +5,10 @@ use std::io::Write as _;
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
-use crate::cli::{look, output, pager, store};
+use crate::cli::{history, look, output, pager, store};
 use crate::driver::clock;
 use crate::report::WriteUp;
+use crate::schedule::Past;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -41,7 +42,7 @@ enum Format {
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
-    let store = store::existing(cx)?;
+    let mut store = store::existing(cx)?;
     let run = store::find_to_look(&store, args.run.as_deref())?;
     let now = clock::now();
     let view = look::view(&store, &run)?;
@@ -54,7 +55,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     }
     let lines = match args.format {
         _ if args.timeline => write_up.timeline(pager::width()),
-        _ if args.suggest => suggestions(&write_up),
+        _ if args.suggest => suggestions(&write_up, &history::past(&mut store, view.graph())),
         Format::Md => return output::text(&write_up.markdown()),
         Format::Csv => return output::text(&write_up.csv()),
         Format::Html => {
@@ -68,7 +69,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     Ok(Exit::Done)
 }
 
-fn suggestions(write_up: &WriteUp) -> Vec<String> {
-    let lines = write_up.suggestions();
-    if lines.is_empty() { vec!["every estimate fits what this run took".to_owned()] } else { lines }
+fn suggestions(write_up: &WriteUp, past: &Past) -> Vec<String> {
+    let lines = write_up.suggestions(past);
+    if lines.is_empty() { vec!["every estimate fits what it took".to_owned()] } else { lines }
 }

@@ -3,10 +3,11 @@
 use jiff::SignedDuration;
 
 use super::{StepLine, WriteUp};
-use crate::plan::units::Short;
+use crate::plan::units::Estimate;
 use crate::report::clock::{coarse, span};
 use crate::report::escape::escape_for_terminal as esc;
 use crate::report::text::wrap;
+use crate::schedule::{LAST, Past, Spread, is_unlike};
 
 /// Columns of the largest bar.
 const BAR: i64 = 20;
@@ -122,15 +123,30 @@ impl WriteUp {
         self.steps.iter().filter(|step| !self.lab && step.misses_its_estimate())
     }
 
-    /// Estimates that no longer fit, as the lines to write into the plan.
+    /// Estimates that no longer fit, as the lines to write into the plan: by the last runs where there are two or more of
+    /// them, else by this one.
     #[must_use]
-    pub fn suggestions(&self) -> Vec<String> {
-        let lines = self.missed().filter_map(|s| {
-            let (old, took) = (s.estimate?, s.actual()?);
-            let (expected, worst) = (rounded(took), rounded(took * 3 / 2));
-            Some(format!("  {}:\n-   estimate: {old}\n+   estimate: {}-{}", s.step, Short(expected), Short(worst)))
+    pub fn suggestions(&self, past: &Past) -> Vec<String> {
+        let lines = self.steps.iter().filter_map(|s| {
+            let (old, (new, from)) = (s.estimate?, self.better(s, past)?);
+            Some([format!("  {}:{from}", s.step), format!("-   estimate: {old}"), format!("+   estimate: {new}")])
         });
-        lines.flat_map(|lines| lines.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+        lines.flatten().collect()
+    }
+
+    /// A better estimate of a step, and what it is made from.
+    fn better(&self, step: &StepLine, past: &Past) -> Option<(Estimate, String)> {
+        let of_groups = past.of_step(&step.step).filter(|(_, took)| took.len() > 1);
+        // The slowest group is the one that the others wait for.
+        let slowest = of_groups.max_by_key(|(_, took)| Spread::of(None, took).map(|s| s.estimate().expected));
+        if let Some((_, took)) = slowest {
+            let better = Spread::of(None, took)?.estimate().rounded_up();
+            let last: Vec<String> = took.iter().take(LAST).rev().map(|d| span(*d)).collect();
+            return is_unlike(step.estimate?, took)
+                .then(|| (better, format!("   # the last {} runs took {}", last.len(), last.join(", "))));
+        }
+        let took = step.actual().filter(|_| !self.lab && step.misses_its_estimate())?;
+        Some((Estimate { expected: took, worst: took * 3 / 2 }.rounded_up(), String::new()))
     }
 
     /// For a wiki.
@@ -165,12 +181,6 @@ pub(super) fn signed(d: SignedDuration) -> String {
         1.. => format!("+{}", coarse(d)),
         _ => format!("-{}", coarse(d.abs())),
     }
-}
-
-/// Up to the next full minute, or to the next second below one.
-fn rounded(d: SignedDuration) -> SignedDuration {
-    let secs = d.as_secs() + i64::from(d.subsec_nanos() > 0);
-    SignedDuration::from_secs(if secs < 60 { secs.max(1) } else { (secs + 59) / 60 * 60 })
 }
 
 /// Text that no table or renderer takes for something else.

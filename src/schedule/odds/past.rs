@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
+use crate::plan::units::Estimate;
+
 /// No more than the newest of them count: machines and programs change.
-pub const MOST: usize = 20;
+const MOST: usize = 20;
+/// An estimate is held against so many of them.
+pub const LAST: usize = 5;
 
 /// One duration per run of one plan, newest first: what the median host of the group took.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,8 +34,54 @@ impl Past {
         self.0.is_empty()
     }
 
-    /// All of them, by step and group.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &[SignedDuration])> {
-        self.0.iter().map(|((step, group), all)| (step.as_str(), group.as_str(), all.as_slice()))
+    /// Those of a step, by group.
+    pub fn of_step<'a>(&'a self, step: &'a str) -> impl Iterator<Item = (&'a str, &'a [SignedDuration])> {
+        let from = (step.to_owned(), String::new());
+        let all = self.0.range(from..).take_while(move |((s, _), _)| s == step);
+        all.map(|((_, group), took)| (group.as_str(), took.as_slice()))
+    }
+}
+
+/// Whether an estimate is not borne out by what it took: the middle of the last runs is a fifth longer than expected, or
+/// less than half as long. One run proves nothing, and a few seconds are none.
+#[must_use]
+pub fn is_unlike(estimate: Estimate, took: &[SignedDuration]) -> bool {
+    let mut last: Vec<SignedDuration> = took.iter().take(LAST).copied().collect();
+    if last.len() < 2 {
+        return false;
+    }
+    last.sort_unstable();
+    let (middle, expected) = (last[last.len() / 2], estimate.expected);
+    let apart = (middle - expected).abs() >= SignedDuration::from_secs(10);
+    apart && (middle * 5 > expected * 6 || middle * 2 < expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minutes(all: &[i64]) -> Vec<SignedDuration> {
+        all.iter().map(|m| SignedDuration::from_mins(*m)).collect()
+    }
+
+    #[test]
+    fn an_estimate_is_unlike_what_it_took_for_good_reasons_only() {
+        let estimate = Estimate { expected: SignedDuration::from_mins(20), worst: SignedDuration::from_mins(30) };
+        assert!(is_unlike(estimate, &minutes(&[36, 31, 24])));
+        assert!(is_unlike(estimate, &minutes(&[9, 8])), "half is as wrong as double");
+        assert!(!is_unlike(estimate, &minutes(&[36])), "one run proves nothing");
+        assert!(!is_unlike(estimate, &minutes(&[20, 24, 18, 21, 19, 90, 90, 90])), "only the last five count");
+    }
+
+    #[test]
+    fn the_newest_of_a_step_and_group_are_kept() {
+        let mut past = Past::default();
+        (0..30).for_each(|i| past.push("deploy", "web", SignedDuration::from_mins(i)));
+        past.push("deploy", "app", SignedDuration::from_mins(7));
+        past.push("deploy-more", "app", SignedDuration::from_mins(8));
+        assert_eq!(past.of("deploy", "web"), minutes(&(0..20).collect::<Vec<_>>()));
+        let groups: Vec<(&str, usize)> = past.of_step("deploy").map(|(group, took)| (group, took.len())).collect();
+        assert_eq!(groups, [("app", 1), ("web", 20)]);
+        assert!(past.of("deploy", "db").is_empty() && !past.is_empty());
     }
 }

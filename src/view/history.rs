@@ -1,0 +1,88 @@
+//! What each step of a run really took, by host group: for the next night's estimates. Knows nothing of other runs.
+//!
+//! Only what succeeded counts, and only the time in which it ran: a step's own work and its proof. People's gates, waits,
+//! holds, soaks, failed tries and the pauses between them say nothing about how long the work takes.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::engine::fact::{Fact, FactRecord};
+use crate::graph::Graph;
+use crate::graph::ids::{ActionId, AttemptId, Direction};
+use crate::plan::model::Verb;
+
+/// What the hosts of one group took for one step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Took {
+    pub step: String,
+    /// The group's name; the host's where it is in none, `local` for this machine.
+    pub group: String,
+    /// Whether it was undone; else it was done.
+    pub undone: bool,
+    /// When the last of them was over.
+    pub at: Timestamp,
+    pub hosts: u32,
+    pub least: SignedDuration,
+    /// Of an even number of hosts, the longer of the two in the middle.
+    pub median: SignedDuration,
+    pub most: SignedDuration,
+}
+
+/// By step, group and direction.
+type Durations = BTreeMap<(String, String, bool), BTreeMap<ActionId, (SignedDuration, Timestamp)>>;
+
+/// What this run's steps took, so far.
+#[must_use]
+pub fn durations(graph: &Graph, facts: &[FactRecord]) -> Vec<Took> {
+    let groups = graph.plan().groups_by_host();
+    let mut armed: BTreeMap<&AttemptId, Timestamp> = BTreeMap::new();
+    let mut found = Durations::new();
+    for record in facts {
+        match &record.fact {
+            Fact::AttemptArmed { attempt } => {
+                armed.insert(attempt, record.at);
+            }
+            Fact::AttemptEnded { attempt, outcome, evidence } if outcome.is_success() => {
+                let host = attempt.action.host().unwrap_or("");
+                let group = groups.get(host).copied().unwrap_or(host);
+                let here = armed.get(attempt).map(|at| record.at.duration_since(*at));
+                if let Some(took) = evidence.took.or(here).filter(|_| works(graph, &attempt.action)) {
+                    add(&mut found, attempt, group, took, record.at);
+                }
+            }
+            _ => {}
+        }
+    }
+    found.into_iter().filter_map(|(key, hosts)| took(key, &hosts.into_values().collect::<Vec<_>>())).collect()
+}
+
+/// Whether a step's time is its own.
+fn works(graph: &Graph, action: &ActionId) -> bool {
+    let step = graph.plan().steps.get(action.step());
+    step.is_some_and(|s| s.gate.is_none() && !matches!(s.verb, Verb::Gate | Verb::Wait(_)))
+}
+
+/// A proof comes on top of what it proves.
+fn add(found: &mut Durations, attempt: &AttemptId, group: &str, took: SignedDuration, at: Timestamp) {
+    let undone = matches!(attempt.direction, Direction::Undo | Direction::UndoCheck);
+    let hosts = found.entry((attempt.action.step().to_owned(), group.to_owned(), undone)).or_default();
+    match attempt.direction {
+        Direction::Do | Direction::Undo => {
+            hosts.insert(attempt.action.clone(), (took, at));
+        }
+        Direction::Check | Direction::UndoCheck => {
+            if let Some(work) = hosts.get_mut(&attempt.action) {
+                *work = (work.0 + took, at);
+            }
+        }
+    }
+}
+
+fn took((step, group, undone): (String, String, bool), hosts: &[(SignedDuration, Timestamp)]) -> Option<Took> {
+    let at = hosts.iter().map(|(_, at)| *at).max()?;
+    let mut all: Vec<SignedDuration> = hosts.iter().map(|(took, _)| *took).collect();
+    all.sort_unstable();
+    let (least, median, most) = (*all.first()?, all[all.len() / 2], *all.last()?);
+    Some(Took { step, group, undone, at, hosts: all.len() as u32, least, median, most })
+}
