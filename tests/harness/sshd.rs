@@ -23,11 +23,13 @@ pub struct Options {
     pub shell: Option<String>,
     /// The port that clients are told, when something stands between them and the sshd.
     pub client_port: Option<u16>,
+    /// The network namespace in which it listens, and its address there.
+    pub namespace: Option<(String, String)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { hosts: 1, sshd: String::new(), ssh: String::new(), shell: None, client_port: None }
+        Self { hosts: 1, sshd: String::new(), ssh: String::new(), shell: None, client_port: None, namespace: None }
     }
 }
 
@@ -37,6 +39,7 @@ pub struct Sshd {
     dir: tempfile::TempDir,
     pub port: u16,
     hosts: u8,
+    namespace: Option<String>,
 }
 
 impl Sshd {
@@ -50,8 +53,9 @@ impl Sshd {
         for _ in 0..10 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             write_configs(dir.path(), port, options);
-            if let Some(child) = spawn(dir.path()) {
-                return Self { child, dir, port, hosts: options.hosts };
+            let namespace = options.namespace.as_ref().map(|(name, _)| name.clone());
+            if let Some(child) = spawn(dir.path(), namespace.as_deref()) {
+                return Self { child, dir, port, hosts: options.hosts, namespace };
             }
         }
         panic!("sshd does not start; see {}", dir.path().display());
@@ -61,7 +65,7 @@ impl Sshd {
     pub fn again(mut self) -> Self {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        self.child = spawn(self.dir.path()).expect("the port is still free");
+        self.child = spawn(self.dir.path(), self.namespace.as_deref()).expect("the port is still free");
         self
     }
 
@@ -115,9 +119,10 @@ fn write_configs(dir: &Path, port: u16, options: &Options) {
     let client_port = options.client_port.unwrap_or(port);
     let key = std::fs::read_to_string(dir.join("host.pub")).unwrap();
     for n in 1..=options.hosts {
-        let _ = writeln!(sshd, "ListenAddress 127.0.0.{n}");
-        let _ = writeln!(ssh, "Host h{n}\n  HostName 127.0.0.{n}\n  HostKeyAlias h{n}");
-        let _ = writeln!(known, "h{n},[127.0.0.{n}]:{client_port} {}", key.trim());
+        let address = options.namespace.as_ref().map_or_else(|| format!("127.0.0.{n}"), |(_, at)| at.clone());
+        let _ = writeln!(sshd, "ListenAddress {address}");
+        let _ = writeln!(ssh, "Host h{n}\n  HostName {address}\n  HostKeyAlias h{n}");
+        let _ = writeln!(known, "h{n},[{address}]:{client_port} {}", key.trim());
     }
     sshd.push_str(&options.sshd);
     if let Some(shell) = &options.shell {
@@ -140,10 +145,18 @@ fn write_configs(dir: &Path, port: u16, options: &Options) {
 }
 
 /// The sshd, once it listens; `None` when the port was taken meanwhile.
-fn spawn(dir: &Path) -> Option<Child> {
+fn spawn(dir: &Path, namespace: Option<&str>) -> Option<Child> {
     // It refuses to start without its separation directory.
     let _ = std::fs::create_dir_all("/run/sshd");
-    let mut child = Command::new("/usr/sbin/sshd")
+    let mut command = match namespace {
+        None => Command::new("/usr/sbin/sshd"),
+        Some(name) => {
+            let mut inside = Command::new("ip");
+            inside.args(["netns", "exec", name, "/usr/sbin/sshd"]);
+            inside
+        }
+    };
+    let mut child = command
         .args(["-D", "-e", "-f"])
         .arg(dir.join("sshd_config"))
         .stdin(Stdio::null())

@@ -29,6 +29,15 @@ async fn cut(
         c.keepalive = (Duration::from_secs(1), 2);
         c.hosts["h1"].port = Some(proxy.port);
     });
+    let (wrong, back) = carried_through(&mut bed, kind).await;
+    let broken = proxy.broken.load(std::sync::atomic::Ordering::SeqCst);
+    bed.hosts.close().await.unwrap();
+    (wrong, broken, back)
+}
+
+/// One attempt of this kind over a connection that may break. Gives what is wrong with how it ended, and whether the
+/// connection was lost and came back.
+pub async fn carried_through(bed: &mut Bed, kind: &str) -> (String, bool) {
     let effects = bed.dir.path().join("effects");
     let work = match kind {
         "quick" => ":",
@@ -60,9 +69,7 @@ async fn cut(
         (Outcome::NeverStarted { .. }, 0) => {}
         _ => wrong = format!("{outcome:?} with {effects} effects"),
     }
-    let broken = proxy.broken.load(std::sync::atomic::Ordering::SeqCst);
-    bed.hosts.close().await.unwrap();
-    (wrong, broken, lost && restored)
+    (wrong, lost && restored)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

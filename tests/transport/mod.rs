@@ -7,6 +7,7 @@ mod openssh {
 
     mod basics;
     mod bed;
+    mod cuts;
     mod faults;
     mod files;
     mod keeper;
@@ -21,6 +22,7 @@ mod native {
 
     mod basics;
     mod bed;
+    mod cuts;
     mod faults;
     mod files;
     mod limits;
