@@ -690,3 +690,26 @@ fn a_mistake_in_fail_is_said_before_anything_starts() {
     bed.run(&["exec", "night.yaml", "--fail", "two"]).refused(2, &["--lab"]);
     assert_eq!(bed.runs(), 0);
 }
+
+/// The gate is expected in ten minutes, and its people want half an hour: they are called once, at once.
+#[test]
+fn people_are_called_ahead_exactly_once() {
+    let people = "people: {client: {name: Ms. Hu, phone: +1 555 0103}}\n";
+    let plan = NIGHT.replace("steps:", &format!("{people}steps:")).replace("estimate: 30s", "estimate: 10m");
+    let gate = "  landing: {gate: Well?, who: [client], call_ahead: 30m, estimate: 1h}\n";
+    let bed = Bed::new(&(plan + gate));
+    bed.held();
+    let called = || bed.facts("night-a").iter().filter(|f| matches!(f, Fact::CallDue { .. })).count();
+    eventually("they are called", || called() == 1);
+    // Whoever takes the run over knows that they were.
+    let pid = bed.store().run("night-a").unwrap().lease.unwrap().pid;
+    signal(pid, Signal::TERM);
+    eventually("it detaches", || !is_engine(pid));
+    assert_eq!(bed.run(&["resume", "--confirm", "night", "--detach"]).code, 30);
+    bed.let_go();
+    eventually("the gate is open", || bed.run(&["approve", "landing"]).code == 0);
+    bed.ended("night-a");
+    assert_eq!(called(), 1);
+    let told = bed.run(&["attach", "night-a"]).stderr;
+    assert!(told.contains("landing expected ") && told.contains("Call Ms. Hu +1 555 0103"), "{told}");
+}

@@ -2,6 +2,7 @@
 
 pub mod approval;
 pub mod args;
+pub mod calls;
 pub mod changed;
 pub mod commands;
 pub mod confirm;

@@ -449,6 +449,7 @@ const fn goes_on(ask: &Ask) -> bool {
         | Ask::Rollback { .. }
         | Ask::Extend { .. }
         | Ask::Amend(_)
+        | Ask::CallAhead { .. }
         | Ask::Note { .. } => false,
     }
 }

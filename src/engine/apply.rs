@@ -91,6 +91,11 @@ impl State {
                 self.roll_back_by_shown = *at;
                 Ok(())
             }
+            Fact::CallDue { action, expected, .. } => {
+                let step = self.graph.action(self.ix(action)?).step;
+                self.called.insert(step, *expected);
+                Ok(())
+            }
             Fact::RoomWarning { room } => {
                 self.room_warned = Some(*room);
                 Ok(())

@@ -120,6 +120,12 @@ pub enum Fact {
     RoomWarning {
         room: SignedDuration,
     },
+    /// It is time to call the people of this gate, or to tell them another time than before.
+    CallDue {
+        action: ActionId,
+        expected: Timestamp,
+        planned: Option<Timestamp>,
+    },
     /// From here only forward: failures hold, the deadline is off.
     ReversibleEnded {
         why: String,

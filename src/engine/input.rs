@@ -96,6 +96,12 @@ pub enum Ask {
         mark: Mark,
         reason: Option<String>,
     },
+    /// People are needed at this gate soon. Said by whoever forecasts; heard once, and again when it moved.
+    CallAhead {
+        gate: String,
+        expected: Timestamp,
+        planned: Option<Timestamp>,
+    },
     /// Go on by this plan.
     Amend(Box<Amendment>),
     Note {

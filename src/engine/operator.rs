@@ -1,6 +1,6 @@
 //! What people ask for: each request is recorded as facts, or refused with a sentence that says what is true instead.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::decide::Decision;
 use super::fact::{Actor, Fact, GateAnswer, HoldAnswer, HoldReason, Mark, RollbackCause, RunEnd, SkipReason};
@@ -8,6 +8,9 @@ use super::input::{Ask, Operator, Reply};
 use super::state::{Doing, Phase};
 use crate::graph::ActionIx;
 use crate::graph::ids::ActionId;
+
+/// People who were called are told when their time moves by more.
+const MOVED: SignedDuration = SignedDuration::from_mins(15);
 
 impl Decision<'_> {
     pub fn operator(&mut self, request: Operator) {
@@ -48,6 +51,7 @@ impl Decision<'_> {
             Ask::Rollback { reason } => self.person_rolls_back(by, reason),
             Ask::Extend { closes, granted_by, reason } => self.extend(closes, by, granted_by, reason),
             Ask::Mark { step, host, mark, reason } => self.mark(&step, host.as_deref(), mark, &by, reason.as_deref()),
+            Ask::CallAhead { gate, expected, planned } => self.call_ahead(&gate, expected, planned),
             Ask::Amend(amendment) => self.amend(*amendment, by),
             Ask::Note { .. } => Ok(()),
         }
@@ -218,6 +222,22 @@ impl Decision<'_> {
             return Err("the run is being rolled back already".into());
         }
         self.stop(RollbackCause::Person { by, reason });
+        Ok(())
+    }
+
+    /// Once for each gate; again when those who were called would come much too early or too late.
+    fn call_ahead(&mut self, gate: &str, expected: Timestamp, planned: Option<Timestamp>) -> Result<(), String> {
+        let graph = self.state.graph().clone();
+        let step = graph.find_step(gate).filter(|step| graph.step(*step).gate.is_some());
+        let step = step.ok_or_else(|| format!("the plan has no gate `{gate}`"))?;
+        let ahead = graph.actions_of(step).find(|ix| self.state.action(*ix).doing == Doing::Waiting);
+        let Some(ix) = ahead.filter(|_| self.state.is_forward()) else {
+            return Err(format!("`{gate}` is not ahead"));
+        };
+        if self.state.called.get(&step).is_some_and(|said| said.duration_since(expected).abs() <= MOVED) {
+            return Err(format!("the people of `{gate}` are called already"));
+        }
+        self.record(Fact::CallDue { action: self.id(ix), expected, planned });
         Ok(())
     }
 

@@ -317,6 +317,8 @@ pub struct State {
     pub(super) deadline_asked: bool,
     pub(super) roll_back_by_shown: Option<Timestamp>,
     pub(super) room_warned: Option<SignedDuration>,
+    /// Gates whose people were called, and for when.
+    pub(super) called: BTreeMap<StepIx, Timestamp>,
     pub(super) epoch: u64,
     /// Whether any step of the plan must never be killed.
     pub(super) protects: bool,
@@ -368,6 +370,7 @@ impl State {
             deadline_asked: false,
             roll_back_by_shown: None,
             room_warned: None,
+            called: BTreeMap::new(),
             epoch: 0,
             protects: graph.plan().steps.values().any(|s| s.on_stop == OnStop::Protect),
             attempts_armed: 0,

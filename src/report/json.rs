@@ -168,6 +168,7 @@ const fn kind(fact: &Fact) -> &'static str {
         Fact::HoldOpened { .. } => "hold.opened",
         Fact::HoldAnswered { .. } => "hold.answered",
         Fact::RollBackByMoved { .. } => "forecast",
+        Fact::CallDue { .. } => "call.due",
         Fact::RoomWarning { .. } => "room",
         Fact::ReversibleEnded { .. } => "reversible.ended",
         Fact::RollbackDecided { .. } => "rollback.decided",
@@ -300,6 +301,12 @@ impl<'a> Object<'a> {
                 format!("{} says {}", by.name, answer.word())
             }
             Fact::RollBackByMoved { at, rollback_now } => self.forecast(view, *at, *rollback_now),
+            Fact::CallDue { action, expected, planned } => {
+                self.action(action);
+                self.time("expected", Some(*expected));
+                self.time("planned", *planned);
+                format!("call the people of {}: expected {}", action.step(), self.clock.hm(*expected))
+            }
             Fact::RoomWarning { room } => {
                 self.put("room_s", seconds(*room));
                 format!("room {}", span(*room))

@@ -146,7 +146,7 @@ impl Live {
     fn ring(&mut self, view: &RunView) {
         let new = &view.events()[self.rung.min(view.events().len())..];
         let loud = new.iter().any(|e| match &e.what {
-            What::GateOpened { .. } | What::HoldOpened { .. } | What::UndoParked { .. } => true,
+            What::GateOpened { .. } | What::HoldOpened { .. } | What::UndoParked { .. } | What::CallDue { .. } => true,
             What::TryFailed { again, .. } => again.is_none(),
             What::RoomWarning { room } => *room <= SignedDuration::from_mins(30),
             _ => false,

@@ -91,6 +91,9 @@ impl Story {
                 let note = note.as_ref().map_or(String::new(), |n| format!(": {}", esc(n)));
                 page.line("NOTE", "", &format!("{} says {}{note}", words::actor(by), answer.word()));
             }
+            What::CallDue { step, expected, planned, said } => {
+                page.line("NOTE", "", &call_due(page, view, step, *expected, *planned, *said));
+            }
             What::RoomWarning { room } => room_warning(page, view, *room),
             What::ReversibleEnded { why } => page.line("NOTE", "", &format!("no way back from here: {}", esc(why))),
             What::RollbackDecided { cause } => page.line("ROLLBACK", "", &format!("begins: {}", words::cause(cause))),
@@ -364,6 +367,30 @@ fn hold_opened(page: &mut Page<'_>, reason: &HoldReason, limit: Option<Timestamp
         HoldReason::ManualUndo { .. } => "continue",
     };
     page.line("HOLD", "", &format!("{}: {answers}{limit}", words::hold_reason(reason)));
+}
+
+/// `landing-test expected 02:30, 1h early. Call Ms. Hu +1 555 0103`.
+fn call_due(
+    page: &Page<'_>,
+    view: &RunView,
+    step: &str,
+    expected: Timestamp,
+    planned: Option<Timestamp>,
+    said: Option<Timestamp>,
+) -> String {
+    let at = page.clock.hm_near(expected, page.at);
+    let people = view.graph().find_step(step).map(|ix| words::people(view, view.graph().step(ix), true));
+    let people = people.filter(|names| !names.is_empty()).unwrap_or_else(|| "the people of this gate".to_owned());
+    if let Some(said) = said {
+        return format!("{step} is expected {at}, not {}. Tell {people}", page.clock.hm_near(said, page.at));
+    }
+    let moved = planned.map_or(SignedDuration::ZERO, |planned| planned.duration_since(expected));
+    let how = match moved.as_mins() {
+        -15..=15 => String::new(),
+        16.. => format!(", {} early", coarse(moved)),
+        _ => format!(", {} late", coarse(-moved)),
+    };
+    format!("{step} expected {at}{how}. Call {people}")
 }
 
 fn room_warning(page: &mut Page<'_>, view: &RunView, room: SignedDuration) {

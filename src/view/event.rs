@@ -107,6 +107,13 @@ pub enum What {
         by: Actor,
         note: Option<String>,
     },
+    CallDue {
+        step: String,
+        expected: Timestamp,
+        planned: Option<Timestamp>,
+        /// When they were called before, and for when.
+        said: Option<Timestamp>,
+    },
     RoomWarning {
         room: SignedDuration,
     },
@@ -171,6 +178,7 @@ impl What {
             | Self::StepSkipped { step, .. }
             | Self::StepLate { step, .. }
             | Self::WaitStarted { step, .. }
+            | Self::CallDue { step, .. }
             | Self::GateOpened { step, .. }
             | Self::GateAnswered { step, .. }
             | Self::UndoStarted { step, .. }

@@ -70,6 +70,14 @@ impl RunView {
                 self.roll_back_by = by.or(self.roll_back_by);
                 self.rollback_now = *rollback_now;
             }
+            Fact::CallDue { action, expected, planned } => {
+                let step = action.step().to_owned();
+                let said = self.events().iter().rev().find_map(|event| match &event.what {
+                    What::CallDue { step: other, expected, .. } if *other == step => Some(*expected),
+                    _ => None,
+                });
+                self.tell(What::CallDue { step, expected: *expected, planned: *planned, said });
+            }
             Fact::RoomWarning { room } => self.tell(What::RoomWarning { room: *room }),
             Fact::ReversibleEnded { why } => {
                 self.reversible = false;

@@ -7,6 +7,7 @@
 mod action_view;
 mod answers;
 mod by_hand;
+mod calls;
 mod event;
 mod fold;
 mod forecast;
@@ -18,6 +19,7 @@ mod stuck;
 
 pub use action_view::{ActionState, ActionView};
 pub use answers::Answer;
+pub use calls::Call;
 pub use event::{Event, Mark, What};
 pub use forecast::{Forecast, StepTimes};
 pub use history::{Took, durations};

@@ -617,3 +617,26 @@ fn skipped_steps_count_as_done() {
     let night = Night::simple(vec![off, deploy("next", &["off"])]);
     assert!(night.is_launched("next/h1/do/1") && !night.is_launched("off/h1/do/1"));
 }
+
+#[test]
+fn people_are_called_once_and_again_when_their_time_moves() {
+    let gate = step("ask", &["one"], Place::Nowhere, Verb::Gate, Undo::Nothing, Estimate::exactly(minutes(5)));
+    let one = step(
+        "one",
+        &[],
+        Place::Controller,
+        Verb::Run("r".into()),
+        undone_by(minutes(1)),
+        Estimate::exactly(minutes(30)),
+    );
+    let mut night = Night::simple(vec![one, gate]);
+    let call = |night: &mut Night, n: u64| {
+        let ask =
+            Ask::CallAhead { gate: "ask".into(), expected: opens() + minutes(n), planned: Some(opens() + minutes(30)) };
+        matches!(night.ask(ask), Reply::Accepted { .. })
+    };
+    let said = [30, 20, 45, 46, 20].map(|n| call(&mut night, n));
+    assert_eq!(said, [true, false, false, true, true], "a quarter of an hour is no news");
+    night.end("one/local/do/1", Outcome::Succeeded);
+    assert!(!call(&mut night, 200), "they are asked already");
+}

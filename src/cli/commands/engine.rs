@@ -9,7 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::setup::Night;
-use crate::cli::{holder, housekeeping, preflight, reach};
+use crate::cli::{calls, holder, housekeeping, preflight, reach};
 use crate::driver::clock::{Clock as _, SystemClock};
 use crate::driver::control::{self, Hello};
 use crate::driver::signals::Signals;
@@ -92,7 +92,7 @@ async fn serve(args: &Args, store: Store, night: Night, lab: Option<&Lab>) -> Re
         None => preflight::hosts(&graph, &night.started.options.hosts_left_out),
     };
     let digest = short_digest(&night.started.digest);
-    let (engine, first) = begin(graph, night.started, &journal, asked, &by)?;
+    let (engine, first) = begin(graph.clone(), night.started, &journal, asked, &by)?;
     if matches!(first, Input::Start(_)) {
         let holder = format!("run {run} of {} on {}, plan {digest}", by.name, holder::this_machine());
         reach::lock(&transport, &locked, &plan, &holder).await?;
@@ -101,9 +101,17 @@ async fn serve(args: &Args, store: Store, night: Night, lab: Option<&Lab>) -> Re
     let run_loop = RunLoop::new(Box::new(engine), Box::new(journal), transport.clone(), clock.clone(), &found);
     let (ask, asked) = mpsc::channel(ASKED);
     note_reason(args, &by, &ask);
+    let calling = match calls::any(&graph) {
+        true => Store::open_existing(&store_dir)?
+            .map(|store| tokio::spawn(calls::look(store, args.run.clone(), graph, clock.clone(), ask.clone()))),
+        false => None,
+    };
     let serving = tokio::spawn(control::serve(listener, Hello { run, pid: std::process::id(), epoch }, ask));
     let stopped = run_loop.drive(first, asked, signals.stop()).await;
     serving.abort();
+    if let Some(calling) = calling {
+        calling.abort();
+    }
     if matches!(stopped, Stopped::Ended) {
         reach::unlock(&transport, &locked, &plan).await;
         if lab.is_none() {

@@ -76,6 +76,9 @@ fn sentence(view: &RunView, clock: &Clock, event: &Event) -> Option<(String, Opt
             let note = note.as_ref().map_or_else(String::new, |n| format!(": {n}"));
             Some((format!("Answer: {}{note}.", answer.word()), Some(words::actor(by))))
         }
+        What::CallDue { step, expected, .. } => {
+            plain(format!("Time to call for {}, expected {}.", words::step_name(step), clock.hm(*expected)))
+        }
         What::ReversibleEnded { .. } | What::RoomWarning { .. } | What::RunStarted | What::WindowOpened => None,
         What::RollbackDecided { cause } => plain(format!("Rollback begins: {}.", words::cause(cause))),
         What::StepUndone { step, took, .. } => plain(format!("Undid {} ({}).", words::step_name(step), coarse(*took))),
