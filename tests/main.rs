@@ -34,3 +34,4 @@ mod sweep;
 mod takeover;
 mod terminal;
 mod transport;
+mod week;

@@ -33,6 +33,7 @@ pub mod pager;
 pub mod preflight;
 pub mod reach;
 pub mod review;
+pub mod save;
 pub mod settings;
 pub mod setup;
 pub mod show;

@@ -12,12 +12,14 @@ use super::window::{clock_time, rough};
 use crate::graph::Graph;
 use crate::graph::lint::{Note, lint};
 use crate::plan::diagnostic::{Diagnostic, Severity, sort};
+use crate::plan::maintenance::VARIABLE;
 use crate::plan::model::{Opening, Plan};
 use crate::plan::source::Source;
 use crate::plan::span::Span;
 use crate::plan::units::Short;
 use crate::plan::{Places, codes};
-use crate::report::resolve_waves;
+use crate::report::week::{Meeting, Verdict, Week, in_time};
+use crate::report::{Clock, WaveHosts, resolve_waves};
 use crate::schedule::{Fit, fit, fits_text, window_notes};
 
 /// A plan, compiled and held against its window.
@@ -37,6 +39,7 @@ pub fn review(plan: &Plan, places: &Places, source: &Source, now: Timestamp) -> 
     let at = Finder { graph: &graph, places, source };
     let mut found: Vec<Diagnostic> = lint(&graph).iter().map(|note| at.diagnostic(note)).collect();
     found.extend(if plan.waves.is_empty() { at.window(&fit) } else { at.waves(plan) });
+    found.extend(at.owners(plan, now));
     found.extend(at.past(plan, now));
     sort(&mut found);
     Review { graph, fit, found }
@@ -85,6 +88,18 @@ pub fn summary(review: &Review) -> String {
 #[must_use]
 pub fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+/// `web1`, `web1 and web2`, `web1, web2, web3 and 4 more hosts`.
+fn some_of(hosts: &[String]) -> String {
+    match hosts {
+        [one] => one.clone(),
+        [one, two] => format!("{one} and {two}"),
+        [one, two, three, rest @ ..] if !rest.is_empty() => {
+            format!("{one}, {two}, {three} and {} more", rest.len())
+        }
+        _ => hosts.join(", "),
+    }
 }
 
 /// Finds the places of what graph and schedule speak of.
@@ -165,6 +180,68 @@ impl Finder<'_> {
             })
         };
         resolve_waves(plan).iter().filter_map(long).collect()
+    }
+
+    /// Hosts that would be worked on when their owners do not accept it, or without the notice that they asked for.
+    fn owners(&self, plan: &Plan, now: Timestamp) -> Vec<Diagnostic> {
+        if !plan.hosts.values().any(|h| h.vars.contains_key(VARIABLE)) {
+            return Vec::new();
+        }
+        let week = Week::of(plan);
+        week.meetings
+            .iter()
+            .flat_map(|m| [self.not_accepted(plan, &week, m), self.late(&week, m, now)])
+            .flatten()
+            .collect()
+    }
+
+    fn not_accepted(&self, plan: &Plan, week: &Week, meeting: &Meeting) -> Option<Diagnostic> {
+        let wave = &week.waves[meeting.wave];
+        let hosts = some_of(&meeting.hosts);
+        let (code, message) = match meeting.verdict {
+            Verdict::Kept => return None,
+            Verdict::Perhaps => (
+                codes::PERHAPS_NOT_ACCEPTED,
+                format!("wave `{}` may reach {hosts} outside of the accepted times", wave.name),
+            ),
+            Verdict::Broken => {
+                (codes::NOT_ACCEPTED, format!("wave `{}` is at no accepted time for {hosts}", wave.name))
+            }
+        };
+        let clock = Clock::new(plan.timezone.as_deref());
+        let until = |from, to| format!("{}-{}", clock.full(from), clock.hm_near(to, from));
+        let d = self.about_wave(Diagnostic::warning(code, message), wave, until(wave.opens, wave.closes), meeting);
+        let next = meeting.next.map(|(from, to)| format!("next accepted: {}", until(from, to)));
+        let waves: Vec<&str> = meeting.elsewhere.iter().take(4).map(|w| week.waves[*w].name.as_str()).collect();
+        let move_to = (!waves.is_empty()).then(|| format!("wave {} would suit", waves.join(", ")));
+        let help: Vec<String> = next.into_iter().chain(move_to).collect();
+        Some(if help.is_empty() {
+            d.help("no accepted time in the next three weeks is long enough")
+        } else {
+            d.help(help.join("; "))
+        })
+    }
+
+    fn late(&self, week: &Week, meeting: &Meeting, now: Timestamp) -> Option<Diagnostic> {
+        let (wave, notice) = (&week.waves[meeting.wave], meeting.accepted.notice?);
+        if wave.opens <= now || in_time(notice, wave.opens, now) {
+            return None;
+        }
+        let left = Short(SignedDuration::from_mins(wave.opens.duration_since(now).as_mins()));
+        let hosts = some_of(&meeting.hosts);
+        let message =
+            format!("wave `{}` opens in {left}, but {} of notice are agreed for {hosts}", wave.name, Short(notice));
+        let d = self.about_wave(Diagnostic::warning(codes::SHORT_NOTICE, message), wave, "too soon".into(), meeting);
+        Some(d.help("move the wave, or agree with the owner"))
+    }
+
+    fn about_wave(&self, d: Diagnostic, wave: &WaveHosts, label: String, meeting: &Meeting) -> Diagnostic {
+        let mut d = match self.places.wave(&wave.name) {
+            Some(span) => d.at(span, label),
+            None => d,
+        };
+        d.labels.extend(meeting.hosts.first().and_then(|h| self.places.accepted(h)).cloned());
+        d
     }
 
     /// A window that is over: right for an example and for looking back, wrong for tonight.

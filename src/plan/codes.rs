@@ -128,6 +128,14 @@ codes! {
     COVERAGE = "E041", "a host in no wave, or in two",
     "`covers: all` promises that every host of the inventory is in exactly one wave. Shares are taken in the order of the waves:\n\
      a number, a percentage of the whole group, `rest` for what no earlier wave took.";
+    MAINTENANCE = "E042", "acceptable times that cannot be read",
+    "A host or group may carry the times at which its owner accepts that it is worked on:\n\
+     \n\
+     \x20   owner: hu\n\
+     \x20   maintenance: {days: [mon-thu], between: \"20:00-04:00\", timezone: Europe/Berlin, notice: 72h}\n\
+     \n\
+     `days` are those on which the hours begin; without `days` it is every day, without `between` the whole day, without\n\
+     `timezone` the plan's zone. `runbook plan` holds each wave against them.";
     WINDOW = "E050", "an incomplete window",
     "`window: {opens, closes}` with clock times, or `window: {lasts: 8h}`, which opens when the plan is started.";
     WINDOW_ORDER = "E051", "a window without length",
@@ -202,6 +210,15 @@ codes! {
      `shell`. A host with `ansible_connection=local` is the machine that executes the plan, which is called `local`.";
     NOBODYS_VARIABLES = "W114", "variables of a group or host that there is not",
     "A file in `group_vars/` or `host_vars/` carries the name of a group or host. Nearly the name of one is a typing mistake.";
+    NOT_ACCEPTED = "W115", "a wave at a time that is not accepted for a host",
+    "The owner of these hosts accepts work at other times (`maintenance`). The wave leaves no time for them: none of their hours\n\
+     that fall into its window are long enough for their worst estimate. The message names the next hours that are, and the\n\
+     waves in which these hosts would fit. It is a warning, because people can agree otherwise: `check --deny warnings` is strict.";
+    PERHAPS_NOT_ACCEPTED = "W116", "a wave that may reach a host at a time that is not accepted",
+    "The hosts' hours cover a part of the wave only. Which host is taken when depends on `at_once`, on failures, and on how long\n\
+     each takes; in the worst case these would be worked on outside of their hours. Open a wave of their own, or move them.";
+    SHORT_NOTICE = "W117", "an owner is told too late",
+    "The wave opens sooner than the notice that the owner asked for (`maintenance: {notice: 72h}`).";
     TOO_EARLY = "W150", "no way back before everything is judged",
     "From an `irreversible` step on the plan only goes forward. A test or a gate that comes later, or beside it, may still\n\
      fail, and then nothing can be rolled back any more. Let the step need everything that judges.";

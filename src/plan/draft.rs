@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use super::check;
 use super::codes;
 use super::decode::{At, Decode as _};
-use super::diagnostic::{Diagnostic, sort};
+use super::diagnostic::{Diagnostic, Label, sort};
 use super::inventory::VarsFile;
 use super::model::{FileFacts, Plan, Value};
 use super::raw::RawPlan;
@@ -140,6 +140,7 @@ pub struct Checked {
 pub struct Places {
     raw: RawPlan,
     index: HashMap<String, usize>,
+    accepted: HashMap<String, Label>,
 }
 
 impl<'s> Draft<'s> {
@@ -194,8 +195,8 @@ impl<'s> Draft<'s> {
         let mut found = self.found;
         let (plan, places) = match self.raw {
             Some(raw) => {
-                let plan = check::check(&raw, self.source, outside, &mut found);
-                (plan, Places::new(raw))
+                let (plan, accepted) = check::check(&raw, self.source, outside, &mut found);
+                (plan, Places::new(raw, accepted))
             }
             None => (None, Places::default()),
         };
@@ -239,10 +240,10 @@ fn empty_plan() -> Diagnostic {
 }
 
 impl Places {
-    fn new(raw: RawPlan) -> Self {
+    fn new(raw: RawPlan, accepted: HashMap<String, Label>) -> Self {
         let rows = raw.steps.iter().flat_map(|steps| &steps.value.rows);
         let index = rows.enumerate().map(|(i, (name, _))| (name.value.clone(), i)).collect();
-        Self { raw, index }
+        Self { raw, index, accepted }
     }
 
     fn row(&self, step: &str) -> Option<&(Spanned<String>, Spanned<Box<super::raw::RawStep>>)> {
@@ -266,6 +267,19 @@ impl Places {
     #[must_use]
     pub fn plan_key(&self, key: &str) -> Option<Span> {
         self.raw.place_of(key)
+    }
+
+    /// The name of a wave.
+    #[must_use]
+    pub fn wave(&self, name: &str) -> Option<Span> {
+        let names = self.raw.waves.iter().flat_map(|w| &w.value).filter_map(|w| w.value.name.as_ref());
+        names.into_iter().find(|n| n.value == name).map(|n| n.span)
+    }
+
+    /// Where it is said when a host may be worked on, and what.
+    #[must_use]
+    pub fn accepted(&self, host: &str) -> Option<&Label> {
+        self.accepted.get(host)
     }
 
     /// The value of a key of `window`.

@@ -14,6 +14,7 @@ pub mod draft;
 pub mod injected;
 pub mod inventory;
 mod limits;
+pub mod maintenance;
 pub mod model;
 mod project_file;
 pub mod raw;

@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::maintenance::Maintenance;
 use super::units::{Estimate, Size};
 
 /// Version of the frozen plan's format (`runbook: 1` in the file).
@@ -463,6 +464,21 @@ impl Plan {
     pub fn groups_by_host(&self) -> BTreeMap<&str, &str> {
         let all = self.groups.iter().rev().flat_map(|(group, hosts)| hosts.iter().map(move |h| (h, group)));
         all.map(|(host, group)| (host.as_str(), group.as_str())).collect()
+    }
+}
+
+impl Host {
+    /// Who is responsible for it: the variable `owner`, a key of `people` or a name.
+    #[must_use]
+    pub fn owner(&self) -> Option<String> {
+        self.vars.get("owner").and_then(Value::to_text).filter(|owner| !owner.is_empty())
+    }
+
+    /// When it may be worked on, where that is agreed: the variable `maintenance`.
+    #[must_use]
+    pub fn maintenance(&self) -> Option<Maintenance> {
+        let value = self.vars.get(super::maintenance::VARIABLE).filter(|v| Maintenance::is_meant(v))?;
+        Maintenance::read(value).ok()
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod area;
 mod ask;
+pub mod calendar;
 mod choose;
 mod clock;
 mod drill_page;
@@ -14,6 +15,7 @@ mod json;
 mod lines;
 mod live;
 mod odds;
+pub mod owners;
 mod plan_json;
 mod plan_page;
 pub mod status;
@@ -24,6 +26,7 @@ mod tail;
 mod text;
 mod timeline;
 mod wave_page;
+pub mod week;
 mod words;
 mod write_up;
 

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::clock::Clock;
 use super::escape::escape_for_terminal as esc;
 use super::text::{column, cut, wrap};
+use super::week::{Verdict, Week};
 use super::words;
 use crate::graph::Graph;
 use crate::plan::model::{Opening, Plan, Share, Wave, Window};
@@ -105,6 +106,7 @@ pub fn wave_lines(plan: &Plan, warnings: &[(String, String)], width: usize) -> V
     out.push(format!("{total:>38}   {}      names: --hosts WAVE", covered(plan, total)));
     out.extend(stops_when(plan, &waves, width));
     out.extend(decisions(plan, width));
+    out.extend(times(plan, width));
     if !warnings.is_empty() {
         out.push(String::new());
         out.push("WARNINGS".into());
@@ -204,6 +206,20 @@ fn decisions(plan: &Plan, width: usize) -> Vec<String> {
     }
     let text: Vec<String> = by.iter().map(|(who, waves)| format!("{who} before {}", waves.join(", "))).collect();
     if text.is_empty() { Vec::new() } else { indented("Decisions:   ", &text.join("; "), width) }
+}
+
+/// Whether the owners' acceptable times are kept; which are not stands among the warnings.
+fn times(plan: &Plan, width: usize) -> Vec<String> {
+    let week = Week::of(plan);
+    if week.bound == 0 {
+        return Vec::new();
+    }
+    let bound = if week.bound == 1 { "1 host says".to_owned() } else { format!("{} hosts say", week.bound) };
+    let parts = [(Verdict::Broken, "not kept for"), (Verdict::Perhaps, "perhaps not kept for")];
+    let parts = parts.map(|(verdict, words)| (week.count(verdict), words));
+    let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, words)| format!("{words} {n}")).collect();
+    let verdict = if parts.is_empty() { "kept for every one".to_owned() } else { parts.join(", ") };
+    indented("Times:       ", &format!("{bound} when they may be worked on: {verdict}"), width)
 }
 
 fn indented(first: &str, text: &str, width: usize) -> Vec<String> {

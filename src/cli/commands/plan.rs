@@ -15,7 +15,7 @@ use crate::cli::narrow::{LeftOut, Narrow, selected};
 use crate::cli::review::review;
 use crate::cli::setup::Setup;
 use crate::cli::variables::VarArgs;
-use crate::cli::{approval, history, order, output, pager, preflight, reach, store};
+use crate::cli::{approval, history, order, output, pager, preflight, reach, save, store};
 use crate::driver::clock;
 use crate::graph::Graph;
 use crate::plan::diagnostic::{Diagnostic, sort};
@@ -33,7 +33,8 @@ use crate::view::StepTimes;
                         runbook plan plans/2007-12-02.yaml --commands\n  \
                         runbook plan plans/2007-12-02.yaml --probe          (asks the hosts, changes nothing)\n  \
                         runbook plan plans/2007-12-02.yaml --from sanity-backend --assume-done deploy-backend,db-scripts\n  \
-                        runbook plan plans/2013-03-os-update.yaml --hosts thu-many\n\n\
+                        runbook plan plans/2013-03-os-update.yaml --hosts thu-many\n  \
+                        runbook plan plans/2013-03-os-update.yaml -o week.ics --by-owner\n\n\
                         Exit codes: 0 shown, 2 the plan has errors or cannot fit its window, 3 --probe found what would refuse a run")]
 pub struct Args {
     /// The plan to show
@@ -51,6 +52,15 @@ pub struct Args {
     /// What has changed since the last go
     #[arg(long)]
     diff: bool,
+    /// Write it to a file instead; its extension says the form: .ics
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// In a calendar: an entry for each owner of hosts
+    #[arg(long, requires = "output")]
+    by_owner: bool,
+    /// Write a notice to each owner of hosts into this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "output")]
+    notices: Option<PathBuf>,
     /// Do not use a pager
     #[arg(long)]
     no_pager: bool,
@@ -72,7 +82,20 @@ impl Args {
     /// What `exec --dry-run` asks for.
     #[must_use]
     pub fn of(plan: PathBuf, vars: VarArgs, narrow: Narrow, by: By) -> Self {
-        Self { plan, commands: false, by_host: false, probe: false, diff: false, no_pager: false, vars, narrow, by }
+        Self {
+            plan,
+            commands: false,
+            by_host: false,
+            probe: false,
+            diff: false,
+            output: None,
+            by_owner: false,
+            notices: None,
+            no_pager: false,
+            vars,
+            narrow,
+            by,
+        }
     }
 }
 
@@ -80,6 +103,17 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let loaded = load_or_report(&args.plan, &args.vars.values()?, cx)?;
     if args.diff {
         return diff(&loaded, cx);
+    }
+    if let Some(file) = &args.output {
+        let said = match save::Form::of(file)? {
+            save::Form::Calendar => save::write_calendar(&loaded, file, args.by_owner)?,
+        };
+        save::say(&[said], cx);
+        return Ok(Exit::Done);
+    }
+    if let Some(folder) = &args.notices {
+        save::say(&save::write_notices(&loaded, &args.plan, folder)?, cx);
+        return Ok(Exit::Done);
     }
     if !loaded.plan.waves.is_empty() {
         return waves(args, &loaded, cx);

@@ -1,10 +1,12 @@
 //! The machines of a plan and their groups, from `hosts` or an inventory, and what a step's `hosts` names among them.
 
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
 
 use super::Checker;
 use crate::plan::codes;
-use crate::plan::diagnostic::{Diagnostic, Quoted};
+use crate::plan::diagnostic::{Diagnostic, Label, Quoted};
 use crate::plan::draft::CommandProblem;
 use crate::plan::inventory::{self, Listing, VarsFile, VarsOf, names};
 use crate::plan::model::{Host, HostName, Inventory, Place};
@@ -21,6 +23,8 @@ pub struct Machines {
     pub inventory: Option<Inventory>,
     /// The inventory cannot be read here, so every name may exist.
     pub open: bool,
+    /// Where it is said when a host may be worked on.
+    pub accepted: HashMap<HostName, Label>,
 }
 
 impl Checker<'_> {
@@ -33,10 +37,10 @@ impl Checker<'_> {
         let mut open = self.raw.has("hosts") && self.raw.hosts.is_none();
         let (inventory, complete) = self.add_inventory(&mut listing);
         open |= !complete;
-        let inventory::Machines { hosts, groups } = inventory::resolve(&listing, &self.scope, self.found);
+        let inventory::Machines { hosts, groups, accepted } = inventory::resolve(&listing, &self.scope, self.found);
         // Where hosts are missing because of mistakes, nothing more is said about hosts that cannot be found.
         open |= self.raw.inventory.is_some() && self.found[before..].iter().any(Diagnostic::is_error);
-        Machines { hosts, groups, inventory, open }
+        Machines { hosts, groups, inventory, open, accepted }
     }
 
     pub fn check_user(&mut self, user: &Spanned<String>) {

@@ -18,12 +18,14 @@ mod waves;
 mod window;
 mod work;
 
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
 
 use super::codes;
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, Label};
 use super::draft::Outside;
-use super::model::{Plan, StepId};
+use super::model::{HostName, Plan, StepId};
 use super::raw::{RawPlan, RawStep};
 use super::source::Source;
 use super::span::{Span, Spanned};
@@ -54,8 +56,14 @@ struct Checker<'p> {
 /// A step as it is written, together with its name.
 type Row<'p> = (&'p Spanned<String>, &'p RawStep);
 
-/// The plan, as far as it can be made. It is only valid if `found` holds no error afterwards.
-pub fn check(raw: &RawPlan, source: &Source, outside: &Outside, found: &mut Vec<Diagnostic>) -> Option<Plan> {
+/// The plan, as far as it can be made, and where it is said when each host may be worked on. The plan is only valid if
+/// `found` holds no error afterwards.
+pub fn check(
+    raw: &RawPlan,
+    source: &Source,
+    outside: &Outside,
+    found: &mut Vec<Diagnostic>,
+) -> (Option<Plan>, HashMap<HostName, Label>) {
     let clock = Clock::new(raw, found);
     let rows = raw.steps.iter().flat_map(|s| &s.value.rows);
     let names = rows.enumerate().map(|(i, (name, _))| (name.value.as_str(), i)).collect();
@@ -71,7 +79,7 @@ pub fn check(raw: &RawPlan, source: &Source, outside: &Outside, found: &mut Vec<
         scope: Scope::new(),
         timed,
     };
-    checker.plan()
+    (checker.plan(), checker.machines.accepted)
 }
 
 impl Checker<'_> {

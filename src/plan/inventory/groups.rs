@@ -1,8 +1,10 @@
 //! Groups to hosts, as a plan's `hosts:` and our own inventory files have them. Knows no other form.
 
+use super::resolve::TIMES;
 use super::{Listing, Spot, Vars};
 use crate::plan::codes;
 use crate::plan::diagnostic::{Diagnostic, Quoted};
+use crate::plan::maintenance::Maintenance;
 use crate::plan::model::Value;
 use crate::plan::raw::{RawGroup, Table};
 use crate::plan::shapes::{Anything, Groups, Setting};
@@ -11,6 +13,13 @@ use crate::plan::span::Spanned;
 /// Adds groups and hosts; `file` is 0 for the plan's own.
 pub fn add(listing: &mut Listing, file: usize, groups: &Groups, found: &mut Vec<Diagnostic>) {
     let spot = |span| Spot { text: file, span };
+    let of_groups = groups.groups.iter().filter_map(|(_, raw)| raw.maintenance.as_ref());
+    for times in of_groups.chain(groups.hosts.iter().filter_map(|(_, raw)| raw.maintenance.as_ref())) {
+        if !Maintenance::is_meant(&times.value.0) {
+            let d = Diagnostic::error(codes::MAINTENANCE, "`maintenance` says neither days nor hours");
+            found.push(d.at(times.span, "acceptable times").help(TIMES));
+        }
+    }
     for (name, raw) in &groups.groups {
         group(listing, file, name, raw, found);
     }

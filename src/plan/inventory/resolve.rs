@@ -9,18 +9,25 @@ use super::families::Families;
 use super::{Group, Listing, Machine, Spot, Vars, count, names, texts};
 use crate::plan::check::bad_variable_name;
 use crate::plan::codes;
-use crate::plan::diagnostic::{Diagnostic, Quoted};
+use crate::plan::diagnostic::{Diagnostic, Label, Quoted};
+use crate::plan::maintenance::{self, Maintenance};
 use crate::plan::model::{Host, HostName, Value};
 use crate::template::Scope;
 
 /// Of groups on one level, the variables of the one with the higher number count.
 pub const PRIORITY: &str = "ansible_group_priority";
 
+/// How acceptable times are written.
+pub const TIMES: &str =
+    "write maintenance: {days: [mon-thu], between: \"20:00-04:00\", timezone: Europe/Berlin, notice: 72h}";
+
 /// What an inventory comes to.
 #[derive(Debug, Default)]
 pub struct Machines {
     pub hosts: IndexMap<HostName, Host>,
     pub groups: IndexMap<String, Vec<HostName>>,
+    /// Where it is said when a host may be worked on.
+    pub accepted: HashMap<HostName, Label>,
 }
 
 /// Resolves a listing as far as it can be resolved. `vars` are the plan's variables, which values may refer to.
@@ -41,6 +48,9 @@ pub fn resolve(listing: &Listing, vars: &Scope, found: &mut Vec<Diagnostic>) -> 
         let mut vars_of_host = group_vars.clone();
         vars_of_host.extend(machine.vars.iter().chain(&machine.filed).map(|(k, v)| (k.clone(), v.clone())));
         texts::fill_in(listing, name, &mut vars_of_host, vars, &mut notes, resolver.found);
+        if let Some(label) = resolver.accepted(&vars_of_host, &mut notes) {
+            machines.accepted.insert(name.clone(), label);
+        }
         match resolver.host(name, machine, vars_of_host, &mut notes) {
             Some(host) => machines.hosts.insert(name.clone(), host),
             None => None,
@@ -149,6 +159,24 @@ impl Resolver<'_, '_> {
         // The priority is about the group, and is no variable of its hosts.
         let of_hosts = said.filter(|(name, _)| *name != PRIORITY).chain(filed);
         of_hosts.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    /// Where it is said when the host may be worked on, and whether that can be read.
+    fn accepted(&mut self, vars: &Vars, notes: &mut Notes) -> Option<Label> {
+        let (value, spot) = vars.get(maintenance::VARIABLE).filter(|(value, _)| Maintenance::is_meant(value))?;
+        match Maintenance::read(value) {
+            Ok(read) => {
+                let elsewhere = self.listing.text(*spot).cloned();
+                Some(Label { span: spot.span, text: read.describe(), elsewhere })
+            }
+            Err(why) => {
+                if notes.first(*spot) {
+                    let d = Diagnostic::error(codes::MAINTENANCE, format!("`maintenance` {why}"));
+                    self.found.push(self.listing.at(d, *spot, "acceptable times").help(TIMES));
+                }
+                None
+            }
+        }
     }
 
     /// The host with its variables; `None` for one that is this machine.

@@ -1,0 +1,148 @@
+//! `plan -o FILE` and `plan --notices DIR`: what a plan becomes as files, by the file's extension. Knows nothing of how it is made.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::context::Context;
+use super::error::CommandError;
+use super::load::Loaded;
+use super::review::count;
+use crate::driver::clock;
+use crate::report::calendar::calendar;
+use crate::report::owners::{self, Owner};
+use crate::report::week::Week;
+
+/// The notice that is written where the plan has no template of its own.
+const NOTICE: &str = include_str!("../../templates/notices/notice.txt.j2");
+/// Where a plan's own template is looked for, in `templates/` beside the plan and above it.
+const NOTICE_FILE: &str = "notices/notice.txt.j2";
+
+/// What a plan can be written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// iCalendar.
+    Calendar,
+}
+
+impl Form {
+    /// All forms with their extensions.
+    const ALL: [(&'static str, Self); 1] = [("ics", Self::Calendar)];
+
+    /// What the name of a file asks for.
+    ///
+    /// # Errors
+    /// When its extension is none of the known ones.
+    pub fn of(path: &Path) -> Result<Self, CommandError> {
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        let form = Self::ALL.iter().find(|(known, _)| *known == extension).map(|(_, form)| *form);
+        form.ok_or_else(|| {
+            let known: Vec<String> = Self::ALL.iter().map(|(e, _)| format!(".{e}")).collect();
+            CommandError::usage(format!("a plan cannot be written as {}", path.display()))
+                .hint(format!("the file's name says the form: {}", known.join(", ")))
+        })
+    }
+}
+
+/// Writes the calendar of a plan: an entry per wave, or per owner and wave. Gives what to say about it.
+///
+/// # Errors
+/// When the plan has no times, or the file cannot be written.
+pub fn write_calendar(loaded: &Loaded, path: &Path, by_owner: bool) -> Result<String, CommandError> {
+    let plan = &loaded.plan;
+    let week = Week::of(plan);
+    let events = if by_owner { owners::events_by_owner(plan, &week) } else { owners::events(plan, &week) };
+    if events.is_empty() {
+        return Err(CommandError::usage("the plan has no time: its window opens whenever it is started")
+            .hint("a calendar needs `window: {opens, closes}`, or `waves`"));
+    }
+    write(path, &calendar(&plan.name, &events, clock::now()))?;
+    Ok(format!("wrote {}: {}", path.display(), count(events.len(), "event")))
+}
+
+/// Writes one notice per owner into `folder`. Gives what to say about it.
+///
+/// # Errors
+/// When no host has an owner, the template cannot be rendered, or a file cannot be written.
+pub fn write_notices(loaded: &Loaded, plan_file: &Path, folder: &Path) -> Result<Vec<String>, CommandError> {
+    let plan = &loaded.plan;
+    let all = owners::owners(plan, &Week::of(plan));
+    let (known, unknown): (Vec<&Owner>, Vec<&Owner>) = all.iter().partition(|o| o.key.is_some());
+    if known.is_empty() {
+        return Err(CommandError::usage("no host of the plan's windows has an owner, so nobody can be told")
+            .hint("give groups or hosts an owner: `web: {hosts: [...], owner: NAME}`, or the variable `owner` in the inventory"));
+    }
+    let (template, text) = template(plan_file)?;
+    fs::create_dir_all(folder).map_err(|e| cannot(folder, &e))?;
+    let mut said = Vec::new();
+    let mut taken = std::collections::BTreeSet::new();
+    for owner in known {
+        let text = owners::notice(plan, owner, &text).map_err(|e| {
+            let line = e.line().map_or_else(String::new, |l| format!(":{l}"));
+            CommandError::usage(format!(
+                "{}{line} cannot be rendered: {}",
+                template.display(),
+                e.detail().unwrap_or("it is no template")
+            ))
+        })?;
+        let mut name = file_name(owner.key.as_deref().unwrap_or_default());
+        while !taken.insert(name.clone()) {
+            name.push('_');
+        }
+        let path = folder.join(format!("{name}.txt"));
+        write(&path, &text)?;
+        said.push(format!("wrote {}: {} of {}", path.display(), hosts_of(&[owner]), owner.name));
+    }
+    if !unknown.is_empty() {
+        said.push(format!("nobody is told of {}: no owner", hosts_of(&unknown)));
+    }
+    Ok(said)
+}
+
+fn hosts_of(owners: &[&Owner]) -> String {
+    count(owners.iter().flat_map(|o| &o.slots).map(|s| s.hosts.len()).sum(), "host")
+}
+
+/// The plan's own template, or ours.
+fn template(plan_file: &Path) -> Result<(PathBuf, String), CommandError> {
+    let beside = plan_file.parent().unwrap_or(Path::new(""));
+    let own = [beside.join("templates").join(NOTICE_FILE), beside.join("../templates").join(NOTICE_FILE)];
+    match own.into_iter().find(|p| p.is_file()) {
+        Some(path) => fs::read_to_string(&path).map_err(|e| cannot(&path, &e)).map(|text| (path, text)),
+        None => Ok((PathBuf::from("the notice"), NOTICE.to_owned())),
+    }
+}
+
+/// An owner's name as the name of a file, wherever it came from.
+fn file_name(owner: &str) -> String {
+    let fit = |c: char| if c.is_alphanumeric() || matches!(c, '-' | '_' | '@' | '.') { c } else { '-' };
+    let name: String = owner.chars().take(80).map(fit).collect();
+    if name.starts_with('.') { format!("_{name}") } else { name }
+}
+
+/// The new file takes the place of the old one in one step.
+fn write(path: &Path, text: &str) -> Result<(), CommandError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let written = fs::File::create(&temporary)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written.map_err(|e| cannot(path, &e))
+}
+
+fn cannot(path: &Path, e: &std::io::Error) -> CommandError {
+    CommandError::unexpected(format!("cannot write {}: {e}", path.display()))
+}
+
+/// Says on stderr what was written.
+pub fn say(lines: &[String], cx: &Context) {
+    if !cx.global.quiet {
+        for line in lines {
+            // A lost terminal does not undo what was written.
+            let _ = writeln!(anstream::stderr(), "{}", crate::report::escape_for_terminal(line));
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The week planner: a plan in waves against the times that owners accept, calendars, and notices.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use runbook::cli::diagnostics::render;
+use runbook::cli::load::{LoadError, Loaded, load};
+use runbook::cli::review::review;
+use runbook::cli::save::{write_calendar, write_notices};
+use runbook::report::week::{Verdict, Week};
+
+const GROUPS: &str = r#"
+a: [web1, web2, web3, web4]
+hu: {hosts: [web1], owner: hu, maintenance: {days: [mon-thu], between: "22:00-04:00", timezone: Europe/Berlin, notice: 72h}}
+acme: {hosts: [web2, web3], owner: "Acme; Ltd", maintenance: {days: [tue], between: "17:30-23:00"}}
+"#;
+
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).expect("written");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).expect("mode");
+}
+
+/// A week of two waves over four hosts.
+fn plan(folder: &Path, groups: &str) -> Result<Loaded, String> {
+    write(&folder.join("groups.yaml"), groups);
+    let text = "runbook: 1\nname: A week\ntimezone: UTC\ninventory: groups.yaml\ncovers: all\n\
+                people: {hu: {name: Ms. Hu, mail: hu@example.org}}\n\
+                steps:\n  update: {hosts: wave, run: update, estimate: 20m-40m, rollback: {run: back, estimate: 10m}}\n\
+                waves:\n\
+                \x20 - {name: few, opens: \"2026-12-01 17:00\", closes: \"21:00\", hosts: {a: 75%}}\n\
+                \x20 - {name: rest, opens: \"2026-12-02 21:00\", closes: \"23:30\", hosts: {a: rest}}\n";
+    write(&folder.join("week.yaml"), text);
+    load(&folder.join("week.yaml"), &[]).map_err(|e| match e {
+        LoadError::Invalid { text, diagnostics } => render(&text, &diagnostics, false),
+        other => other.to_string(),
+    })
+}
+
+#[test]
+fn each_wave_is_held_against_the_times_of_its_hosts() {
+    let bed = tempfile::tempdir().expect("a folder");
+    let loaded = plan(bed.path(), GROUPS).expect("a good plan");
+    let week = Week::of(&loaded.plan);
+    assert_eq!(week.bound, 3);
+    let told: Vec<_> = week.meetings.iter().map(|m| (m.wave, m.hosts.join(" "), m.verdict)).collect();
+    assert_eq!(told, [(0, "web1".into(), Verdict::Broken), (0, "web2 web3".into(), Verdict::Perhaps)]);
+    let broken = &week.meetings[0];
+    assert_eq!(broken.elsewhere, [1], "the second wave begins at 22:00 in Berlin");
+    let next = broken.next.expect("the same night");
+    assert_eq!(
+        (next.0.to_string().as_str(), next.1.to_string().as_str()),
+        ("2026-12-01T21:00:00Z", "2026-12-02T03:00:00Z")
+    );
+}
+
+#[test]
+fn check_shows_the_wave_the_agreement_and_a_way_out() {
+    let bed = tempfile::tempdir().expect("a folder");
+    let loaded = plan(bed.path(), GROUPS).expect("a good plan");
+    let now = "2026-11-30T17:00:00Z".parse().expect("a time");
+    let reviewed = review(&loaded.plan, &loaded.places, &loaded.source, now);
+    let said = render(&loaded.source, &reviewed.found, false).replace(&format!("{}/", bed.path().display()), "");
+    for part in [
+        "warning[W115]: wave `few` is at no accepted time for web1",
+        "week.yaml:10:12",
+        "groups.yaml:3:",
+        "Mon-Thu 22:00-04:00 Europe/Berlin (72h notice)",
+        "next accepted: 2026-12-01 21:00-Wed 03:00; wave rest would suit",
+        "warning[W116]: wave `few` may reach web2 and web3 outside of the accepted times",
+        "warning[W117]: wave `few` opens in 24h, but 72h of notice are agreed for web1",
+    ] {
+        assert!(said.contains(part), "{part}\n{said}");
+    }
+    let early = review(&loaded.plan, &loaded.places, &loaded.source, "2026-11-01T00:00:00Z".parse().expect("a time"));
+    assert!(!early.found.iter().any(|d| d.code == "W117"), "there is time enough");
+}
+
+#[test]
+fn times_that_cannot_be_read_are_an_error_in_the_inventory() {
+    let bed = tempfile::tempdir().expect("a folder");
+    let said = plan(bed.path(), "a: {hosts: [web1], maintenance: {days: [someday]}}\n").expect_err("a mistake");
+    assert!(
+        said.contains("error[E042]: `maintenance` has no day `someday`") && said.contains("groups.yaml:1:"),
+        "{said}"
+    );
+    let said = plan(bed.path(), "a: {hosts: [web1], maintenance: nights}\n").expect_err("a mistake");
+    assert!(said.contains("says neither days nor hours"), "{said}");
+    // Another tool's variable of that name is only a variable.
+    plan(bed.path(), "[a]\nweb1 maintenance=true\nweb2 maintenance=\"{'window': 3}\"\n").expect("a good plan");
+    let ini = "[a]\nweb1 maintenance=\"{'days': ['mon'], 'between': '20:00-04:00'}\"\n";
+    assert_eq!(Week::of(&plan(bed.path(), ini).expect("a good plan").plan).bound, 1);
+}
+
+#[test]
+fn a_calendar_has_an_event_per_wave_or_per_owner() {
+    let bed = tempfile::tempdir().expect("a folder");
+    let loaded = plan(bed.path(), GROUPS).expect("a good plan");
+    let file = bed.path().join("week.ics");
+    let events = |by_owner| {
+        write_calendar(&loaded, &file, by_owner).expect("written");
+        let text = fs::read_to_string(&file).expect("readable").replace("\r\n ", "");
+        text.split("\r\n")
+            .filter(|l| ["UID", "SUM", "DTS", "ATT"].contains(&l.get(..3).unwrap_or("")))
+            .filter(|l| !l.starts_with("DTSTAMP"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        events(false),
+        [
+            "UID:week/few@runbook",
+            "DTSTART:20261201T170000Z",
+            "SUMMARY:A week: few (3 hosts)",
+            "UID:week/rest@runbook",
+            "DTSTART:20261202T210000Z",
+            "SUMMARY:A week: rest (1 host)",
+        ]
+    );
+    assert_eq!(
+        events(true),
+        [
+            "UID:week/few/hu@runbook",
+            "DTSTART:20261201T170000Z",
+            "SUMMARY:A week: 1 host of Ms. Hu",
+            "ATTENDEE;CN=\"Ms. Hu\";ROLE=NON-PARTICIPANT:mailto:hu@example.org",
+            "UID:week/few/Acme\\; Ltd@runbook",
+            "DTSTART:20261201T170000Z",
+            "SUMMARY:A week: 2 hosts of Acme\\; Ltd",
+            "UID:week/rest/nobody@runbook",
+            "DTSTART:20261202T210000Z",
+            "SUMMARY:A week: 1 host without an owner",
+        ]
+    );
+}
+
+#[test]
+fn each_owner_gets_one_notice() {
+    let bed = tempfile::tempdir().expect("a folder");
+    let loaded = plan(bed.path(), GROUPS).expect("a good plan");
+    let (file, folder) = (bed.path().join("week.yaml"), bed.path().join("notices"));
+    let said = write_notices(&loaded, &file, &folder).expect("written");
+    assert_eq!(said.len(), 3, "{said:?}");
+    assert!(said[2].contains("nobody is told of 1 host"), "{said:?}");
+    let text = fs::read_to_string(folder.join("hu.txt")).expect("readable");
+    assert!(
+        text.starts_with("To: Ms. Hu <hu@example.org>\nSubject: A week: maintenance of 1 of your hosts\n\n"),
+        "{text}"
+    );
+    assert!(text.contains("Tuesday 1 Dec 2026 17:00 - 21:00   web1") && text.contains("not what we agreed"), "{text}");
+    assert!(folder.join("Acme--Ltd.txt").exists(), "a name becomes a file's name");
+    // The plan's own template goes before ours, and its mistakes are named.
+    fs::create_dir_all(bed.path().join("templates/notices")).expect("a folder");
+    let own = bed.path().join("templates/notices/notice.txt.j2");
+    fs::write(&own, "{{ owner }}: {{ waves[0].hosts[0] }}\n").expect("written");
+    write_notices(&loaded, &file, &folder).expect("written");
+    assert_eq!(fs::read_to_string(folder.join("hu.txt")).expect("readable"), "hu: web1\n");
+    fs::write(&own, "\n{{ onwer }}\n").expect("written");
+    let e = write_notices(&loaded, &file, &folder).expect_err("a mistake");
+    assert!(format!("{e:?}").contains("notice.txt.j2:2 cannot be rendered: "), "{e:?}");
+}
+
+#[test]
+fn an_owner_cannot_write_into_the_head_of_the_mail_or_leave_the_folder() {
+    let bed = tempfile::tempdir().expect("a folder");
+    let groups = "a: {hosts: [web1], owner: \"../../x\\nBcc: all@example.org\"}\n";
+    let loaded = plan(bed.path(), groups).expect("a good plan");
+    let folder = bed.path().join("notices");
+    write_notices(&loaded, &bed.path().join("week.yaml"), &folder).expect("written");
+    let files: Vec<_> = fs::read_dir(&folder).expect("there").map(|e| e.expect("an entry").path()).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    let text = fs::read_to_string(&files[0]).expect("readable");
+    assert!(!text.lines().any(|l| l.starts_with("Bcc:")), "{text}");
+}
