@@ -37,6 +37,7 @@ fn plan(stem: &str, groups: &[(&str, &[&str])]) -> Plan {
         waves: Vec::new(),
         covers_all: false,
         at_once: None,
+        ask_below: None,
         steps: IndexMap::new(),
         files: std::collections::BTreeMap::new(),
     }

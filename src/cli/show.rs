@@ -2,7 +2,6 @@
 
 use super::context::Context;
 use crate::report::{Progress, Reporter, Wishes, can_be_live, choose};
-use crate::schedule::Past;
 
 /// `--show-output`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -26,7 +25,7 @@ pub struct Show {
 impl Show {
     /// The reporter for this terminal.
     #[must_use]
-    pub fn reporter(&self, cx: &Context, run_dir: &std::path::Path, past: &Past) -> Box<dyn Reporter> {
+    pub fn reporter(&self, cx: &Context, run_dir: &std::path::Path) -> Box<dyn Reporter> {
         let global = &cx.global;
         choose(&Wishes {
             progress: self.progress,
@@ -34,7 +33,6 @@ impl Show {
             quiet: global.quiet,
             ascii: global.ascii,
             run_dir: Some(run_dir),
-            past: Some(past),
         })
     }
 

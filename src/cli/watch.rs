@@ -18,14 +18,13 @@ use super::interrupt::{self, Interrupt, Press};
 use super::keys::{self, KeyMode, Line, Typing};
 use super::setup::Night;
 use super::show::{Output, Show};
-use super::{control, history, launch};
+use super::{control, launch};
 use crate::driver::clock;
 use crate::engine::fact::{Fact, FactRecord, HoldAnswer};
 use crate::engine::input::{Ask, Reply};
 use crate::graph::Graph;
 use crate::journal::{RunRow, Store};
 use crate::report::{Clock, Reporter};
-use crate::schedule::Past;
 use crate::view::RunView;
 
 /// How often the journal is asked whether it changed. Asking costs no disk access.
@@ -96,21 +95,20 @@ impl<'a> Watch<'a> {
     /// When what was frozen with the run cannot be read.
     pub fn new(
         cx: &'a Context,
-        mut store: Store,
+        store: Store,
         run: RunRow,
         show: &Show,
         engine: Option<Child>,
     ) -> Result<Self, CommandError> {
         let run_dir = store.run_dir(&run.id);
         let graph = Arc::new(Graph::build(Arc::new(Night::thaw(&store, &run.id)?.plan)));
-        let past = if run.lab { Past::default() } else { history::past(&mut store, &graph) };
         let now = Instant::now();
         Ok(Self {
             cx,
             store,
             run,
             view: RunView::new(graph),
-            reporter: show.reporter(cx, &run_dir, &past),
+            reporter: show.reporter(cx, &run_dir),
             output: show.show_output,
             echo: Echo::new(&run_dir),
             dialog: Dialog::default(),

@@ -83,6 +83,9 @@ impl State {
                     }
                 }
                 self.deadline_asked |= matches!(reason, HoldReason::Deadline);
+                if let HoldReason::Unlikely { done, rollback_fits, .. } = reason {
+                    self.unlikely_asked = Some(*done.min(rollback_fits));
+                }
                 self.hold = Some(Hold { reason: reason.clone(), since: at, limit: *limit, default: *default });
                 Ok(())
             }
@@ -109,6 +112,7 @@ impl State {
                 window.closes = *closes;
                 self.room_warned = None;
                 self.deadline_asked = false;
+                self.unlikely_asked = None;
                 Ok(())
             }
             Fact::PlanAmended { amendment, .. } => self.take_over_plan(amendment),

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::effect::{Effect, Turn};
 use super::fact::{Actor, Fact, FactRecord, GateAnswer, HoldAnswer, HoldReason, KillReason, RunEnd, SkipReason};
 use super::input::Input;
+use super::likely::Likely;
 use super::state::{Doing, Phase, State, Timer};
 use super::{deadline, retry};
 use crate::graph::ids::{AttemptId, Direction};
@@ -19,6 +20,7 @@ use crate::plan::model::{OnFailure, Undo, Verb, Wait};
 /// One turn in the making.
 pub(super) struct Decision<'a> {
     pub state: &'a mut State,
+    pub likely: &'a mut Likely,
     pub now: Timestamp,
     pub turn: Turn,
 }
@@ -102,6 +104,7 @@ impl Decision<'_> {
             self.settle();
             self.decide_failures();
             self.watch_deadline();
+            self.ask_if_unlikely();
             self.start_ready();
             self.finish_forward();
         }

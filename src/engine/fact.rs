@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::graph::ids::{ActionId, AttemptId};
 use crate::graph::outcome::{Evidence, Outcome};
 use crate::plan::model::{OnDeadline, OnFailure, Plan};
-use crate::schedule::Order;
+use crate::schedule::{Order, Past};
 
 /// Version of the facts' format, written in the first fact of each run.
 pub const FORMAT: u32 = 1;
@@ -205,6 +205,9 @@ pub struct RunStarted {
     /// The order in which steps share what is short; the longest remaining path goes first where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
+    /// What steps took in earlier runs, as it was known at the start: the forecast of this run goes by it.
+    #[serde(default, skip_serializing_if = "Past::is_empty")]
+    pub past: Past,
 }
 
 impl RunStarted {
@@ -341,6 +344,14 @@ pub enum HoldReason {
     Quick { action: ActionId },
     /// Admission refused and the deadline policy is `ask`, or it is ten minutes before *roll back by*.
     Deadline,
+    /// The run is less likely than its plan wants to end in time: percentages.
+    Unlikely {
+        /// Everything is done by the close.
+        done: u8,
+        /// A rollback fits until the last decision.
+        rollback_fits: u8,
+        below: u8,
+    },
     /// A person paused.
     Paused { by: Actor },
     /// A failure after the reversible part.

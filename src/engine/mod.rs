@@ -56,6 +56,7 @@ pub mod effect;
 pub mod fact;
 pub mod input;
 pub mod invariants;
+mod likely;
 mod operator;
 mod readiness;
 mod retry;
@@ -80,13 +81,14 @@ pub use state::{IllegalFact, State};
 #[derive(Debug, Clone)]
 pub struct Engine {
     state: State,
+    likely: likely::Likely,
 }
 
 impl Engine {
     /// Before the first fact: [`Input::Start`] comes first.
     #[must_use]
     pub fn new(graph: Arc<Graph>) -> Self {
-        Self { state: State::new(graph) }
+        Self { state: State::new(graph), likely: None }
     }
 
     /// The engine after these facts: a prefix of any journal of this plan. [`Input::Resumed`] comes next.
@@ -96,13 +98,13 @@ impl Engine {
     pub fn replay(graph: Arc<Graph>, records: &[FactRecord]) -> Result<Self, IllegalFact> {
         let mut state = State::new(graph);
         records.iter().try_for_each(|r| state.apply(r))?;
-        Ok(Self { state })
+        Ok(Self { state, likely: None })
     }
 
     /// Decides what follows from an input at this instant. The facts of the turn are already applied to this engine;
     /// the caller makes them durable, in order, before it performs the effects. `now` never goes backwards.
     pub fn handle(&mut self, now: Timestamp, input: Input) -> Turn {
-        let mut decision = Decision { state: &mut self.state, now, turn: Turn::default() };
+        let mut decision = Decision { state: &mut self.state, likely: &mut self.likely, now, turn: Turn::default() };
         decision.input(input);
         decision.turn
     }

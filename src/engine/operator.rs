@@ -320,9 +320,11 @@ pub const fn allowed_answers(reason: &HoldReason) -> &'static [HoldAnswer] {
         HoldReason::Failed { .. } => &[Retry, Skip, Rollback],
         HoldReason::ForwardOnly { .. } => &[Retry, Skip],
         HoldReason::RollbackGrace { .. } => &[Stay, Rollback],
-        HoldReason::Quick { .. } | HoldReason::Deadline | HoldReason::Paused { .. } | HoldReason::Clock => {
-            &[Continue, Rollback]
-        }
+        HoldReason::Quick { .. }
+        | HoldReason::Deadline
+        | HoldReason::Unlikely { .. }
+        | HoldReason::Paused { .. }
+        | HoldReason::Clock => &[Continue, Rollback],
         // The person says that it is done.
         HoldReason::ManualUndo { .. } => &[Continue],
     }

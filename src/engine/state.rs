@@ -315,6 +315,8 @@ pub struct State {
     pub(super) kill_by: Option<Timestamp>,
     /// `on_deadline: ask` has asked.
     pub(super) deadline_asked: bool,
+    /// How likely it was, in percent, when `ask_below` asked last.
+    pub(super) unlikely_asked: Option<u8>,
     pub(super) roll_back_by_shown: Option<Timestamp>,
     pub(super) room_warned: Option<SignedDuration>,
     /// Gates whose people were called, and for when.
@@ -368,6 +370,7 @@ impl State {
             in_doubt: BTreeSet::new(),
             kill_by: None,
             deadline_asked: false,
+            unlikely_asked: None,
             roll_back_by_shown: None,
             room_warned: None,
             called: BTreeMap::new(),

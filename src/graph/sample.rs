@@ -76,6 +76,7 @@ impl Step {
             answer_by: None,
             not_author: false,
             quorum: 1,
+            ask_below: None,
         });
         self
     }
@@ -120,6 +121,7 @@ pub(crate) fn plan(steps: Vec<Step>) -> Plan {
         waves: Vec::new(),
         covers_all: false,
         at_once: None,
+        ask_below: None,
         steps: steps.into_iter().map(|s| (s.id.clone(), s)).collect(),
         files: std::collections::BTreeMap::new(),
     }

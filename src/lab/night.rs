@@ -230,6 +230,7 @@ mod tests {
             waves: Vec::new(),
             covers_all: false,
             at_once: None,
+            ask_below: None,
             steps: steps.into_iter().map(|s| (s.id.clone(), s)).collect(),
             files: BTreeMap::new(),
         }
@@ -285,6 +286,7 @@ mod tests {
             answer_by: Some(at("2007-12-02T11:00:00Z")),
             not_author: false,
             quorum: 1,
+            ask_below: None,
         });
         let wait = step("wait", Verb::Wait(Wait::At(at("2007-12-02T07:30:00Z"))), Place::Nowhere);
         let now = at("2026-11-23T10:00:00Z");

@@ -56,6 +56,7 @@ fn head(plan: &Plan) -> Plan {
         waves: plan.waves.iter().map(|w| Wave { shares: sorted(&w.shares), ..w.clone() }).collect(),
         covers_all: plan.covers_all,
         at_once: plan.at_once,
+        ask_below: plan.ask_below,
         steps: IndexMap::new(),
         files: plan.files.clone(),
     }

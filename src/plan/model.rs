@@ -45,6 +45,9 @@ pub struct Plan {
     pub covers_all: bool,
     /// Plan-wide bound on actions running at the same time.
     pub at_once: Option<Size>,
+    /// Percent, 1 to 99: whoever is there is asked when the run is less likely than this to end in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ask_below: Option<u8>,
     /// In the order of the file. `needs` are always explicit here, also where the file is a plain list.
     pub steps: IndexMap<StepId, Step>,
     /// Every file that a step names, by the path written in the plan. Filled by the loader, part of the digest.
@@ -350,6 +353,9 @@ pub struct Gate {
     pub not_author: bool,
     /// How many different people must approve, >= 1.
     pub quorum: u32,
+    /// Instead of the plan's, once this gate is approved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ask_below: Option<u8>,
 }
 
 /// What undoing a step means: exactly one of these.

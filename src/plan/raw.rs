@@ -48,6 +48,8 @@ record! {
         covers: Choice<Covers>,
         /// How many actions may run at the same time, over the whole plan.
         at_once: Size,
+        /// Ask before going on when the run is less likely than this to end in time, such as 80%.
+        ask_below: Size,
         /// The steps, by name.
         steps: Table<Box<RawStep>>,
     }
@@ -158,6 +160,8 @@ record! {
         not_author: bool,
         /// How many different people must approve.
         quorum: Whole<1, 100>,
+        /// The plan's `ask_below`, from the approval of this gate on.
+        ask_below: Size,
         /// Environment of the step's commands.
         env: Table<String>,
         /// Execute as this user.

@@ -4,7 +4,6 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 
 use super::{JsonStream, Lines, Live, Reporter, Silent};
-use crate::schedule::Past;
 
 /// `--progress`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -28,19 +27,16 @@ pub struct Wishes<'a> {
     pub ascii: bool,
     /// Folder of the run's logs, for the last words of running steps.
     pub run_dir: Option<&'a Path>,
-    /// What steps took in earlier runs.
-    pub past: Option<&'a Past>,
 }
 
 /// The reporter for this process. A live view needs a terminal on stderr: without one its lines would be lost.
 #[must_use]
 pub fn choose(wishes: &Wishes<'_>) -> Box<dyn Reporter> {
-    let past = wishes.past.cloned().unwrap_or_default();
     match wishes.progress {
-        _ if wishes.json => Box::new(JsonStream::stdout().knowing(past)),
+        _ if wishes.json => Box::new(JsonStream::stdout()),
         Progress::None => Box::new(Silent),
         Progress::Auto | Progress::Live if can_be_live() => {
-            Box::new(Live::stderr(wishes.ascii || !utf8_locale(), wishes.run_dir).knowing(past))
+            Box::new(Live::stderr(wishes.ascii || !utf8_locale(), wishes.run_dir))
         }
         Progress::Auto | Progress::Live | Progress::Plain => Box::new(Lines::stderr(wishes.quiet)),
     }

@@ -17,7 +17,6 @@ use super::{odds, words};
 use crate::engine::fact::{Actor, Fact, FactRecord, RunEnd};
 use crate::graph::ids::{ActionId, AttemptId};
 use crate::graph::outcome::{Evidence, Outcome};
-use crate::schedule::Past;
 use crate::view::{ActionState, Mark, Outlook, RunView, What};
 
 /// Version of the stream's schema.
@@ -41,12 +40,6 @@ impl JsonStream {
     #[must_use]
     pub fn stdout() -> Self {
         Self::new(Box::new(std::io::stdout()))
-    }
-
-    /// With what steps took in earlier runs.
-    #[must_use]
-    pub fn knowing(self, past: Past) -> Self {
-        Self { outlook: Outlook::new(past), ..self }
     }
 
     fn put(&mut self, object: &Map<String, Value>) {

@@ -18,7 +18,6 @@ use super::summary;
 use super::tail::Tails;
 use super::text::fold;
 use crate::engine::fact::FactRecord;
-use crate::schedule::Past;
 use crate::view::{Outlook, Phase, RunView, What};
 
 /// At most 20 redraws a second.
@@ -69,12 +68,6 @@ impl Live {
             drawn: None,
             outlook: Outlook::default(),
         }
-    }
-
-    /// With what steps took in earlier runs.
-    #[must_use]
-    pub fn knowing(self, past: Past) -> Self {
-        Self { outlook: Outlook::new(past), ..self }
     }
 
     /// The keys that work here, shown in the last line.

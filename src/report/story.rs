@@ -361,9 +361,11 @@ fn hold_opened(page: &mut Page<'_>, reason: &HoldReason, limit: Option<Timestamp
         HoldReason::Failed { .. } => "retry | skip | rollback",
         HoldReason::ForwardOnly { .. } => "retry | skip",
         HoldReason::RollbackGrace { .. } => "hold | rollback",
-        HoldReason::Quick { .. } | HoldReason::Deadline | HoldReason::Paused { .. } | HoldReason::Clock => {
-            "continue | rollback"
-        }
+        HoldReason::Quick { .. }
+        | HoldReason::Deadline
+        | HoldReason::Unlikely { .. }
+        | HoldReason::Paused { .. }
+        | HoldReason::Clock => "continue | rollback",
         HoldReason::ManualUndo { .. } => "continue",
     };
     page.line("HOLD", "", &format!("{}: {answers}{limit}", words::hold_reason(reason)));

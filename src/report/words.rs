@@ -6,6 +6,7 @@ use crate::engine::fact::{Actor, Channel, HoldReason, RollbackCause};
 use crate::graph::ids::{ActionId, Direction};
 use crate::plan::injected;
 use crate::plan::model::{Gate, Plan, Step, Verb, Wait};
+use crate::schedule::probably;
 use crate::view::RunView;
 
 /// `fe1 fe2`, `here`, `103 hosts`, nothing for an action that runs nowhere.
@@ -59,10 +60,20 @@ pub(super) fn hold_reason(reason: &HoldReason) -> String {
         HoldReason::RollbackGrace { cause: c } => format!("rollback: {}", cause(c)),
         HoldReason::Quick { action: id } => format!("{} was suspiciously quick", action(id)),
         HoldReason::Deadline => "the last moment to roll back is near".into(),
+        HoldReason::Unlikely { done, rollback_fits, below } => unlikely(*done, *rollback_fits, *below),
         HoldReason::Paused { by } => format!("paused by {}", actor(by)),
         HoldReason::ManualUndo { action: id, text } => format!("undo {} by hand: {}", action(id), esc(text)),
         HoldReason::Clock => "clocks disagree by more than a minute".into(),
     }
+}
+
+/// What is the less likely of the two.
+fn unlikely(done: u8, rollback_fits: u8, below: u8) -> String {
+    let (what, percent) = match rollback_fits < done {
+        true => ("a rollback fits until the last decision", rollback_fits),
+        false => ("done by the close", done),
+    };
+    format!("{what}: {} likely, and the plan asks below {below}%", probably(f64::from(percent) / 100.0))
 }
 
 fn actions_of(ids: &[ActionId]) -> String {

@@ -15,6 +15,7 @@ use crate::graph::Graph;
 use crate::graph::ids::AttemptId;
 use crate::graph::outcome::{Evidence, Outcome};
 use crate::plan::model::{Opening, Plan};
+use crate::schedule::Past;
 
 /// A simulated run.
 pub struct Simulation<'a> {
@@ -172,6 +173,7 @@ pub fn started(graph: &Graph, window: Option<WindowInstants>, options: RunOption
         actions: graph.actions().len() as u32,
         steps: graph.step_count() as u32,
         order: None,
+        past: Past::default(),
     }
 }
 

@@ -35,7 +35,7 @@ impl RunView {
             HoldReason::Quick { action } => {
                 vec![plain("continue", &format!("{} is all right; go on", name(action))), self.roll_back(now)]
             }
-            HoldReason::Deadline | HoldReason::Paused { .. } | HoldReason::Clock => {
+            HoldReason::Deadline | HoldReason::Unlikely { .. } | HoldReason::Paused { .. } | HoldReason::Clock => {
                 vec![plain("continue", "go on where it stopped"), self.roll_back(now)]
             }
             HoldReason::ManualUndo { action, text } => vec![Answer {

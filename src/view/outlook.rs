@@ -1,12 +1,15 @@
 //! How likely it is, by what has happened so far, that a run ends in time. Drawn again when something has happened, or
 //! after a while; not for every redraw.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::action_view::{ActionState, ActionView};
 use super::run_view::{Phase, RunView};
+use crate::graph::Graph;
 use crate::graph::ids::Direction;
-use crate::schedule::{Evening, Odds, Past, Situation, Standing};
+use crate::schedule::{Evening, Odds, Situation, Standing};
 
 /// What happens in quick succession is looked at together.
 const PAUSE: SignedDuration = SignedDuration::from_secs(5);
@@ -18,28 +21,26 @@ const PARTS: usize = 10_000;
 /// The odds of one run, as last drawn.
 #[derive(Debug, Clone, Default)]
 pub struct Outlook {
-    past: Past,
-    evening: Option<Evening>,
+    /// Of the plan as it was when this was made: a plan may be amended.
+    evening: Option<(Arc<Graph>, Evening)>,
     /// The fact and the time that they were drawn for.
     seen: Option<(u64, Timestamp)>,
     odds: Option<Odds>,
 }
 
 impl Outlook {
-    /// With what earlier runs of the plan took.
-    #[must_use]
-    pub fn new(past: Past) -> Self {
-        Self { past, ..Self::default() }
-    }
-
     /// The odds as of `now` or shortly before. `None` while a rollback runs, after the end, and where nothing is uncertain.
     pub fn look(&mut self, view: &RunView, now: Timestamp) -> Option<&Odds> {
         let Some(situation) = view.situation(now) else {
             (self.seen, self.odds) = (None, None);
             return None;
         };
-        let order = view.header.as_ref().and_then(|h| h.order.as_ref());
-        let evening = self.evening.get_or_insert_with(|| Evening::new(&view.graph, order, &self.past));
+        if !self.evening.as_ref().is_some_and(|(graph, _)| Arc::ptr_eq(graph, &view.graph)) {
+            let header = view.header.as_ref()?;
+            let evening = Evening::new(&view.graph, header.order.as_ref(), &header.past);
+            (self.evening, self.seen) = (Some((view.graph.clone(), evening)), None);
+        }
+        let (_, evening) = self.evening.as_ref()?;
         let slowly = 1 + evening.len() / PARTS;
         let due = self.seen.is_none_or(|(seq, at)| {
             let gone = now.duration_since(at);

@@ -48,6 +48,7 @@ pub fn step(id: &str, needs: &[&str], place: Place, verb: Verb, undo: Undo, esti
             answer_by: None,
             not_author: false,
             quorum: 1,
+            ask_below: None,
         }),
         _ => None,
     };
@@ -115,6 +116,7 @@ pub fn plan(steps: Vec<Step>, window: Option<SignedDuration>, hosts: &[String]) 
         waves: vec![],
         covers_all: false,
         at_once: None,
+        ask_below: None,
         steps: steps.into_iter().map(|s| (s.id.clone(), s)).collect(),
         files: BTreeMap::new(),
     }

@@ -75,6 +75,7 @@ fn gate(question: &str, who: &[&str]) -> Gate {
         answer_by: None,
         not_author: false,
         quorum: 1,
+        ask_below: None,
     }
 }
 
@@ -191,6 +192,7 @@ pub fn plan() -> Plan {
         waves: vec![],
         covers_all: false,
         at_once: None,
+        ask_below: None,
         steps: steps.into_iter().map(|s| (s.id.clone(), s)).collect(),
         files: BTreeMap::from([
             ("install-backend.sh".to_owned(), script(41)),
@@ -240,6 +242,7 @@ impl Night {
                 actions: 16,
                 steps: 11,
                 order: None,
+                past: runbook::schedule::Past::default(),
             })),
         );
         night

@@ -15,7 +15,9 @@ use crate::cli::narrow::{LeftOut, Narrow};
 use crate::cli::setup::{Night, Setup};
 use crate::cli::variables::VarArgs;
 use crate::cli::watch::{self, Watch};
-use crate::cli::{approval, confirm, laboratory, launch, load, order, preflight, reach, review, show, store, window};
+use crate::cli::{
+    approval, confirm, history, laboratory, launch, load, order, preflight, reach, review, show, store, window,
+};
 use crate::driver::clock;
 use crate::engine::fact::{Actor, Channel, FORMAT, RunOptions, RunStarted};
 use crate::graph::Graph;
@@ -23,6 +25,7 @@ use crate::journal::{JournalError, NewRun, RunRow, Store};
 use crate::lab::Lab;
 use crate::plan::model::Plan;
 use crate::report::short_digest;
+use crate::schedule::Past;
 
 /// How long a person at the terminal may hold before an automatic rollback starts.
 const GRACE: SignedDuration = SignedDuration::from_secs(60);
@@ -255,6 +258,7 @@ fn started(
         actions: graph.actions().len() as u32,
         steps: graph.step_count() as u32,
         order: order::of(graph),
+        past: if lab { Past::default() } else { history::past_of(cx, graph) },
     }
 }
 

@@ -13,7 +13,7 @@ use crate::cli::holder::this_machine;
 use crate::cli::narrow::{LeftOut, Narrow};
 use crate::cli::setup::{Night, Setup};
 use crate::cli::variables::VarArgs;
-use crate::cli::{confirm, load, order, output, pager, preflight, reach, store, window};
+use crate::cli::{confirm, history, load, order, output, pager, preflight, reach, store, window};
 use crate::driver::clock;
 use crate::engine::fact::{Actor, Channel, FORMAT, RunOptions, RunStarted};
 use crate::graph::Graph;
@@ -259,6 +259,7 @@ fn started(args: &Args, cx: &Context, graph: &Graph, name: &Name, digest: String
         actions: graph.actions().len() as u32,
         steps: graph.step_count() as u32,
         order: order::of(graph),
+        past: history::past_of(cx, graph),
     }
 }
 

@@ -5,11 +5,10 @@ use serde_json::json;
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
-use crate::cli::{history, look, pager, store};
+use crate::cli::{look, pager, store};
 use crate::driver::clock;
 use crate::report::Look;
 use crate::report::status::{status, status_json};
-use crate::schedule::Past;
 use crate::view::Outlook;
 
 #[derive(Debug, clap::Args)]
@@ -26,13 +25,12 @@ pub struct Args {
 
 pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     let Args { run: named, exit_code } = args;
-    let mut store = store::existing(cx)?;
+    let store = store::existing(cx)?;
     let run = store::find_to_look(&store, named.as_deref())?;
     let now = clock::now();
     let view = look::view(&store, &run)?;
     let engine = look::engine(&run, now);
-    let past = if run.lab { Past::default() } else { history::past(&mut store, view.graph()) };
-    let mut outlook = Outlook::new(past);
+    let mut outlook = Outlook::default();
     let odds = outlook.look(&view, now);
     if cx.global.json {
         let document = status_json(&view, engine.as_ref(), odds, now);

@@ -9,6 +9,7 @@ use crate::plan::diagnostic::{Diagnostic, Quoted};
 use crate::plan::model::{Gate, Opening, Plan};
 use crate::plan::raw::{Many, RawStep};
 use crate::plan::span::Spanned;
+use crate::plan::units::Size;
 
 /// A gate's people, of a step or a wave.
 #[derive(Debug)]
@@ -29,7 +30,8 @@ impl Checker<'_> {
             not_author: raw.not_author.as_ref().is_some_and(|b| b.value),
             quorum: raw.quorum.as_ref().map(|q| Spanned::new(q.value.0, q.span)),
         };
-        let mut gate = self.question(question, &asked, plan)?;
+        let ask_below = self.ask_below(raw.ask_below.as_ref());
+        let mut gate = Gate { ask_below, ..self.question(question, &asked, plan)? };
         if let Some(by) = &raw.answer_by {
             gate.answer_by = self.instant(by, clock_base(plan), None);
             if let (Some(at), Some(Opening::At { opens, closes })) =
@@ -74,7 +76,28 @@ impl Checker<'_> {
             answer_by: None,
             not_author: asked.not_author,
             quorum: asked.quorum.as_ref().map_or(1, |q| q.value),
+            ask_below: None,
         })
+    }
+
+    /// How likely a run must be to end in time for nobody to be asked. Without a window there is no such time.
+    pub fn ask_below(&mut self, raw: Option<&Spanned<Size>>) -> Option<u8> {
+        let raw = raw?;
+        let help = "write for instance `ask_below: 80%`";
+        let percent = match raw.value {
+            Size::Percent(percent @ 1..=99) => percent,
+            Size::Percent(_) | Size::Count(_) => {
+                let d = Diagnostic::error(codes::RANGE, "`ask_below` must be a percentage from 1% to 99%");
+                self.found.push(d.at(raw.span, "nothing is more certain, or less").help(help));
+                return None;
+            }
+        };
+        if !self.raw.has("window") {
+            let d =
+                Diagnostic::error(codes::RANGE, "`ask_below` needs a window: without one nothing ends in time or late");
+            self.found.push(d.at(raw.span, "in time for what?").help("write `window: {opens: ..., closes: ...}`"));
+        }
+        Some(percent)
     }
 
     fn person(&mut self, person: &Spanned<String>, plan: &Plan) {

@@ -12,7 +12,7 @@ use crate::plan::span::Spanned;
 const WORK_KEYS: [&str; 4] = ["verify", "outputs", "idempotent", "atomic"];
 const FLEET_KEYS: [&str; 7] = ["keep_up", "allow_failed", "order", "canary", "drain", "reboot", "undrain"];
 const SHELL_KEYS: [&str; 5] = ["env", "user", "sudo", "shell", "dir"];
-const GATE_KEYS: [&str; 6] = ["who", "checklist", "call_ahead", "answer_by", "not_author", "quorum"];
+const GATE_KEYS: [&str; 7] = ["who", "checklist", "call_ahead", "answer_by", "not_author", "quorum", "ask_below"];
 
 /// Whether a `wait` executes a command until it succeeds.
 pub fn repeats(raw: &RawStep) -> bool {
@@ -89,7 +89,7 @@ impl Checker<'_> {
         adopt!(retry where runs && harmless || verb == "http");
         adopt!(hold where matches!(verb, "test" | "http"));
         adopt!(read_only where matches!(verb, "run" | "script") && !super::undo::says_how(written));
-        adopt!(who, checklist, call_ahead, answer_by, not_author, quorum where written.has("gate"));
+        adopt!(who, checklist, call_ahead, answer_by, not_author, quorum, ask_below where written.has("gate"));
         Cow::Owned(raw)
     }
 }

@@ -1,7 +1,7 @@
 //! A plan made ready for playing it many times: who waits for whom, what is short, how long each part may take. Knows
 //! nothing of what has run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -11,9 +11,8 @@ use super::spread::Spread;
 use super::{Odds, Situation, Standing};
 use crate::graph::render::never_wanted;
 use crate::graph::{ActionIx, Graph, StepIx};
-use crate::plan::model::{OnDeadline, OnStop, Verb, Wait};
+use crate::plan::model::{OnDeadline, OnStop, Step, Undo, Verb, Wait};
 use crate::schedule::critical_path::{Network, Pace, Times};
-use crate::schedule::fit::{forward_only, undoable};
 use crate::schedule::{Order, RollbackCost, longest_remaining};
 
 /// Parts that are drawn in all: about a tenth of a second.
@@ -64,12 +63,12 @@ pub(super) struct Node {
     pub dependants: Vec<u32>,
     /// Parts without a part of this step on their host, which wait for the whole of it.
     pub whole_step_followers: Vec<u32>,
-    /// Whether it decides, or changes something that a rollback still undoes.
-    pub reversible: bool,
+    /// It judges, asks, or changes something that can be undone: before it is over, the run can still be rolled back.
+    pub guards: bool,
+    pub gate: bool,
+    pub irreversible: bool,
     /// Its worst estimate, as admission counts it.
     pub worst: SignedDuration,
-    /// It is known never to run.
-    pub never: bool,
 }
 
 /// What a step needs of the places among those that run, and of the resources.
@@ -100,7 +99,6 @@ impl Evening {
         let plan = graph.plan();
         let names: Vec<&String> = plan.resources.keys().collect();
         let groups = plan.groups_by_host();
-        let forward = forward_only(graph);
         let ranks = order.map_or_else(|| by_remaining(graph), |order| order.rank.clone());
         let mut evening = Self {
             parts: Vec::new(),
@@ -134,12 +132,13 @@ impl Evening {
                 barriers: (graph.needs(ix).len() + after) as u32,
                 dependants: graph.dependants(ix).iter().map(|s| s.0).collect(),
                 whole_step_followers: Vec::new(),
-                reversible: !forward.contains(&ix),
+                guards: judges(step) || can_be_undone(step),
+                gate: step.gate.is_some(),
+                irreversible: matches!(step.undo, Undo::Irreversible(_)),
                 worst: match step.on_stop {
                     OnStop::Protect => step.timeout.unwrap_or(step.estimate_or_zero().worst),
                     OnStop::Finish | OnStop::Kill => step.estimate_or_zero().worst,
                 },
-                never: never_wanted(graph, ix),
             });
         }
         evening.let_go(order);
@@ -242,7 +241,8 @@ impl Evening {
         let mut critical = vec![0u32; self.steps.len()];
         for _ in 0..nights {
             let night = play.night(&limits);
-            let in_time = limits.decided.is_none_or(|by| night.decided <= by);
+            let decided = night.decided.unwrap_or(night.end);
+            let in_time = limits.decided.is_none_or(|by| decided <= by);
             let stopped = limits.stops && (night.refused || !in_time);
             fits += u32::from(in_time);
             done += u32::from(!stopped && limits.closes.is_none_or(|closes| night.end <= closes));
@@ -273,6 +273,11 @@ impl Evening {
         };
         let Some(closes) = situation.closes.filter(|_| situation.reversible) else { return limits };
         let by = seconds(closes) - self.reserve.as_secs_f64();
+        let remaining = Network::new(graph, Pace::Worst).remaining();
+        for step in graph.step_ixs().filter(|s| self.steps[s.index()].irreversible) {
+            // From there it is only forward: all that follows must fit, too.
+            limits.starts[step.index()] = seconds(closes) - remaining[step.index()].as_secs_f64();
+        }
         let mut cost = RollbackCost::new(graph);
         for step in self.in_expected_order(graph, situation) {
             for action in graph.actions_of(step) {
@@ -289,12 +294,14 @@ impl Evening {
 
     /// What a rollback would undo: begun or not, in the order in which it is expected to begin.
     fn in_expected_order(&self, graph: &Graph, situation: &Situation) -> Vec<StepIx> {
-        let mut steps = undoable(graph, &forward_only(graph), &self.expected);
+        let after = after_irreversible(graph);
+        let counts = |s: &StepIx| can_be_undone(graph.step(*s)) && !after.contains(s) && !never_wanted(graph, *s);
+        let mut steps: Vec<StepIx> = graph.step_ixs().filter(counts).collect();
         let begun = |s: &StepIx| {
             let waits = |a: ActionIx| situation.actions[a.index()] == Standing::Waiting;
             !graph.actions_of(*s).any(waits)
         };
-        steps.sort_by_key(|s| !begun(s));
+        steps.sort_by_key(|s| (!begun(s), self.expected[s.index()].start, *s));
         steps
     }
 
@@ -317,6 +324,26 @@ impl Evening {
         }
         parts.into_iter().map(|p| p.unwrap_or(Standing::Skipped)).collect()
     }
+}
+
+/// Whether it can call for a rollback.
+const fn judges(step: &Step) -> bool {
+    step.gate.is_some() || matches!(step.verb, Verb::Test(_) | Verb::Http(_))
+}
+
+fn can_be_undone(step: &Step) -> bool {
+    step.changes_something() && !matches!(step.undo, Undo::Irreversible(_))
+}
+
+/// Steps that only begin when there is no way back.
+fn after_irreversible(graph: &Graph) -> BTreeSet<StepIx> {
+    let irreversible = |s: &StepIx| matches!(graph.step(*s).undo, Undo::Irreversible(_));
+    let mut open: Vec<StepIx> = graph.step_ixs().filter(irreversible).collect();
+    let mut found = BTreeSet::new();
+    while let Some(step) = open.pop() {
+        open.extend(graph.all_dependants(step).filter(|d| found.insert(*d)));
+    }
+    found
 }
 
 /// `t` and so many seconds.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
 
 use crate::plan::units::Estimate;
 
@@ -12,8 +13,27 @@ const MOST: usize = 20;
 pub const LAST: usize = 5;
 
 /// One duration per run of one plan, newest first: what the median host of the group took.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<Written>", into = "Vec<Written>")]
 pub struct Past(BTreeMap<(String, String), Vec<SignedDuration>>);
+
+/// As it is written down: step, group, and milliseconds.
+type Written = (String, String, Vec<i64>);
+
+impl From<Vec<Written>> for Past {
+    fn from(all: Vec<Written>) -> Self {
+        let read = |ms: Vec<i64>| ms.into_iter().map(SignedDuration::from_millis).collect();
+        Self(all.into_iter().map(|(step, group, took)| ((step, group), read(took))).collect())
+    }
+}
+
+impl From<Past> for Vec<Written> {
+    fn from(past: Past) -> Self {
+        let written =
+            |all: Vec<SignedDuration>| all.iter().map(|d| i64::try_from(d.as_millis()).unwrap_or(0)).collect();
+        past.0.into_iter().map(|((step, group), took)| (step, group, written(took))).collect()
+    }
+}
 
 impl Past {
     /// Adds one that is older than those that are there. `group` is empty for a step that runs nowhere.
@@ -83,5 +103,7 @@ mod tests {
         let groups: Vec<(&str, usize)> = past.of_step("deploy").map(|(group, took)| (group, took.len())).collect();
         assert_eq!(groups, [("app", 1), ("web", 20)]);
         assert!(past.of("deploy", "db").is_empty() && !past.is_empty());
+        let json = serde_json::to_string(&past).unwrap();
+        assert_eq!(serde_json::from_str::<Past>(&json).unwrap(), past, "{json}");
     }
 }

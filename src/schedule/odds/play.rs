@@ -18,8 +18,9 @@ const SHARED: f64 = 0.5;
 pub(super) struct Night {
     /// The end of everything.
     pub end: f64,
-    /// The last decision, or the end of the last change that a rollback would undo.
-    pub decided: f64,
+    /// The end of the part that can be rolled back: the last gate, where nothing else is left that judges or can be undone;
+    /// or the start of what cannot be undone; or the end.
+    pub decided: Option<f64>,
     /// Something would have started too late for a rollback after it.
     pub refused: bool,
 }
@@ -81,6 +82,8 @@ struct State {
     places: u32,
     /// Steps that have just ended.
     closing: Vec<u32>,
+    /// Steps that judge or can be undone, and are not over.
+    guards: u32,
 }
 
 impl State {
@@ -96,6 +99,7 @@ impl State {
         self.ready.clone_from(&first.ready);
         self.used.clone_from(&first.used);
         self.places = first.places;
+        self.guards = first.guards;
     }
 }
 
@@ -158,6 +162,7 @@ impl<'a> Play<'a> {
             could: vec![false; parts.len()],
             same_host: parts.iter().map(|p| p.same_host_needs).collect(),
             used: vec![0; self.evening.capacity.len()],
+            guards: steps.iter().filter(|s| s.guards && s.count > 0).count() as u32,
             ..State::default()
         };
         for step in (0..steps.len() as u32).filter(|s| steps[*s as usize].barriers == 0) {
@@ -182,14 +187,14 @@ impl<'a> Play<'a> {
         self.draw_what_runs();
         self.start_ready(0.0, NONE, limits, &mut night);
         while let Some(Reverse((Moment(at), part))) = self.state.running.pop() {
-            let step = &self.evening.steps[self.evening.parts[part as usize].step as usize];
             night.end = at;
-            if step.reversible && !step.never {
-                night.decided = at;
-            }
             self.last = part;
             self.give_back(part);
             self.satisfy(part);
+            let step = &self.evening.steps[self.evening.parts[part as usize].step as usize];
+            if self.state.guards == 0 && step.gate && night.decided.is_none() {
+                night.decided = Some(at);
+            }
             self.close_steps();
             self.start_ready(at, part, limits, &mut night);
         }
@@ -252,7 +257,10 @@ impl<'a> Play<'a> {
         let mut i = 0;
         while let Some((_, step)) = self.state.ready.get(i).copied() {
             while self.state.offered[step as usize] > 0 && self.has_room(step) {
-                night.refused |= at > limits.starts[step as usize];
+                if night.decided.is_none() {
+                    night.refused |= at > limits.starts[step as usize];
+                    night.decided = self.evening.steps[step as usize].irreversible.then_some(at);
+                }
                 let part = self.first_that_could(step);
                 self.take(part);
                 self.cause[part as usize] = cause;
@@ -315,6 +323,7 @@ impl<'a> Play<'a> {
         evening.parts[part as usize].followers.iter().for_each(|next| self.let_go(*next));
         self.state.left[step as usize] -= 1;
         if self.state.left[step as usize] == 0 {
+            self.state.guards -= u32::from(evening.steps[step as usize].guards);
             self.state.closing.push(step);
         }
     }
