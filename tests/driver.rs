@@ -1,6 +1,7 @@
 //! The run loop on a paused clock: a scripted engine, a journal in memory, hosts that only take notes.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use runbook::graph::ids::{ActionId, AttemptId, Direction};
 use runbook::graph::job::{Job, Site, Work};
 use runbook::graph::outcome::{Evidence, Outcome};
 use runbook::journal::{Journal, JournalError, MemoryJournal};
-use runbook::transport::{Event, Report, Reports, Survey, SurveyRequest, Transport};
+use runbook::transport::{Event, Report, Reports, SiteState, Survey, SurveyRequest, Transport};
 use tokio::sync::{mpsc, oneshot};
 
 type Log = Arc<Mutex<Vec<String>>>;
@@ -37,11 +38,12 @@ fn anchor() -> Timestamp {
 struct PausedClock {
     start: tokio::time::Instant,
     jumps: Mutex<VecDeque<SignedDuration>>,
+    accepted: AtomicBool,
 }
 
 impl PausedClock {
     fn start() -> Arc<Self> {
-        Arc::new(Self { start: tokio::time::Instant::now(), jumps: Mutex::default() })
+        Arc::new(Self { start: tokio::time::Instant::now(), jumps: Mutex::default(), accepted: AtomicBool::new(false) })
     }
 }
 
@@ -52,6 +54,10 @@ impl Clock for PausedClock {
 
     fn jumped(&self) -> Option<SignedDuration> {
         self.jumps.lock().unwrap().pop_front()
+    }
+
+    fn accept(&self) {
+        self.accepted.store(true, Ordering::Relaxed);
     }
 }
 
@@ -100,12 +106,18 @@ impl Decider for Script {
     fn site(&self, _attempt: &AttemptId) -> Option<Site> {
         Some(Site::Controller)
     }
+
+    fn hosts(&self) -> Vec<Site> {
+        vec![Site::Host("be1".into())]
+    }
 }
 
 /// Notes what it is told; ends what it launches when asked to.
 struct Hosts {
     log: Log,
     ends: bool,
+    /// How far each host's clock is from this machine's; `None` for one that cannot be asked.
+    clocks: Vec<Option<i64>>,
 }
 
 impl Transport for Hosts {
@@ -128,7 +140,20 @@ impl Transport for Hosts {
     }
 
     fn survey(&self, _sites: Vec<SurveyRequest>) -> tokio::task::JoinHandle<Vec<Survey>> {
-        tokio::spawn(async { Vec::new() })
+        let says = |ms: &Option<i64>| {
+            let state = |clock_offset_ms| SiteState {
+                clock_offset_ms,
+                free_bytes: 0,
+                sudo_refused: Vec::new(),
+                locked_by: None,
+                detached_survives: true,
+                missing_tools: Vec::new(),
+            };
+            let answer = ms.map(state).ok_or_else(|| "no route to host".to_owned());
+            Survey { site: Site::Controller, answer, took: Duration::ZERO }
+        };
+        let surveys = self.clocks.iter().map(says).collect();
+        tokio::spawn(async { surveys })
     }
 
     fn close(&self) -> tokio::task::JoinHandle<()> {
@@ -238,7 +263,7 @@ impl Bed {
                 reserve: false,
                 space_again: false,
             },
-            hosts: Hosts { log: log.clone(), ends: false },
+            hosts: Hosts { log: log.clone(), ends: false, clocks: Vec::new() },
             log,
         }
     }
@@ -371,6 +396,28 @@ async fn a_jump_of_the_clock_is_told_within_a_heartbeat() {
     bed.clock.jumps.lock().unwrap().push_back(SignedDuration::from_secs(-3600));
     let (_, log) = bed.drive().await;
     assert_eq!(log[..3], ["0s tick", "5s jumped -3600s", "60s tick"]);
+}
+
+/// Whoever sets this machine's clock far forward is believed when the median of the hosts says so too.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_set_far_forward_counts_only_when_the_hosts_agree() {
+    let tries = [
+        (3600, vec![Some(900), None, Some(-4000), Some(7_200_000)], Some((900, true))),
+        (3600, vec![Some(-3_600_000), Some(-3_600_500), Some(10)], Some((-3_600_000, false))),
+        (3600, vec![None], None),
+    ];
+    for (jump, clocks, median) in tries {
+        let mut bed = Bed::new([wake(60), facts(vec![]), facts(vec![]), finish()]);
+        bed.hosts.clocks = clocks;
+        bed.clock.jumps.lock().unwrap().push_back(SignedDuration::from_secs(jump));
+        let clock = bed.clock.clone();
+        let (_, log) = bed.drive().await;
+        let off = median.map(|(off, _)| SignedDuration::from_millis(off));
+        let agreed = median.is_some_and(|(_, agreed)| agreed);
+        let judged = format!("5s {:?}", Input::ClockJudged { off, agreed });
+        assert_eq!(log[1..3], ["5s jumped 3600s".to_owned(), judged]);
+        assert_eq!(clock.accepted.load(Ordering::Relaxed), agreed);
+    }
 }
 
 #[tokio::test(start_paused = true)]

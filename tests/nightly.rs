@@ -139,8 +139,8 @@ fn a_clock_that_is_set_is_noticed_and_gives_no_time() {
         eprintln!("SKIPPED: clocks that are set: there is no {FAKETIME} (package libfaketime)");
         return;
     }
-    // Each with what the engine must do then: a window of twelve hours is over thirteen hours later, never earlier.
-    for (jumps, rolls_back) in [(&[3600][..], false), (&[-7200], false), (&[90, -90], false), (&[13 * 3600], true)] {
+    // A window of twelve hours would be over thirteen hours later; but no host says that it is later, and so it is not.
+    for jumps in [&[3600][..], &[-7200], &[90, -90], &[13 * 3600]] {
         let bed = Bed::new(NIGHT_OF_TWELVE_HOURS);
         let offset = bed.path("offset");
         fs::write(&offset, "+0").unwrap();
@@ -164,17 +164,12 @@ fn a_clock_that_is_set_is_noticed_and_gives_no_time() {
             eventually(&format!("{jumps:?}: jump {n} is noticed"), || seen().len() > n);
             assert!((seen()[n] - by).abs() <= 2, "{:?} instead of {jumps:?}", seen());
         }
-        if !rolls_back {
-            bed.let_go();
-        }
+        bed.let_go();
         let end = bed.ended("night-a");
-        assert_eq!(matches!(end, RunEnd::RolledBack { .. }), rolls_back, "{jumps:?}: {end:?}");
+        assert!(matches!(end, RunEnd::Succeeded { .. }), "{jumps:?}: {end:?}");
         let facts = bed.store().facts("night-a", 0).unwrap();
         let frozen = bed.store().frozen("night-a").unwrap().plan;
         let graph = runbook::graph::Graph::build(std::sync::Arc::new(serde_json::from_str(&frozen).unwrap()));
-        let mut wrong = violations(&graph, &facts);
-        // A clock that is set beyond roll back by leaves nobody the time to be early.
-        wrong.retain(|why| !(rolls_back && why.starts_with("I10")));
-        assert_eq!(wrong, [""; 0], "{jumps:?}");
+        assert_eq!(violations(&graph, &facts), [""; 0], "{jumps:?}");
     }
 }

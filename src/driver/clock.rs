@@ -1,5 +1,5 @@
-//! The only reader of clocks. Makes one time of the wall clock and the time since boot: never backwards, and a wall clock
-//! that is set back never gives more time.
+//! The only reader of clocks. Makes one time of the wall clock and the time since boot: never backwards; a wall clock that
+//! is set back never gives more time, and one that is set far forward counts when its hosts say that it is right.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -10,6 +10,9 @@ use rustix::time::{ClockId, clock_gettime};
 /// The wall clock and the time since boot may drift apart by this much before it counts as a jump.
 const TOLERANCE: SignedDuration = SignedDuration::from_secs(2);
 
+/// A wall clock that is set forward by more at once is not believed at first.
+pub const DOUBTED: SignedDuration = SignedDuration::from_secs(60);
+
 /// Where a run loop gets its time from.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// Never earlier than before.
@@ -18,6 +21,9 @@ pub trait Clock: Send + Sync + fmt::Debug {
     /// How far the wall clock moved against the time since boot since this was last asked, when that is more than two
     /// seconds. Positive: it was set forward.
     fn jumped(&self) -> Option<SignedDuration>;
+
+    /// The wall clock as it stands is right, however far it was set.
+    fn accept(&self) {}
 }
 
 /// The wall clock as it is: for a command that looks at it once.
@@ -60,27 +66,49 @@ impl Clock for SystemClock {
     fn jumped(&self) -> Option<SignedDuration> {
         self.with(Blend::jumped)
     }
+
+    fn accept(&self) {
+        self.with(Blend::accept);
+    }
 }
 
-/// `now = max(wall, wall at the anchor + time since boot since then)`, and never less than it was.
+/// `now = max(wall, wall at the anchor + time since boot since then)`, and never less than it was. A wall clock that is
+/// suddenly far ahead does not count until it is accepted.
 #[derive(Debug)]
 struct Blend {
     anchor_wall: Timestamp,
     anchor_boot: SignedDuration,
     last: Timestamp,
+    /// How far the wall clock may be ahead of the time since boot, and is believed.
+    believed: SignedDuration,
     /// Wall clock minus time since boot, relative to the anchor, when a jump was last looked for.
     drift: SignedDuration,
 }
 
 impl Blend {
     const fn new(wall: Timestamp, boot: SignedDuration) -> Self {
-        Self { anchor_wall: wall, anchor_boot: boot, last: wall, drift: SignedDuration::ZERO }
+        Self {
+            anchor_wall: wall,
+            anchor_boot: boot,
+            last: wall,
+            believed: SignedDuration::ZERO,
+            drift: SignedDuration::ZERO,
+        }
     }
 
     fn now(&mut self, wall: Timestamp, boot: SignedDuration) -> Timestamp {
         let steady = self.anchor_wall.saturating_add(boot - self.anchor_boot).unwrap_or(wall);
-        self.last = self.last.max(wall).max(steady);
+        let ahead = wall.duration_since(steady);
+        if ahead <= self.believed + DOUBTED {
+            self.believed = self.believed.max(ahead);
+        }
+        let time = steady.saturating_add(self.believed.min(ahead.max(SignedDuration::ZERO))).unwrap_or(steady);
+        self.last = self.last.max(time);
         self.last
+    }
+
+    fn accept(&mut self, wall: Timestamp, boot: SignedDuration) {
+        self.believed = self.believed.max(wall.duration_since(self.anchor_wall) - (boot - self.anchor_boot));
     }
 
     fn jumped(&mut self, wall: Timestamp, boot: SignedDuration) -> Option<SignedDuration> {
@@ -120,10 +148,19 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_forward_counts_and_is_never_taken_back() {
+    fn a_clock_set_a_little_forward_counts_at_once() {
         let mut b = blend();
-        assert_eq!(b.now(wall(3600), boot(5)), wall(3600));
+        assert_eq!(b.now(wall(65), boot(5)), wall(65));
+        assert_eq!(b.now(wall(126), boot(6)), wall(126), "and again");
+    }
+
+    #[test]
+    fn a_clock_set_far_forward_counts_when_it_is_accepted_and_is_never_taken_back() {
+        let mut b = blend();
+        assert_eq!(b.now(wall(3600), boot(5)), wall(5), "time since boot rules");
         assert_eq!(b.jumped(wall(3600), boot(5)), Some(SignedDuration::from_secs(3595)));
+        b.accept(wall(3600), boot(5));
+        assert_eq!(b.now(wall(3600), boot(5)), wall(3600));
         assert_eq!(b.now(wall(6), boot(6)), wall(3600), "set right again: time stands still");
     }
 

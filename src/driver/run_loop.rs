@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
-use super::clock::Clock;
+use super::clock::{Clock, DOUBTED};
 use super::resolve::Unreached;
 use crate::engine::Engine;
 use crate::engine::effect::{Effect, Turn};
@@ -23,7 +23,7 @@ use crate::graph::job::{Job, Site};
 use crate::graph::outcome::{Evidence, Outcome};
 use crate::journal::store::LEASE_RENEW;
 use crate::journal::{Journal, JournalError};
-use crate::transport::{Event, Report, Transport};
+use crate::transport::{Event, Report, Survey, SurveyRequest, Transport};
 
 /// Inputs that share one append at most, so that a flood of reports cannot delay the first of them for long.
 const BATCH: usize = 256;
@@ -40,6 +40,10 @@ const NOT_HELD: &str = "the lease of the run could not be renewed for too long";
 const STOP_STARTING: SignedDuration = SignedDuration::from_secs(9);
 /// A loop that was away for longer (a suspended machine, a stopped process) asks first whether the run is still its own.
 const AWAY: SignedDuration = SignedDuration::from_secs(10);
+/// Hosts whose clocks are asked when this machine's was set.
+const VOTERS: usize = 9;
+/// They agree with it when they are no further away.
+const AGREED: SignedDuration = SignedDuration::from_secs(5);
 /// How long connections may take to close at the end.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -56,6 +60,11 @@ pub trait Decider: Send {
 
     /// Where an attempt runs; `None` for one that the plan does not know.
     fn site(&self, attempt: &AttemptId) -> Option<Site>;
+
+    /// Some of the hosts of the run, whose clocks may be asked.
+    fn hosts(&self) -> Vec<Site> {
+        Vec::new()
+    }
 }
 
 impl Decider for Engine {
@@ -69,6 +78,12 @@ impl Decider for Engine {
 
     fn site(&self, attempt: &AttemptId) -> Option<Site> {
         Self::site(self, attempt)
+    }
+
+    fn hosts(&self) -> Vec<Site> {
+        let actions = self.state().graph().actions().iter();
+        let hosts: BTreeSet<&str> = actions.filter_map(|a| a.id.host()).filter(|host| *host != "local").collect();
+        hosts.into_iter().take(VOTERS).map(|host| Site::Host(host.to_owned())).collect()
     }
 }
 
@@ -107,6 +122,8 @@ pub struct RunLoop {
     pub publish: Publish,
     pub(super) progress: Progress,
     pub(super) reports: (mpsc::UnboundedSender<Report>, mpsc::UnboundedReceiver<Report>),
+    /// What the hosts' clocks say, when they were asked.
+    votes: (mpsc::UnboundedSender<Vec<Survey>>, mpsc::UnboundedReceiver<Vec<Survey>>),
 }
 
 /// Where the run stands, as far as the loop must know.
@@ -142,6 +159,8 @@ enum Woken {
     Report(Report),
     Asked(Asked),
     Timer,
+    /// The hosts have told their time.
+    Votes(Vec<Survey>),
     /// Hosts that could not be reached are asked again.
     Again,
     Heartbeat,
@@ -168,7 +187,7 @@ impl RunLoop {
         let mut progress = Progress { renewed: now, awake: now, ..Progress::default() };
         progress.note(found);
         let (publish, reports) = (Box::new(|_: &[FactRecord]| {}), mpsc::unbounded_channel());
-        Self { decider, journal, transport, clock, publish, progress, reports }
+        Self { decider, journal, transport, clock, publish, progress, reports, votes: mpsc::unbounded_channel() }
     }
 
     /// Drives the run from `first` until it is over, `stop` completes, or the journal fails. The transport stays open:
@@ -211,6 +230,7 @@ impl RunLoop {
                 () = &mut stop => Woken::Stop,
                 Some(asked) = asked.recv() => Woken::Asked(asked),
                 Some(report) = self.reports.1.recv() => Woken::Report(report),
+                Some(votes) = self.votes.1.recv() => Woken::Votes(votes),
                 () = timer => Woken::Timer,
                 () = again => Woken::Again,
                 _ = heartbeat.tick() => Woken::Heartbeat,
@@ -220,6 +240,7 @@ impl RunLoop {
                 Woken::Stop => return Ok(Stopped::Detached),
                 Woken::Asked(asked) => self.turn(Vec::new(), vec![asked])?,
                 Woken::Report(report) => self.reported(report)?,
+                Woken::Votes(votes) => self.judge_clock(&votes)?,
                 Woken::Timer => self.tick()?,
                 Woken::Again => self.ask_again(),
                 Woken::Heartbeat => self.heartbeat()?,
@@ -259,10 +280,34 @@ impl RunLoop {
         if away > AWAY {
             self.keep(now)?;
         }
-        match self.clock.jumped() {
-            Some(by) => self.turn(vec![Input::ClockJumped { by }], Vec::new()),
-            None => Ok(()),
+        let Some(by) = self.clock.jumped() else { return Ok(()) };
+        self.turn(vec![Input::ClockJumped { by }], Vec::new())?;
+        if by > DOUBTED {
+            self.ask_the_time();
         }
+        Ok(())
+    }
+
+    /// Set far forward, this machine's clock is right only when its hosts say so.
+    fn ask_the_time(&self) {
+        let ask = |site| SurveyRequest { site, sudo: false, users: Vec::new() };
+        let asked = self.transport.survey(self.decider.hosts().into_iter().map(ask).collect());
+        let votes = self.votes.0.clone();
+        tokio::spawn(async move {
+            // A loop that is gone needs no answer.
+            let _ = votes.send(asked.await.unwrap_or_default());
+        });
+    }
+
+    fn judge_clock(&mut self, votes: &[Survey]) -> Result<(), JournalError> {
+        let offset = |survey: &Survey| Some(SignedDuration::from_millis(survey.answer.as_ref().ok()?.clock_offset_ms));
+        let mut offsets: Vec<SignedDuration> = votes.iter().filter_map(offset).collect();
+        offsets.sort_unstable();
+        let off = offsets.get(offsets.len() / 2).copied();
+        if off.is_some_and(|off| off.abs() <= AGREED) {
+            self.clock.accept();
+        }
+        self.turn(vec![Input::ClockJudged { off, agreed: off.is_some_and(|off| off.abs() <= AGREED) }], Vec::new())
     }
 
     /// Renews the lease.

@@ -51,7 +51,7 @@ impl State {
                 }
                 Ok(())
             }
-            Fact::Noted { .. } | Fact::ClockJumped { .. } | Fact::Unknown => Ok(()),
+            Fact::Noted { .. } | Fact::ClockJumped { .. } | Fact::ClockJudged { .. } | Fact::Unknown => Ok(()),
             Fact::LinkLost { attempt, .. } => self.link(attempt, true, at),
             Fact::LinkRestored { attempt } => self.link(attempt, false, at),
             Fact::AttemptEnded { attempt, outcome, evidence } => {

@@ -17,6 +17,9 @@ use crate::graph::outcome::{Evidence, Outcome};
 use crate::graph::{ActionIx, StepIx, render};
 use crate::plan::model::{OnFailure, Undo, Verb, Wait};
 
+/// A wall clock that is set forward by more is asked about.
+const FAR: SignedDuration = SignedDuration::from_secs(60);
+
 /// One turn in the making.
 pub(super) struct Decision<'a> {
     pub state: &'a mut State,
@@ -47,9 +50,14 @@ impl Decision<'_> {
                     return self.ask_to_be_woken();
                 }
             }
-            Input::Tick | Input::ClockJumped { .. } if *self.state.phase() == Phase::New => {}
+            Input::Tick | Input::ClockJumped { .. } | Input::ClockJudged { .. }
+                if *self.state.phase() == Phase::New => {}
             Input::Tick => {}
-            Input::ClockJumped { by } => self.record(Fact::ClockJumped { by }),
+            Input::ClockJumped { by } => self.clock_jumped(by),
+            Input::ClockJudged { off, agreed } => {
+                self.record(Fact::ClockJudged { off, agreed });
+                self.lift_clock_hold();
+            }
             Input::AttemptLaunched { attempt } => self.launched(attempt),
             Input::AttemptEnded { attempt, outcome, evidence } => self.ended(attempt, outcome, evidence),
             Input::LinkLost { attempt, why } | Input::Unreachable { attempt, why } => self.link_lost(attempt, why),
@@ -59,8 +67,24 @@ impl Decision<'_> {
         self.advance();
     }
 
+    /// Until the hosts have said whether it is right, nothing starts by a clock that was set far.
+    fn clock_jumped(&mut self, by: SignedDuration) {
+        self.record(Fact::ClockJumped { by });
+        if by > FAR && self.state.is_forward() && self.state.hold().is_none() {
+            self.hold(HoldReason::Clock, HoldAnswer::Rollback);
+        }
+    }
+
+    fn lift_clock_hold(&mut self) {
+        if self.state.hold().is_some_and(|hold| hold.reason == HoldReason::Clock) {
+            self.record(Fact::HoldAnswered { answer: HoldAnswer::Continue, by: Actor::engine(), note: None });
+        }
+    }
+
     fn resume(&mut self, by: Actor, epoch: u64) {
         self.record(Fact::Resumed { by, epoch });
+        // The clock that was doubted was another machine's, or another process's.
+        self.lift_clock_hold();
         let open: Vec<AttemptId> = self.state.open_attempts().cloned().collect();
         for attempt in open {
             self.effect(Effect::Probe(attempt));

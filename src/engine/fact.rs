@@ -172,6 +172,12 @@ pub enum Fact {
     ClockJumped {
         by: SignedDuration,
     },
+    /// What the hosts' clocks say of a wall clock that was set far forward; where they disagree, or none could be asked, the
+    /// time since boot counts.
+    ClockJudged {
+        off: Option<SignedDuration>,
+        agreed: bool,
+    },
     /// Always the last, except for notes and a rollback by hand.
     RunEnded {
         end: RunEnd,

@@ -41,6 +41,12 @@ pub enum Input {
     },
     /// A person acted.
     Operator(Operator),
+    /// Hosts were asked whether the wall clock is right that was set far forward. `off`: how far the median of their clocks
+    /// is from it, where any could be asked. Only when they agreed does it count from now on.
+    ClockJudged {
+        off: Option<jiff::SignedDuration>,
+        agreed: bool,
+    },
     /// The shell noticed that the wall clock jumped.
     ClockJumped {
         by: jiff::SignedDuration,

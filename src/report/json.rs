@@ -172,6 +172,7 @@ const fn kind(fact: &Fact) -> &'static str {
         Fact::Noted { .. } => "note",
         Fact::Resumed { .. } => "resumed",
         Fact::ClockJumped { .. } => "clock.jumped",
+        Fact::ClockJudged { .. } => "clock.judged",
         Fact::RunEnded { .. } => "run.ended",
         Fact::Unknown => "unknown",
     }
@@ -352,6 +353,11 @@ impl<'a> Object<'a> {
             Fact::ClockJumped { by } => {
                 self.put("by_s", seconds(*by));
                 format!("the clock jumped {}", span(*by))
+            }
+            Fact::ClockJudged { off, agreed } => {
+                self.put("off_s", json!(off.map(seconds)));
+                self.put("agreed", json!(agreed));
+                if *agreed { "the clock counts" } else { "the time since boot counts" }.to_owned()
             }
             Fact::RunEnded { end } => self.run_ended(end),
         }

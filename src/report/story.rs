@@ -123,6 +123,7 @@ impl Story {
             What::ClockJumped { by } => {
                 page.line("CLOCK", "", &format!("the clock jumped {}: asleep?", span(*by)));
             }
+            What::ClockJudged { off, agreed } => page.line("CLOCK", "", &judged(*off, *agreed)),
             What::RunEnded { end } => run_ended(page, view, end),
         }
     }
@@ -369,6 +370,15 @@ fn hold_opened(page: &mut Page<'_>, reason: &HoldReason, limit: Option<Timestamp
         HoldReason::ManualUndo { .. } => "continue",
     };
     page.line("HOLD", "", &format!("{}: {answers}{limit}", words::hold_reason(reason)));
+}
+
+fn judged(off: Option<SignedDuration>, agreed: bool) -> String {
+    let by_boot = "the run goes by the time since boot; set this machine's clock";
+    match off {
+        _ if agreed => "its hosts say the same: it counts".to_owned(),
+        Some(off) => format!("its hosts are {} away from it: {by_boot}", coarse(off.abs())),
+        None => format!("no host could be asked: {by_boot}"),
+    }
 }
 
 /// `landing-test expected 02:30, 1h early. Call Ms. Hu +1 555 0103`.

@@ -163,6 +163,10 @@ pub enum What {
     ClockJumped {
         by: SignedDuration,
     },
+    ClockJudged {
+        off: Option<SignedDuration>,
+        agreed: bool,
+    },
     RunEnded {
         end: RunEnd,
     },
@@ -201,6 +205,7 @@ impl What {
             | Self::Noted { .. }
             | Self::Resumed { .. }
             | Self::ClockJumped { .. }
+            | Self::ClockJudged { .. }
             | Self::RunEnded { .. } => None,
         }
     }

@@ -118,6 +118,7 @@ impl RunView {
             }
             Fact::Resumed { by, .. } => self.tell(What::Resumed { by: by.clone() }),
             Fact::ClockJumped { by } => self.tell(What::ClockJumped { by: *by }),
+            Fact::ClockJudged { off, agreed } => self.tell(What::ClockJudged { off: *off, agreed: *agreed }),
             Fact::RunEnded { end } => {
                 self.hold = None;
                 self.gates.clear();

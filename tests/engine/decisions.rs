@@ -640,3 +640,24 @@ fn people_are_called_once_and_again_when_their_time_moves() {
     night.end("one/local/do/1", Outcome::Succeeded);
     assert!(!call(&mut night, 200), "they are asked already");
 }
+
+/// Until the hosts have said whether it is right, nothing starts by a clock that was set far forward.
+#[test]
+fn a_doubtful_clock_holds_the_run_until_it_is_judged() {
+    let place = Place::Hosts(vec!["h1".into()]);
+    let work = |id: &str, needs: &[&str]| {
+        step(id, needs, place.clone(), Verb::Run("r".into()), undone_by(minutes(1)), Estimate::exactly(minutes(1)))
+    };
+    for agreed in [true, false] {
+        let mut night = Night::simple(vec![work("one", &[]), work("two", &["one"])]);
+        night.tell(Input::ClockJumped { by: SignedDuration::from_secs(-7200) });
+        night.tell(Input::ClockJumped { by: SignedDuration::from_secs(59) });
+        assert_eq!(night.held(), None, "a clock that was set back, or a little forward, is no question");
+        night.tell(Input::ClockJumped { by: minutes(90) });
+        night.end("one/h1/do/1", Outcome::Succeeded);
+        assert_eq!(night.held(), Some(&HoldReason::Clock));
+        assert!(!night.is_launched("two/h1/do/1"));
+        night.tell(Input::ClockJudged { off: None, agreed });
+        assert!(night.is_launched("two/h1/do/1"));
+    }
+}

@@ -1,4 +1,4 @@
-# --test all transport::records::twenty_launches
+# --test all transport::openssh::records::twenty_launches
 # templates/remote/runner.sh
 # Whoever is asked starts the attempt: neither the directory nor the pid file says that somebody else did.
 s/^  mkdir -m 700 "$d" 2>\/dev\/null || { \[ -d "$d" \] || refuse "cannot create $d"; follow; return; }/  mkdir -p -m 700 "$d"/

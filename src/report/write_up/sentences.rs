@@ -107,7 +107,8 @@ fn sentence(view: &RunView, clock: &Clock, event: &Event) -> Option<(String, Opt
         | What::WaitStarted { .. }
         | What::AdmissionRefused { .. }
         | What::UndoStarted { .. }
-        | What::ClockJumped { .. } => None,
+        | What::ClockJumped { .. }
+        | What::ClockJudged { .. } => None,
     }
 }
 
