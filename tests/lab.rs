@@ -35,6 +35,7 @@ fn plan(stem: &str, groups: &[(&str, &[&str])]) -> Plan {
         notify: Vec::new(),
         after_rollback: None,
         waves: Vec::new(),
+        after: Vec::new(),
         covers_all: false,
         at_once: None,
         ask_below: None,

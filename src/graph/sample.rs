@@ -119,6 +119,7 @@ pub(crate) fn plan(steps: Vec<Step>) -> Plan {
         notify: Vec::new(),
         after_rollback: None,
         waves: Vec::new(),
+        after: Vec::new(),
         covers_all: false,
         at_once: None,
         ask_below: None,

@@ -228,6 +228,7 @@ mod tests {
             notify: Vec::new(),
             after_rollback: None,
             waves: Vec::new(),
+            after: Vec::new(),
             covers_all: false,
             at_once: None,
             ask_below: None,

@@ -136,6 +136,10 @@ codes! {
      \n\
      `days` are those on which the hours begin; without `days` it is every day, without `between` the whole day, without\n\
      `timezone` the plan's zone. `runbook plan` holds each wave against them.";
+    AFTER = "E043", "a plan that cannot come before this one",
+    "`after: NAME` refuses this plan until the last run of another one has ended well, in the same store. The name of a plan is\n\
+     that of its file without the extension, as in `runbook runs`. `after: {plan: NAME, digest: 7c1f-9a3e}` also asks for the\n\
+     digest that the run had.";
     WINDOW = "E050", "an incomplete window",
     "`window: {opens, closes}` with clock times, or `window: {lasts: 8h}`, which opens when the plan is started.";
     WINDOW_ORDER = "E051", "a window without length",

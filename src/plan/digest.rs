@@ -52,6 +52,7 @@ fn head(plan: &Plan) -> Plan {
         people: sorted(&plan.people),
         resources: sorted(&plan.resources),
         notify: plan.notify.clone(),
+        after: plan.after.clone(),
         after_rollback: plan.after_rollback.as_ref().map(canonical),
         waves: plan.waves.iter().map(|w| Wave { shares: sorted(&w.shares), ..w.clone() }).collect(),
         covers_all: plan.covers_all,

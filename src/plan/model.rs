@@ -38,6 +38,9 @@ pub struct Plan {
     /// Capacity of each named resource, >= 1.
     pub resources: IndexMap<String, u32>,
     pub notify: Vec<Notify>,
+    /// Plans whose last run must have ended well before this one may be executed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<After>,
     /// Proves that the old version is back: a step with verb `test` or `http`, named `after_rollback`.
     pub after_rollback: Option<Step>,
     pub waves: Vec<Wave>,
@@ -168,6 +171,15 @@ pub enum Notify {
     Webhook { url: String },
     Command(String),
     Mail { to: Vec<String> },
+}
+
+/// A plan that comes before another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct After {
+    /// Its [`Plan::stem`].
+    pub plan: String,
+    /// The beginning of the digest that its run must have had, in lower-case hex.
+    pub digest: Option<String>,
 }
 
 /// One entry under `steps:`.

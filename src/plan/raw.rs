@@ -5,7 +5,8 @@
 use super::decode::{key_of, record};
 use super::scalars::{Choice, Length, Mode, Range, Share, Whole};
 use super::shapes::{
-    Anything, Contact, Drainage, Groups, InventoryText, NeedText, NotifyText, Request, RetryText, Setting, UndoText,
+    AfterText, Anything, Contact, Drainage, Groups, InventoryText, NeedText, NotifyText, Request, RetryText, Setting,
+    UndoText,
 };
 use super::span::Spanned;
 use super::units::Size;
@@ -40,6 +41,8 @@ record! {
         resources: Table<Whole<1, 10000>>,
         /// Who is told what happens.
         notify: Many<NotifyText>,
+        /// Plans that must have been executed well before this one: their names, or {plan, digest}.
+        after: Many<AfterText>,
         /// A test that proves that the old version is back.
         after_rollback: Box<RawStep>,
         /// One, few, many: parts of the inventory, each with its own window.
@@ -378,6 +381,16 @@ record! {
         quorum: Whole<1, 100>,
         /// Share of each group: a number, a percentage of the whole group, `rest`, or `all`.
         hosts: Table<Share>,
+    }
+}
+
+record! {
+    /// A plan that comes before this one.
+    RawAfter as "plan:", required ["plan"] {
+        /// Its name: that of its file, without the extension.
+        plan: String,
+        /// The digest that its run must have had, or the beginning of it.
+        digest: String,
     }
 }
 

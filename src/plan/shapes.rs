@@ -7,8 +7,8 @@ use super::decode::{At, Decode, Definitions, Label, entries, unknown_key, wrong}
 use super::diagnostic::{Diagnostic, Quoted};
 use super::model::{Notify, Value};
 use super::raw::{
-    RawDrain, RawGroup, RawHost, RawHttp, RawInventory, RawNotify, RawPerson, RawRetry, RawRollback, RawSecret,
-    RawStep, RawWave,
+    RawAfter, RawDrain, RawGroup, RawHost, RawHttp, RawInventory, RawNotify, RawPerson, RawRetry, RawRollback,
+    RawSecret, RawStep, RawWave,
 };
 use super::scalars::Whole;
 use super::span::Spanned;
@@ -107,6 +107,10 @@ short_form! {
 short_form! {
     /// A file, or `{run: COMMAND}`.
     InventoryText(RawInventory) = file: String, "inventory: {run: COMMAND}"
+}
+short_form! {
+    /// A plan's name, or `{plan, digest}`.
+    AfterText(RawAfter) = plan: String, "after: {plan: NAME, digest: 7c1f-9a3e}"
 }
 short_form! {
     /// A name, or `{name, phone, mail}`.

@@ -10,7 +10,8 @@ use super::{odds, timeline, words};
 use crate::graph::job::Site;
 use crate::graph::preview::{Preview, previews};
 use crate::graph::{Graph, StepIx};
-use crate::plan::model::{Place, Step, Undo, Value, Verb};
+use crate::plan::model::{After, Place, Step, Undo, Value, Verb};
+use crate::plan::short_digest as digest_in_short;
 use crate::plan::units::Short;
 use crate::schedule::{Fit, Odds, RollbackPlan, probably};
 use crate::view::StepTimes;
@@ -76,6 +77,7 @@ impl PlanPage<'_> {
     fn above(&self, clock: &Clock) -> Vec<String> {
         let mut out = self.head(clock);
         out.extend(self.numbers(clock));
+        out.extend(self.after());
         out.extend(self.narrowed());
         out.extend(self.found("DOES NOT FIT", |code| code.starts_with('E')));
         out.push(String::new());
@@ -409,6 +411,18 @@ impl PlanPage<'_> {
             lines.splice(0..0, [String::new(), heading.to_owned()]);
         }
         lines
+    }
+
+    /// What must have been executed before.
+    fn after(&self) -> Vec<String> {
+        let one = |a: &After| match &a.digest {
+            Some(digest) => format!("{} (digest {})", a.plan, digest_in_short(digest)),
+            None => a.plan.clone(),
+        };
+        match &self.graph.plan().after[..] {
+            [] => Vec::new(),
+            all => wrap_after("  After", 17, &esc(&all.iter().map(one).collect::<Vec<_>>().join(", ")), self.width),
+        }
     }
 
     fn narrowed(&self) -> Vec<String> {

@@ -114,6 +114,7 @@ pub fn plan(steps: Vec<Step>, window: Option<SignedDuration>, hosts: &[String]) 
         notify: vec![],
         after_rollback: None,
         waves: vec![],
+        after: Vec::new(),
         covers_all: false,
         at_once: None,
         ask_below: None,

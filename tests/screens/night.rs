@@ -190,6 +190,7 @@ pub fn plan() -> Plan {
         notify: vec![],
         after_rollback: Some(step("after_rollback", &[], fe, test("sanity --frontend --expect \"$PREVIOUS\""), 10, 10)),
         waves: vec![],
+        after: Vec::new(),
         covers_all: false,
         at_once: None,
         ask_below: None,

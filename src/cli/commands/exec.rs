@@ -16,7 +16,7 @@ use crate::cli::setup::{Night, Setup};
 use crate::cli::variables::VarArgs;
 use crate::cli::watch::{self, Watch};
 use crate::cli::{
-    approval, confirm, history, laboratory, launch, load, order, preflight, reach, review, show, store, window,
+    after, approval, confirm, history, laboratory, launch, load, order, preflight, reach, review, show, store, window,
 };
 use crate::driver::clock;
 use crate::engine::fact::{Actor, Channel, FORMAT, RunOptions, RunStarted};
@@ -93,6 +93,7 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
         true => None,
         false => Some(approval::check(&store, &loaded, &args.plan.display().to_string())?),
     };
+    let before = after::check(&store, &loaded.plan, args.lab.lab)?;
     let load::Loaded { plan, digest, .. } = loaded;
     let mut setup = Setup::new(&args.plan, vars, args.by, &cx.settings)?;
     let (plan, lab) = laboratory::prepare(&args.lab, plan, setup.plan_dir(), now)?;
@@ -105,6 +106,7 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     let wish = window::Wish { outside: args.message.as_deref(), wait: args.wait };
     let instants = window::resolve(graph.plan(), now, wish)?;
     talk.head(&digest, approved.as_deref());
+    before.iter().for_each(|line| talk.line(&format!("  ok    {line}")));
     if let Some(lab) = &lab {
         talk.lab(lab, &args.lab.fail);
     }

@@ -102,6 +102,7 @@ impl Checker<'_> {
             people,
             resources,
             notify: self.notify(),
+            after: self.after(),
             after_rollback: None,
             waves: Vec::new(),
             covers_all: self.raw.covers.is_some(),

@@ -8,7 +8,7 @@ use super::Checker;
 use super::texts::is_template;
 use crate::plan::codes;
 use crate::plan::diagnostic::{Diagnostic, Quoted};
-use crate::plan::model::{Notify, Person, Value};
+use crate::plan::model::{After, Notify, Person, Value};
 use crate::plan::span::{Span, Spanned};
 use crate::plan::words;
 use crate::template;
@@ -174,6 +174,47 @@ impl Checker<'_> {
     pub fn resources(&mut self) -> IndexMap<String, u32> {
         let rows = self.raw.resources.iter().flat_map(|r| &r.value.rows);
         rows.map(|(name, capacity)| (name.value.clone(), capacity.value.0)).collect()
+    }
+
+    /// The plans that come before this one.
+    pub fn after(&mut self) -> Vec<After> {
+        let raw = self.raw;
+        let mut all: Vec<After> = Vec::new();
+        for (one, span) in raw.after.iter().flat_map(|a| &a.value).map(|a| (&a.value.0, a.span)) {
+            let Some(plan) = &one.plan else {
+                if one.broken.is_empty() {
+                    self.error(codes::MISSING, "`after` without `plan`", span, "which plan?");
+                }
+                continue;
+            };
+            let named = |d: Diagnostic| d.at(plan.span, "not the name of another plan");
+            let stem =
+                plan.value.rsplit('/').next().and_then(|file| file.strip_suffix(".yaml").or(file.strip_suffix(".yml")));
+            if let Some(stem) = stem.filter(|s| !s.is_empty()) {
+                let d = Diagnostic::error(
+                    codes::AFTER,
+                    format!("{} is a file; runs carry the plan's name", Quoted(&plan.value)),
+                );
+                self.found.push(named(d).help(format!("write `{stem}`")).fix(plan.span, stem));
+            } else if plan.value.contains('/') {
+                let d = Diagnostic::error(codes::AFTER, format!("{} is no name of a plan", Quoted(&plan.value)));
+                self.found.push(named(d).help("the name of a plan is that of its file, without folder and extension"));
+            } else if plan.value == self.outside.stem {
+                self.found.push(named(Diagnostic::error(codes::AFTER, "the plan would come after itself")));
+            } else if all.iter().any(|a| a.plan == plan.value) {
+                let d = Diagnostic::error(codes::AFTER, format!("{} is named twice", Quoted(&plan.value)));
+                self.found.push(d.at(plan.span, "again here"));
+            }
+            let digest = one.digest.as_ref().map(|d| (d.value.replace('-', "").to_lowercase(), d.span));
+            if let Some((text, at)) = &digest
+                && (!(8..=64).contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_hexdigit()))
+            {
+                let d = Diagnostic::error(codes::AFTER, "this is no digest").at(*at, "8 to 64 hexadecimal digits");
+                self.found.push(d.help("`runbook plan` and `runbook runs` show it, such as 7c1f-9a3e"));
+            }
+            all.push(After { plan: plan.value.clone(), digest: digest.map(|(text, _)| text) });
+        }
+        all
     }
 
     pub fn notify(&mut self) -> Vec<Notify> {
