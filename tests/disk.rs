@@ -1,9 +1,12 @@
 //! A disk that is full or broken under the journal: what the engine still does, what it says, and how the run goes on.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::FileExt as _;
 
-use super::exec::{Bed, NIGHT, Said, eventually, is_engine};
+use rustix::process::Signal;
+
+use super::exec::{Bed, NIGHT, Said, eventually, is_engine, signal};
 use super::sweep::night::{Moment, Point};
 use runbook::engine::fact::{Fact, RunEnd};
 
@@ -82,5 +85,26 @@ fn a_damaged_journal_is_refused_with_its_place_and_left_as_it_is() {
         said.refused(1, &["journal.db", "is left as it is", "mv "]);
     }
     assert_eq!(fs::read(&journal).unwrap(), damaged, "never a fresh start");
+    assert_eq!(bed.effects(), ["one", "two"]);
+}
+
+/// Frozen in a write that never ends, the engine can say nothing itself: whoever watches says it.
+#[test]
+fn a_disk_that_hangs_is_said_by_whoever_watches() {
+    let bed = Bed::new(&unhurried());
+    let pid = bed.failing(Moment::Hang);
+    let mut attach = bed.spawn(&["attach"]);
+    let said = BufReader::new(attach.stderr.take().unwrap()).lines().map_while(Result::ok);
+    bed.let_go();
+    let mut said = said.skip_while(|line| !line.contains("no sign of life from the engine"));
+    assert!(said.next().is_some_and(|line| line.contains("its disk hangs, or it sleeps")));
+    assert!(said.any(|line| line.contains("runbook resume night-a --steal -m REASON")));
+    eventually("what was started goes on", || bed.effects() == ["one", "two"]);
+    signal(pid, Signal::KILL);
+    let said = Said::of(attach.wait_with_output().unwrap());
+    assert_ne!(said.code, 0, "{said:?}");
+    eventually("the engine is gone", || !is_engine(pid));
+    let resumed = || bed.run(&["resume", "--confirm", "night"]).code == 0;
+    eventually("somebody goes on", resumed);
     assert_eq!(bed.effects(), ["one", "two"]);
 }

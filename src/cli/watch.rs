@@ -33,6 +33,8 @@ const POLL: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_millis(250);
 /// How often the engine is looked for.
 const LIVENESS: Duration = Duration::from_secs(1);
+/// A lease that was not renewed for longer: it is every five seconds.
+const SILENT: jiff::SignedDuration = jiff::SignedDuration::from_secs(8);
 /// How long an engine may take to end after its run.
 const ENDING: Duration = Duration::from_secs(10);
 
@@ -69,6 +71,8 @@ pub struct Watch<'a> {
     ticked: Instant,
     looked: Instant,
     missing: u32,
+    /// It was said that the engine gives no sign of life.
+    silent: bool,
     interrupt: Interrupt,
     /// The owner whom this terminal knows, by the epoch.
     epoch: Option<u64>,
@@ -121,6 +125,7 @@ impl<'a> Watch<'a> {
             ticked: now,
             looked: now,
             missing: 0,
+            silent: false,
             interrupt: Interrupt::default(),
             epoch: None,
             heir: None,
@@ -240,6 +245,7 @@ impl<'a> Watch<'a> {
         if self.taken_over() {
             return Ok(None);
         }
+        self.look_for_signs_of_life();
         let socket = self.run.lease.as_ref().and_then(|lease| lease.socket.as_deref());
         let answers = socket.is_some_and(|s| std::os::unix::net::UnixStream::connect(s).is_ok());
         self.missing = if answers && !over { 0 } else { self.missing + 1 };
@@ -250,6 +256,22 @@ impl<'a> Watch<'a> {
         self.version = None;
         self.read()?;
         Ok(Some(if self.view.end().is_some() { Left::Ended } else { Left::NoEngine }))
+    }
+
+    /// An engine whose disk hangs, or whose machine sleeps, does not renew its lease.
+    fn look_for_signs_of_life(&mut self) {
+        let Some(lease) = &self.run.lease else { return };
+        let silent = clock::now().duration_since(lease.renewed);
+        match (silent > SILENT, self.silent) {
+            (true, false) => self.say(&[
+                format!("no sign of life from the engine for {}s: its disk hangs, or it sleeps", silent.as_secs()),
+                "   what runs on hosts goes on; nothing new starts and nothing is recorded".to_owned(),
+                format!("   if it stays so:   runbook resume {} --steal -m REASON", self.run.id),
+            ]),
+            (false, true) => self.say(&["the engine is back".to_owned()]),
+            _ => {}
+        }
+        self.silent = silent > SILENT;
     }
 
     /// Somebody else took the run over: this terminal goes on watching, and answers nothing any more.

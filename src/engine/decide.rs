@@ -152,10 +152,9 @@ impl Decision<'_> {
     }
 
     fn retry_due(&mut self, ix: ActionIx) {
-        let held = self.state.hold().is_some() && !self.state.is_rolling_back();
         let next = match &self.state.action(ix).doing {
-            Doing::Retrying { next, .. } if !held => next.clone(),
-            Doing::UndoRetrying { next, .. } => next.clone(),
+            _ if self.state.holds_retries() => return,
+            Doing::Retrying { next, .. } | Doing::UndoRetrying { next, .. } => next.clone(),
             _ => return,
         };
         self.launch(next);
@@ -300,6 +299,7 @@ impl Decision<'_> {
                 let grace = self.state.run().map_or(SignedDuration::ZERO, |r| r.options.rollback_grace);
                 self.now.checked_add(grace).ok()
             }
+            HoldReason::RollbackPaused { .. } => None,
             _ => self.state.roll_back_by(),
         };
         let default = if limit.is_none() { HoldAnswer::Stay } else { default };

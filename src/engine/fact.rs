@@ -364,6 +364,8 @@ pub enum HoldReason {
     ForwardOnly { actions: Vec<ActionId> },
     /// A person must undo this by hand, then say so.
     ManualUndo { action: ActionId, text: String },
+    /// A person paused the rollback: undos that run end, nothing more is undone.
+    RollbackPaused { by: Actor },
     /// Clocks disagree by more than a minute.
     Clock,
 }

@@ -207,11 +207,16 @@ impl Decision<'_> {
     }
 
     fn pause(&mut self, by: Actor) -> Result<(), String> {
-        if !self.state.is_forward() {
-            return Err("the run is not going forward".into());
-        }
         if self.state.hold().is_some() {
             return Err("the run is held already".into());
+        }
+        if self.state.is_rolling_back() {
+            // There is no way to end a rollback half-way, only to let it stand for a while.
+            self.hold(HoldReason::RollbackPaused { by }, HoldAnswer::Stay);
+            return Ok(());
+        }
+        if !self.state.is_forward() {
+            return Err("the run is not going forward".into());
         }
         self.hold(HoldReason::Paused { by }, HoldAnswer::Rollback);
         Ok(())
@@ -326,7 +331,7 @@ pub const fn allowed_answers(reason: &HoldReason) -> &'static [HoldAnswer] {
         | HoldReason::Paused { .. }
         | HoldReason::Clock => &[Continue, Rollback],
         // The person says that it is done.
-        HoldReason::ManualUndo { .. } => &[Continue],
+        HoldReason::ManualUndo { .. } | HoldReason::RollbackPaused { .. } => &[Continue],
     }
 }
 

@@ -82,8 +82,10 @@ impl Decision<'_> {
                 self.prove_dead(ix);
             }
         }
-        self.start_undos();
-        self.test_old_version();
+        if !self.state.rollback_is_paused() {
+            self.start_undos();
+            self.test_old_version();
+        }
         self.finish_rollback();
     }
 

@@ -465,8 +465,19 @@ impl State {
         self.undecided.clone().into_iter()
     }
 
+    /// The next timer that can lead to anything: while the run is held, no further try starts, however long it is due.
     pub(super) fn first_timer(&self) -> Option<(Timestamp, ActionIx, Timer)> {
-        self.timers.first().copied()
+        let held = self.holds_retries();
+        self.timers.iter().find(|(.., timer)| !held || *timer != Timer::Retry).copied()
+    }
+
+    /// Whether an open hold keeps further tries from starting. In a rollback only a pause does.
+    pub(super) fn holds_retries(&self) -> bool {
+        self.hold.is_some() && !self.is_rolling_back() || self.rollback_is_paused()
+    }
+
+    pub(super) fn rollback_is_paused(&self) -> bool {
+        self.hold.as_ref().is_some_and(|hold| matches!(hold.reason, HoldReason::RollbackPaused { .. }))
     }
 
     pub(super) fn due(&self, now: Timestamp) -> Vec<(ActionIx, Timer)> {

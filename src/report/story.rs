@@ -367,7 +367,7 @@ fn hold_opened(page: &mut Page<'_>, reason: &HoldReason, limit: Option<Timestamp
         | HoldReason::Unlikely { .. }
         | HoldReason::Paused { .. }
         | HoldReason::Clock => "continue | rollback",
-        HoldReason::ManualUndo { .. } => "continue",
+        HoldReason::ManualUndo { .. } | HoldReason::RollbackPaused { .. } => "continue",
     };
     page.line("HOLD", "", &format!("{}: {answers}{limit}", words::hold_reason(reason)));
 }

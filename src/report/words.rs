@@ -63,6 +63,7 @@ pub(super) fn hold_reason(reason: &HoldReason) -> String {
         HoldReason::Unlikely { done, rollback_fits, below } => unlikely(*done, *rollback_fits, *below),
         HoldReason::Paused { by } => format!("paused by {}", actor(by)),
         HoldReason::ManualUndo { action: id, text } => format!("undo {} by hand: {}", action(id), esc(text)),
+        HoldReason::RollbackPaused { by } => format!("rollback paused by {}", actor(by)),
         HoldReason::Clock => "clocks disagree by more than a minute".into(),
     }
 }

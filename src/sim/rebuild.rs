@@ -193,7 +193,9 @@ impl Rebuilder {
                 vec![hold(HoldAnswer::Retry, again), hold(HoldAnswer::Skip, behind(actions)), undone]
             }
             Some(HoldReason::RollbackGrace { .. }) => vec![hold(HoldAnswer::Stay, first(&all, &forward)), undone],
-            Some(HoldReason::ManualUndo { .. }) => vec![hold(HoldAnswer::Continue, first(&all, &back))],
+            Some(HoldReason::ManualUndo { .. } | HoldReason::RollbackPaused { .. }) => {
+                vec![hold(HoldAnswer::Continue, first(&all, &back))]
+            }
             Some(_) => vec![hold(HoldAnswer::Continue, first(&all, &forward)), undone],
             None if state.is_forward() => {
                 let approved = self.asking().map(|gate| Some((behind(std::slice::from_ref(&gate))?, Said::Yes(gate))));

@@ -38,6 +38,7 @@ impl RunView {
             HoldReason::Deadline | HoldReason::Unlikely { .. } | HoldReason::Paused { .. } | HoldReason::Clock => {
                 vec![plain("continue", "go on where it stopped"), self.roll_back(now)]
             }
+            HoldReason::RollbackPaused { .. } => vec![plain("continue", "go on undoing")],
             HoldReason::ManualUndo { action, text } => vec![Answer {
                 word: "continue",
                 does: format!("{} was undone by hand: {text}", name(action)),

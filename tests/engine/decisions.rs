@@ -661,3 +661,46 @@ fn a_doubtful_clock_holds_the_run_until_it_is_judged() {
         assert!(night.is_launched("two/h1/do/1"));
     }
 }
+
+/// A further try that is due while the run is held waits for the answer, and wakes nobody until then.
+#[test]
+fn a_try_that_is_due_in_a_hold_starts_when_the_hold_ends() {
+    let place = || Place::Hosts(vec!["h1".into()]);
+    let work =
+        |id: &str| step(id, &[], place(), Verb::Run("r".into()), undone_by(minutes(1)), Estimate::exactly(minutes(9)));
+    let mut again = work("again");
+    again.idempotent = true;
+    again.retry = Retry { times: 1, wait: SignedDuration::from_secs(30), backoff: Backoff::Fixed };
+    let mut night = Night::simple(vec![work("asks"), again]);
+    night.end("asks/h1/do/1", Outcome::Failed { exit: 1 });
+    night.end("again/h1/do/1", Outcome::Failed { exit: 1 });
+    night.wait(2);
+    assert!(!night.is_launched("again/h1/do/2"));
+    assert!(night.wake.is_none_or(|at| at > night.now), "it must not spin");
+    night.ask(Ask::Skip { step: "asks".into(), reason: None });
+    assert!(night.is_launched("again/h1/do/2"));
+}
+
+/// A rollback can stand for a while: what is being undone ends, nothing more is undone, and nobody is told that it is over.
+#[test]
+fn a_rollback_is_paused_and_goes_on() {
+    let place = || Place::Hosts(vec!["h1".into()]);
+    let work = |id: &str, needs: &[&str]| {
+        step(id, needs, place(), Verb::Run("r".into()), undone_by(minutes(5)), Estimate::exactly(minutes(1)))
+    };
+    let mut night = Night::simple(vec![work("one", &[]), work("two", &["one"])]);
+    night.end("one/h1/do/1", Outcome::Succeeded);
+    night.end("two/h1/do/1", Outcome::Succeeded);
+    assert!(night.engine.state().end().is_some());
+    night.ask(Ask::Rollback { reason: None });
+    assert!(night.is_launched("two/h1/undo/1"));
+    assert!(matches!(night.ask(Ask::Pause), Reply::Accepted { .. }));
+    assert_eq!(night.refused(Ask::Pause), "the run is held already");
+    night.end("two/h1/undo/1", Outcome::Failed { exit: 1 });
+    night.wait(90);
+    assert!(!night.is_launched("two/h1/undo/2") && !night.is_launched("one/h1/undo/1"), "{:?}", night.launched);
+    night.ask(Ask::Continue);
+    night.end("two/h1/undo/2", Outcome::Succeeded);
+    night.end("one/h1/undo/1", Outcome::Succeeded);
+    assert!(matches!(night.engine.state().end(), Some(RunEnd::RolledBack { .. })));
+}

@@ -2,7 +2,7 @@
  * lets the disk fail then. A commit is what is written to the write-ahead log up to the sync that makes it durable.
  *
  * CRASH_AT    N.MOMENT; the moments: write (before its first byte is written), sync (written, not synced), done (synced);
- *             eio (the sync fails), full (no space from here on, until the file `reserve` beside the journal is gone)
+ *             eio (the sync fails), hang (the sync never returns), full (no space from here on, until the file `reserve` beside the journal is gone)
  * CRASH_FILE  this file is made just then
  *
  * Does nothing in any process but the engine, and nothing that the engine starts inherits it. */
@@ -110,6 +110,11 @@ static int sync_with(const char *name, int fd)
     if (wanted <= 0 || !begun || !is_log(fd))
         return real(fd);
     die_at("sync");
+    if (is_now("hang")) {
+        leave_mark();
+        for (;;)
+            pause();
+    }
     if (is_now("eio")) {
         leave_mark();
         commit++;

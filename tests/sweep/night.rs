@@ -60,6 +60,8 @@ pub enum Moment {
     Done,
     /// The disk says that the sync failed.
     Eio,
+    /// The disk never answers.
+    Hang,
     /// From here on there is no space, until what was set aside is given up.
     Full,
 }
@@ -74,6 +76,7 @@ impl Moment {
             Self::Sync => "sync",
             Self::Done => "done",
             Self::Eio => "eio",
+            Self::Hang => "hang",
             Self::Full => "full",
         }
     }

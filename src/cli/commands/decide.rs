@@ -9,9 +9,9 @@ use crate::cli::holder::Holder;
 use crate::cli::setup::Night;
 use crate::cli::show::Show;
 use crate::cli::watch::{self, Watch};
-use crate::cli::{confirm, control, launch, store};
+use crate::cli::{confirm, control, launch, look, store};
 use crate::driver::clock;
-use crate::engine::fact::{Fact, GateAnswer, HoldAnswer, Mark, RunEnd};
+use crate::engine::fact::{Fact, GateAnswer, HoldAnswer, HoldReason, Mark, RunEnd};
 use crate::engine::input::{Ask, Reply};
 use crate::journal::{RunRow, Store};
 use crate::lab::Lab;
@@ -63,13 +63,30 @@ pub fn reject(args: Reject, cx: &Context) -> Result<Exit, CommandError> {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A rollback can be paused, not ended: what is being undone ends, nothing more is undone, and the clock goes on.
+That is asked for by the plan's name. Go on with it:   runbook continue"
+)]
 pub struct Pause {
+    /// The plan's name, instead of typing it; only for pausing a rollback
+    #[arg(long, value_name = "NAME")]
+    confirm: Option<String>,
     #[command(flatten)]
     which: Which,
 }
 
 pub fn pause(args: &Pause, cx: &Context) -> Result<Exit, CommandError> {
-    send(cx, &args.which, Ask::Pause)
+    let store = store::existing(cx)?;
+    let run = store::find(&store, args.which.run.as_deref())?;
+    if run.end.is_none() && look::view(&store, &run)?.rollback().is_some() {
+        let question = format!(
+            "Run {} is being rolled back: paused, it is neither old nor new.\nType the plan's name to pause it all the \
+             same, anything else leaves: ",
+            run.id
+        );
+        confirm::name(cx, &run.plan, args.confirm.as_deref(), &question)?;
+    }
+    send_to(cx, &run, &args.which, Ask::Pause)
 }
 
 #[derive(Debug, clap::Args)]
@@ -135,6 +152,9 @@ pub fn rollback(args: Rollback, cx: &Context) -> Result<Exit, CommandError> {
         true => find_stuck(&store, args.which.run.as_deref())?,
         false => store::find(&store, args.which.run.as_deref())?,
     };
+    if args.go_on && run.end.is_none() && is_paused(&store, &run)? {
+        return send_to(cx, &run, &args.which, Ask::Continue);
+    }
     if args.go_on && !matches!(run.end, Some(RunEnd::Stuck { .. })) {
         return Err(not_stuck(&run));
     }
@@ -144,6 +164,12 @@ pub fn rollback(args: Rollback, cx: &Context) -> Result<Exit, CommandError> {
     confirm::name(cx, &run.plan, args.confirm.as_deref(), &question)?;
     let ask = Ask::Rollback { reason: args.message };
     if finished { reopen(cx, &args.which, store, run, ask) } else { send_to(cx, &run, &args.which, ask) }
+}
+
+/// Whether a person has paused its rollback.
+fn is_paused(store: &Store, run: &RunRow) -> Result<bool, CommandError> {
+    let view = look::view(store, run)?;
+    Ok(matches!(view.hold().map(|hold| &hold.reason), Some(HoldReason::RollbackPaused { .. })))
 }
 
 fn not_stuck(run: &RunRow) -> CommandError {
