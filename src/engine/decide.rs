@@ -445,9 +445,7 @@ impl Decision<'_> {
         graph.step_ixs().filter(|s| *s != gate).all(|s| {
             let step = graph.step(s);
             let done = graph.actions_of(s).all(|a| self.state.action(a).is_satisfied());
-            let judges = matches!(step.verb, Verb::Test(_) | Verb::Http(_)) || step.gate.is_some();
-            let reversible = step.changes_something() && !matches!(step.undo, Undo::Irreversible(_));
-            done || !(judges || reversible)
+            done || !step.keeps_the_way_back()
         })
     }
 

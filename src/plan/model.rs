@@ -507,6 +507,20 @@ impl Step {
         !matches!(self.undo, Undo::Nothing | Undo::ReadOnly)
     }
 
+    /// Whether it can be undone, or call for a rollback by a test, a request or a person. Until it is over, the run can
+    /// still be rolled back.
+    #[must_use]
+    pub fn keeps_the_way_back(&self) -> bool {
+        let judges = self.gate.is_some() || matches!(self.verb, Verb::Test(_) | Verb::Http(_));
+        judges || self.can_be_undone()
+    }
+
+    /// Whether a rollback has something to undo, by a command or by a person.
+    #[must_use]
+    pub fn can_be_undone(&self) -> bool {
+        self.changes_something() && !matches!(self.undo, Undo::Irreversible(_))
+    }
+
     /// Whether it only waits or asks: limits such as `at_once` do not concern it.
     #[must_use]
     pub fn needs_no_place(&self) -> bool {

@@ -121,29 +121,38 @@ fn window_fit(graph: &Graph, network: &Network, expected: &[Times], worst: &[Tim
     })
 }
 
-/// The steps from which there is no way back: irreversible ones, what waits for them, and what waits for all last gates.
+/// The steps from which there is no way back: irreversible ones, what waits for them, and what waits for all last gates
+/// where nothing else is left by then that judges or can be undone.
 #[must_use]
 pub fn forward_only(graph: &Graph) -> BTreeSet<StepIx> {
-    let is_gate = |s: StepIx| graph.step(s).gate.is_some();
-    let gates: Vec<StepIx> = graph.step_ixs().filter(|s| is_gate(*s)).collect();
-    let last_gates: Vec<BTreeSet<StepIx>> =
-        gates.iter().map(|g| all_after(graph, *g)).filter(|after| !after.iter().any(|s| is_gate(*s))).collect();
-    let mut found = match last_gates.split_first() {
-        Some((first, rest)) => rest.iter().fold(first.clone(), |all, next| all.intersection(next).copied().collect()),
-        None => BTreeSet::new(),
-    };
-    for step in graph.step_ixs().filter(|s| matches!(graph.step(*s).undo, Undo::Irreversible(_))) {
+    let mut found = after_last_gates(graph).unwrap_or_default();
+    let irreversible = |s: &StepIx| matches!(graph.step(*s).undo, Undo::Irreversible(_));
+    for step in graph.step_ixs().filter(irreversible) {
         found.insert(step);
-        found.extend(all_after(graph, step));
+        found.extend(reached(step, |s| graph.all_dependants(s)));
     }
     found
 }
 
-fn all_after(graph: &Graph, step: StepIx) -> BTreeSet<StepIx> {
+/// `None`: the approval of the last gate is not what ends the part that can be rolled back.
+fn after_last_gates(graph: &Graph) -> Option<BTreeSet<StepIx>> {
+    let is_gate = |s: &StepIx| graph.step(*s).gate.is_some();
+    let after = |gate| reached(gate, |s| graph.all_dependants(s));
+    let gates = graph.step_ixs().filter(is_gate).map(|gate| (gate, after(gate)));
+    let last: Vec<(StepIx, BTreeSet<StepIx>)> = gates.filter(|(_, after)| !after.iter().any(is_gate)).collect();
+    let before: BTreeSet<StepIx> =
+        last.iter().flat_map(|(gate, _)| reached(*gate, |s| graph.all_needs(s)).into_iter().chain([*gate])).collect();
+    let settled = |s: StepIx| !graph.step(s).keeps_the_way_back() || before.contains(&s);
+    let (first, rest) = last.split_first().filter(|_| graph.step_ixs().all(settled))?;
+    Some(rest.iter().fold(first.1.clone(), |all, (_, next)| all.intersection(next).copied().collect()))
+}
+
+/// Everything that can be reached from a step, without itself.
+fn reached<I: Iterator<Item = StepIx>>(from: StepIx, next: impl Fn(StepIx) -> I) -> BTreeSet<StepIx> {
     let mut found = BTreeSet::new();
-    let mut open = vec![step];
+    let mut open = vec![from];
     while let Some(step) = open.pop() {
-        open.extend(graph.all_dependants(step).filter(|d| found.insert(*d)));
+        open.extend(next(step).filter(|s| found.insert(*s)));
     }
     found
 }
@@ -158,7 +167,7 @@ fn rollback_of_everything(graph: &Graph, after: &BTreeSet<StepIx>, times: &[Time
 
 /// The steps that a rollback would undo, in the order in which they are expected to start.
 pub(super) fn undoable(graph: &Graph, after: &BTreeSet<StepIx>, times: &[Times]) -> Vec<StepIx> {
-    let counts = |s: &StepIx| graph.step(*s).changes_something() && !after.contains(s) && !never_wanted(graph, *s);
+    let counts = |s: &StepIx| graph.step(*s).can_be_undone() && !after.contains(s) && !never_wanted(graph, *s);
     let mut steps: Vec<StepIx> = graph.step_ixs().filter(counts).collect();
     steps.sort_by_key(|s| (times[s.index()].start, *s));
     steps
@@ -192,6 +201,27 @@ mod tests {
             (graph.step(late.step).id.as_str(), late.ends.as_mins(), late.limit.as_mins()),
             ("landing-test", 310, 260)
         );
+    }
+
+    /// As the engine has it: an approval ends the way back only where nothing else is left that judges or can be undone.
+    #[test]
+    fn what_follows_a_gate_can_be_rolled_back_unless_the_gate_is_the_end_of_it() {
+        let deploy = || run("deploy", &["ready"], &["a"], "x").takes(20, 30).undone_by("y", 15);
+        let first = vec![gate("ready", &[], "ready?", &[]).takes(5, 5), deploy()];
+        assert!(forward_only(&graph(plan(first.clone()))).is_empty());
+        let mut window = plan(first.clone());
+        let opening = Opening::WhenStarted { lasts: SignedDuration::from_mins(120) };
+        let reserve = SignedDuration::from_mins(10);
+        window.window = Some(Window { opening, reserve, max_extension: None, on_deadline: OnDeadline::Rollback });
+        let fit = fit(&graph(window)).window.unwrap();
+        assert_eq!((fit.rollback.as_mins(), fit.roll_back_by.as_mins()), (15, 95));
+
+        let tail = |id: &str| run(id, &["accept"], &["a"], "x").takes(1, 1);
+        let accept = gate("accept", &["deploy"], "accept?", &[]).takes(5, 5);
+        let announced = graph(plan([first.clone(), vec![accept.clone(), tail("announce")]].concat()));
+        assert_eq!(forward_only(&announced), BTreeSet::from([StepIx(3)]));
+        let changed = graph(plan([first, vec![accept, tail("more").undone_by("y", 1), tail("announce")]].concat()));
+        assert!(forward_only(&changed).is_empty());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A plan made ready for playing it many times: who waits for whom, what is short, how long each part may take. Knows
 //! nothing of what has run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -11,8 +11,9 @@ use super::spread::Spread;
 use super::{Odds, Situation, Standing};
 use crate::graph::render::never_wanted;
 use crate::graph::{ActionIx, Graph, StepIx};
-use crate::plan::model::{OnDeadline, OnStop, Step, Undo, Verb, Wait};
+use crate::plan::model::{OnDeadline, OnStop, Undo, Verb, Wait};
 use crate::schedule::critical_path::{Network, Pace, Times};
+use crate::schedule::fit::{forward_only, undoable};
 use crate::schedule::{Order, RollbackCost, longest_remaining};
 
 /// Parts that are drawn in all: about a tenth of a second.
@@ -132,7 +133,7 @@ impl Evening {
                 barriers: (graph.needs(ix).len() + after) as u32,
                 dependants: graph.dependants(ix).iter().map(|s| s.0).collect(),
                 whole_step_followers: Vec::new(),
-                guards: judges(step) || can_be_undone(step),
+                guards: step.keeps_the_way_back(),
                 gate: step.gate.is_some(),
                 irreversible: matches!(step.undo, Undo::Irreversible(_)),
                 worst: match step.on_stop {
@@ -294,14 +295,12 @@ impl Evening {
 
     /// What a rollback would undo: begun or not, in the order in which it is expected to begin.
     fn in_expected_order(&self, graph: &Graph, situation: &Situation) -> Vec<StepIx> {
-        let after = after_irreversible(graph);
-        let counts = |s: &StepIx| can_be_undone(graph.step(*s)) && !after.contains(s) && !never_wanted(graph, *s);
-        let mut steps: Vec<StepIx> = graph.step_ixs().filter(counts).collect();
+        let mut steps = undoable(graph, &forward_only(graph), &self.expected);
         let begun = |s: &StepIx| {
             let waits = |a: ActionIx| situation.actions[a.index()] == Standing::Waiting;
             !graph.actions_of(*s).any(waits)
         };
-        steps.sort_by_key(|s| (!begun(s), self.expected[s.index()].start, *s));
+        steps.sort_by_key(|s| !begun(s));
         steps
     }
 
@@ -324,26 +323,6 @@ impl Evening {
         }
         parts.into_iter().map(|p| p.unwrap_or(Standing::Skipped)).collect()
     }
-}
-
-/// Whether it can call for a rollback.
-const fn judges(step: &Step) -> bool {
-    step.gate.is_some() || matches!(step.verb, Verb::Test(_) | Verb::Http(_))
-}
-
-fn can_be_undone(step: &Step) -> bool {
-    step.changes_something() && !matches!(step.undo, Undo::Irreversible(_))
-}
-
-/// Steps that only begin when there is no way back.
-fn after_irreversible(graph: &Graph) -> BTreeSet<StepIx> {
-    let irreversible = |s: &StepIx| matches!(graph.step(*s).undo, Undo::Irreversible(_));
-    let mut open: Vec<StepIx> = graph.step_ixs().filter(irreversible).collect();
-    let mut found = BTreeSet::new();
-    while let Some(step) = open.pop() {
-        open.extend(graph.all_dependants(step).filter(|d| found.insert(*d)));
-    }
-    found
 }
 
 /// `t` and so many seconds.
