@@ -326,3 +326,77 @@ fn a_host_variable_reaches_its_command_quoted() {
     let out = Command::new("sh").args(["-c", text]).output().expect("sh runs");
     assert_eq!(String::from_utf8_lossy(&out.stdout), "it's; rm -rf / 1\n");
 }
+
+#[test]
+fn a_value_for_the_run_that_hosts_would_not_see_is_refused() {
+    let bed = tempfile::tempdir().expect("a folder");
+    fs::write(bed.path().join("hosts"), "[web]\nweb1 version_=1\nweb2\n").expect("written");
+    let plan = bed.path().join("plan.yaml");
+    let text = "runbook: 1\ninventory: hosts\nvars: {version_: \"2\"}\nsteps:\n  s: {hosts: web, test: \"true\"}\n";
+    fs::write(&plan, text).expect("written");
+    fs::set_permissions(&plan, fs::Permissions::from_mode(0o644)).expect("mode");
+    load(&plan, &[]).expect("a value of the plan is for hosts without their own");
+    let Err(LoadError::Invalid { diagnostics, .. }) = load(&plan, &[("version_".into(), Value::Text("3".into()))])
+    else {
+        panic!("refused")
+    };
+    assert!(diagnostics[0].message.contains("web1 has a value of its own"), "{diagnostics:?}");
+}
+
+mod damaged {
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use proptest::prelude::*;
+    use runbook::cli::diagnostics::render;
+    use runbook::plan::inventory::{Listing, VarsFile, VarsOf, resolve};
+    use runbook::plan::source::Source;
+    use runbook::template::Scope;
+
+    /// The good and the bad inventories of the corpus.
+    fn texts() -> Vec<String> {
+        let (mut open, mut texts) = (vec![super::corpus()], Vec::new());
+        while let Some(path) = open.pop() {
+            if path.is_dir() {
+                open.extend(std::fs::read_dir(path).expect("readable").map(|e| e.expect("an entry").path()));
+            } else if path.extension().is_none_or(|e| e != "out") {
+                texts.push((path.clone(), std::fs::read_to_string(path).expect("text")));
+            }
+        }
+        texts.sort();
+        texts.into_iter().map(|(_, text)| text).collect()
+    }
+
+    fn floor(text: &str, at: usize) -> usize {
+        (0..=at.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Whatever an inventory's text is, it is answered: with machines or with findings that can be shown, and soon.
+        #[test]
+        fn inventories_never_end_the_program(
+            which in any::<prop::sample::Index>(),
+            other in any::<prop::sample::Index>(),
+            cuts in prop::collection::vec((any::<prop::sample::Index>(), 0usize..12, "[\\[\\]:=,{}\"'#!&*%\\\\ \t\na-c0-9é-]{0,6}"), 0..4),
+        ) {
+            let texts = texts();
+            let mut text = which.get(&texts).clone();
+            for (at, length, new) in &cuts {
+                let from = floor(&text, at.index(text.len() + 1));
+                let to = floor(&text, from + length).max(from);
+                text.replace_range(from..to, new);
+            }
+            let begun = Instant::now();
+            let (mut listing, mut found) = (Listing::default(), Vec::new());
+            listing.add(&Arc::new(Source::new("hosts", text)), &mut found);
+            let vars = VarsFile { of: VarsOf::Group, name: "all".into(), text: Arc::new(Source::new("vars", other.get(&texts).clone())) };
+            listing.add_vars(&vars, &mut found);
+            resolve(&listing, &Scope::new(), &mut found);
+            let said = render(&Source::new("plan", ""), &found, false);
+            prop_assert!(!said.chars().any(|c| c.is_control() && c != '\n'), "{said}");
+            prop_assert!(begun.elapsed() < Duration::from_secs(5));
+        }
+    }
+}

@@ -20,6 +20,7 @@ use crate::driver::clock;
 use crate::graph::Graph;
 use crate::plan::diagnostic::{Diagnostic, sort};
 use crate::plan::model::{Opening, Plan};
+use crate::report::week::{Verdict, Week};
 use crate::report::{
     Clock, PlanPage, Probe, escape_for_terminal as esc, plan_document, resolve_waves, short_digest, wave_lines,
 };
@@ -309,12 +310,24 @@ fn waves(args: &Args, loaded: &Loaded, cx: &Context) -> Result<Exit, CommandErro
         let findings: Vec<Json> =
             findings.iter().map(|(code, text)| json!({ "code": code, "message": text })).collect();
         output::json(
-            &json!({ "v": 1, "plan": file, "name": plan.name, "digest": loaded.digest, "waves": waves, "findings": findings }),
+            &json!({ "v": 1, "plan": file, "name": plan.name, "digest": loaded.digest, "waves": waves, "accepted_times": times(plan), "findings": findings }),
         )?;
         return Ok(exit);
     }
     pager::page_lines(&wave_lines(plan, &findings, pager::width()), !args.no_pager)?;
     Ok(exit)
+}
+
+/// For how many hosts the times that their owners accept are kept.
+fn times(plan: &Plan) -> Json {
+    let week = Week::of(plan);
+    let count = |verdict| week.count(verdict);
+    json!({
+        "hosts": week.bound,
+        "kept": count(Verdict::Kept),
+        "perhaps_not_kept": count(Verdict::Perhaps),
+        "not_kept": count(Verdict::Broken),
+    })
 }
 
 /// The names of the hosts of these waves, or that these patterns mean, one a line.

@@ -38,6 +38,7 @@ impl Checker<'_> {
         let (inventory, complete) = self.add_inventory(&mut listing);
         open |= !complete;
         let inventory::Machines { hosts, groups, accepted } = inventory::resolve(&listing, &self.scope, self.found);
+        self.given_in_vain(&hosts);
         // Where hosts are missing because of mistakes, nothing more is said about hosts that cannot be found.
         open |= self.raw.inventory.is_some() && self.found[before..].iter().any(Diagnostic::is_error);
         Machines { hosts, groups, inventory, open, accepted }
@@ -45,6 +46,24 @@ impl Checker<'_> {
 
     pub fn check_user(&mut self, user: &Spanned<String>) {
         self.found.extend(names::bad_user(&user.value).map(|(d, label)| d.at(user.span, label)));
+    }
+
+    /// A value from the command line that hosts would never see, because their own goes before it.
+    fn given_in_vain(&mut self, hosts: &IndexMap<HostName, Host>) {
+        let outside = self.outside;
+        for (name, _) in &outside.vars {
+            let own: Vec<&HostName> = hosts.iter().filter(|(_, h)| h.vars.contains_key(name)).map(|(h, _)| h).collect();
+            let Some(first) = own.first() else { continue };
+            let more = if own.len() > 1 {
+                format!(" and {} more hosts have values of their own", own.len() - 1)
+            } else {
+                " has a value of its own".into()
+            };
+            let message = format!("{} is given for this run, but {first}{more}", Quoted(name));
+            let d = Diagnostic::error(codes::VARIABLE, message)
+                .why("a host's value goes before the plan's, so it would not be seen there");
+            self.found.push(d.help("change it in the inventory, or use a variable of another name in the plan"));
+        }
     }
 
     /// Where the inventory comes from, and whether all of it could be read.

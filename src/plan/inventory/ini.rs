@@ -6,6 +6,9 @@ use crate::plan::diagnostic::{Diagnostic, Quoted};
 use crate::plan::model::Value;
 use crate::plan::span::Span;
 
+/// The variable that a port behind a host's name is.
+const PORT: &str = "ansible_port";
+
 /// What the lines below a header are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Section {
@@ -121,8 +124,8 @@ impl Reader<'_, '_> {
             if let Some(group) = group {
                 self.listing.group(group, spot).hosts.push((host.clone(), spot));
             }
+            behind(self.listing, &host, port, spot, self.found);
             let machine = self.listing.host(&host, spot);
-            machine.vars.extend(port.map(|p| ("ansible_port".to_owned(), (Value::Int(p), spot))));
             machine.vars.extend(vars.iter().cloned());
         }
     }
@@ -176,6 +179,28 @@ pub fn names(
             Vec::new()
         }
     }
+}
+
+/// Gives a host the port that is written behind its name. Ansible takes the first mention of a host and leaves out what
+/// later ones say; here that is an error, because another port is another machine.
+pub fn behind(listing: &mut Listing, host: &str, port: Option<i64>, spot: Spot, found: &mut Vec<Diagnostic>) {
+    let Some(port) = port else { return };
+    let value = Value::Int(port);
+    let Some(known) = listing.hosts.get(host) else {
+        listing.host(host, spot).vars.insert(PORT.to_owned(), (value, spot));
+        return;
+    };
+    let (before, at) = match known.vars.get(PORT) {
+        Some((same, _)) if *same == value => return,
+        Some((other, at)) => (format!("port {}", other.to_text().unwrap_or_default()), *at),
+        None => ("no port".to_owned(), known.at),
+    };
+    let d = Diagnostic::error(
+        codes::SAME_MACHINE,
+        format!("{} is written with {before} and with port {port}", Quoted(host)),
+    );
+    let d = d.at(spot.span, "again here");
+    found.push(if at.text == spot.text { d.label(at.span, "first here") } else { d });
 }
 
 /// `web1:2222` and `[::1]:2222` carry a port; `::1` does not.

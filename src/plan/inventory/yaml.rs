@@ -3,7 +3,6 @@
 use super::{Listing, Spot, Vars, ini, values};
 use crate::plan::codes;
 use crate::plan::diagnostic::{Diagnostic, Quoted};
-use crate::plan::model::Value;
 use crate::plan::source::Source;
 use crate::plan::span::{Span, Spanned};
 use crate::plan::tree::{self, Entry, Kind, Node};
@@ -76,8 +75,8 @@ impl Reader<'_, '_> {
         let spot = Spot { text: self.file, span };
         for (name, port) in ini::names(self.listing, pattern, spot, self.found) {
             self.listing.group(group, spot).hosts.push((name.clone(), spot));
+            ini::behind(self.listing, &name, port, spot, self.found);
             let machine = self.listing.host(&name, spot);
-            machine.vars.extend(port.map(|p| ("ansible_port".to_owned(), (Value::Int(p), spot))));
             machine.vars.extend(vars.iter().map(|(k, v)| (k.clone(), v.clone())));
         }
     }
