@@ -13,8 +13,7 @@ impl State {
     /// From now on steps that share something take it in this order.
     pub(super) fn keep_order(&mut self, order: &Order) -> Result<(), String> {
         let n = self.steps.len();
-        let known = order.after.iter().flatten().all(|step| (*step as usize) < n);
-        if order.rank.len() != n || order.after.len() != n || !known {
+        if !order.fits(n) {
             return Err("its order is of another plan".into());
         }
         self.let_go = vec![Vec::new(); n];

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::action_view::{ActionState, ActionView};
 use super::run_view::{Phase, RunView};
+use crate::engine::fact::RunOptions;
 use crate::graph::Graph;
 use crate::graph::ids::Direction;
 use crate::schedule::{Evening, Odds, Situation, Standing};
@@ -58,17 +59,29 @@ impl RunView {
     /// Where the night stands; `None` while a rollback runs and after the end.
     #[must_use]
     pub fn situation(&self, now: Timestamp) -> Option<Situation> {
-        self.header.as_ref()?;
+        let options = &self.header.as_ref()?.options;
         if matches!(self.phase(), Phase::RollingBack | Phase::Ended) {
             return None;
         }
         Some(Situation {
             at: self.opens().map_or(now, |opens| opens.max(now)),
-            actions: self.actions().iter().map(standing).collect(),
+            actions: self
+                .actions()
+                .iter()
+                .map(|action| left_out(action, options).unwrap_or_else(|| standing(action)))
+                .collect(),
             closes: self.closes,
             reversible: self.reversible,
         })
     }
+}
+
+/// Before the window opens, nothing of a narrowed run is skipped yet.
+fn left_out(action: &ActionView, options: &RunOptions) -> Option<Standing> {
+    let waits = action.state == ActionState::Waiting;
+    let host_out = action.id.host().is_some_and(|host| options.hosts_left_out.iter().any(|h| h == host));
+    let out = host_out || options.narrowed.iter().any(|step| step == action.id.step());
+    (waits && out).then_some(Standing::Skipped)
 }
 
 fn standing(action: &ActionView) -> Standing {

@@ -93,3 +93,24 @@ fn every_prefix_of_every_night_folds_and_answers() {
         }
     }
 }
+
+/// What a narrowed run leaves out takes no time, also before its window opens.
+#[test]
+fn a_narrowed_run_is_looked_at_without_what_it_leaves_out() {
+    use runbook::engine::fact::Fact;
+    use runbook::schedule::Standing;
+    let mut night = Night::started();
+    let whole = night.view().situation(at("01:16")).unwrap();
+    assert!(whole.actions.iter().all(|a| *a == Standing::Waiting));
+    for record in &mut night.facts {
+        if let Fact::RunStarted(header) = &mut record.fact {
+            header.options.narrowed = vec!["landing-test".into()];
+            header.options.hosts_left_out = vec!["fe2".into()];
+        }
+    }
+    let narrowed = night.view().situation(at("01:16")).unwrap();
+    let skipped = narrowed.actions.iter().filter(|a| **a == Standing::Skipped).count();
+    let graph = super::night::graph();
+    let wanted = graph.actions().iter().filter(|a| a.id.host() == Some("fe2") || a.id.step() == "landing-test").count();
+    assert_eq!(skipped, wanted);
+}

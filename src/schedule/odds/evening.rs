@@ -98,6 +98,8 @@ impl Evening {
     #[must_use]
     pub fn new(graph: &Graph, order: Option<&Order>, past: &Past) -> Self {
         let plan = graph.plan();
+        // One that is of another plan says nothing about this one.
+        let order = order.filter(|order| order.fits(graph.step_count()));
         let names: Vec<&String> = plan.resources.keys().collect();
         let groups = plan.groups_by_host();
         let ranks = order.map_or_else(|| by_remaining(graph), |order| order.rank.clone());
@@ -114,7 +116,8 @@ impl Evening {
         for ix in graph.step_ixs() {
             let step = graph.step(ix);
             let first = evening.parts.len() as u32;
-            evening.add_parts(graph, ix, past, &groups);
+            let never = never_wanted(graph, ix);
+            evening.add_parts(graph, ix, never, past, &groups);
             let hosts = graph.actions_of(ix).len();
             let uses = step.uses.iter().filter(|(_, units)| **units > 0);
             let index = |name: &String| names.iter().position(|n| *n == name).map(|r| r as u32);
@@ -125,7 +128,7 @@ impl Evening {
                 rank: ranks.get(ix.index()).copied().unwrap_or(0),
                 at_once: step.fleet.at_once.map_or(u32::MAX, |n| n.at_least_one_of(hosts) as u32),
                 room: match &step.gate {
-                    _ if step.needs_no_place() || never_wanted(graph, ix) => Room::Unneeded,
+                    _ if step.needs_no_place() || never => Room::Unneeded,
                     Some(_) => Room::ForAMoment,
                     None => Room::Taken,
                 },
@@ -147,14 +150,13 @@ impl Evening {
         evening
     }
 
-    fn add_parts(&mut self, graph: &Graph, ix: StepIx, past: &Past, groups: &BTreeMap<&str, &str>) {
+    fn add_parts(&mut self, graph: &Graph, ix: StepIx, never: bool, past: &Past, groups: &BTreeMap<&str, &str>) {
         let step = graph.step(ix);
         let (always, until) = match step.verb {
             Verb::Wait(Wait::For(time)) => (time, None),
             Verb::Wait(Wait::At(at)) => (SignedDuration::ZERO, Some(at)),
             _ => (step.hold.unwrap_or(SignedDuration::ZERO), None),
         };
-        let never = never_wanted(graph, ix);
         let timed = !never && !matches!(step.verb, Verb::Wait(Wait::For(_) | Wait::At(_)));
         for action in graph.actions_of(ix) {
             let first_of_step = self.parts.last().is_none_or(|p| p.step != ix.0);

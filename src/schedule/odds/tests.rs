@@ -142,3 +142,16 @@ fn a_probability_is_said_no_more_precisely_than_it_is_known() {
     let said: Vec<String> = [0.0, 0.004, 0.5, 0.934, 0.996, 1.0].map(probably).to_vec();
     assert_eq!(said, ["less than 1%", "less than 1%", "about 50%", "about 93%", "more than 99%", "more than 99%"]);
 }
+
+/// A damaged or foreign journal must not end the program that looks at it.
+#[test]
+fn an_order_of_another_plan_is_left_alone() {
+    let graph =
+        graph(plan(vec![run("a", &[], &["h"], "x").takes(20, 30), run("b", &["a"], &["h"], "x").takes(20, 30)]));
+    let situation = Evening::before(&graph, at(0), None);
+    for order in [(vec![], vec![]), (vec![0, 1], vec![vec![], vec![7]]), (vec![0], vec![vec![]])] {
+        let order = crate::schedule::Order { rank: order.0, after: order.1 };
+        let found = Evening::new(&graph, Some(&order), &Past::default()).nights(&graph, &situation, 100, 1);
+        assert_eq!(found, evening(&graph).nights(&graph, &situation, 100, 1));
+    }
+}

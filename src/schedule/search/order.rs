@@ -25,6 +25,15 @@ pub struct Order {
     pub after: Vec<Vec<u32>>,
 }
 
+impl Order {
+    /// Whether it can be the order of a plan with so many steps.
+    #[must_use]
+    pub fn fits(&self, steps: usize) -> bool {
+        let known = self.after.iter().flatten().all(|step| (*step as usize) < steps);
+        self.rank.len() == steps && self.after.len() == steps && known
+    }
+}
+
 /// The best order that `effort` finds for the expected durations; `None` where nothing is short, or where batches of the
 /// same hosts overlap, which a project of whole steps cannot tell.
 ///
