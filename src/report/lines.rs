@@ -11,7 +11,8 @@ use super::style::Tone;
 use super::summary;
 use super::words;
 use crate::engine::fact::FactRecord;
-use crate::view::{ActionState, Phase, RunView, StepRow};
+use crate::schedule::probably;
+use crate::view::{ActionState, Outlook, Phase, RunView, StepRow};
 
 /// Silence longer than this looks hung; while only people are waited for, it is what they do.
 const HEARTBEAT: SignedDuration = SignedDuration::from_secs(60);
@@ -24,13 +25,14 @@ pub struct Lines {
     story: Story,
     quiet: bool,
     last: Option<Timestamp>,
+    outlook: Outlook,
 }
 
 impl Lines {
     /// `quiet` leaves out the heartbeat.
     #[must_use]
     pub fn new(out: Box<dyn Write + Send>, quiet: bool) -> Self {
-        Self { out, story: Story::new(Columns::Log), quiet, last: None }
+        Self { out, story: Story::new(Columns::Log), quiet, last: None, outlook: Outlook::default() }
     }
 
     /// To stderr, coloured as the terminal and the environment want it.
@@ -62,7 +64,8 @@ impl Reporter for Lines {
         if self.quiet || now.duration_since(last) < if machines { HEARTBEAT } else { PEOPLE } {
             return;
         }
-        if let Some(line) = heartbeat(view, now) {
+        let in_time = self.outlook.look(view, now).and_then(|odds| odds.done);
+        if let Some(line) = heartbeat(view, in_time, now) {
             self.last = Some(now);
             self.put(&[line]);
         }
@@ -79,8 +82,9 @@ impl Reporter for Lines {
     }
 }
 
-/// `01:40:40 ....   3/11 done  2 running (backup-db 1m, deploy-backend 1m)  room 4h34m  finish 05:31`.
-fn heartbeat(view: &RunView, now: Timestamp) -> Option<String> {
+/// `01:40:40 ....   3/11 done  2 running (backup-db 1m, deploy-backend 1m)  room 4h34m  finish 05:31  in time about
+/// 93%`.
+fn heartbeat(view: &RunView, in_time: Option<f64>, now: Timestamp) -> Option<String> {
     let clock = words::clock_of(view);
     let text = match view.phase() {
         Phase::Ended => return None,
@@ -89,7 +93,8 @@ fn heartbeat(view: &RunView, now: Timestamp) -> Option<String> {
         Phase::Holding => format!("{}  waiting for an answer{}", done(view), room(view, now)),
         Phase::Running => {
             let finish = clock.hm_near(view.forecast(now).finish, now);
-            format!("{}  {}{}  finish {finish}", done(view), running(view, now), room(view, now))
+            let in_time = in_time.map_or(String::new(), |p| format!("  in time {}", probably(p)));
+            format!("{}  {}{}  finish {finish}{in_time}", done(view), running(view, now), room(view, now))
         }
     };
     Some(format!("{} {} {text}", clock.hms(now), Tone::Waiting.paint("....  ")))

@@ -60,7 +60,7 @@ fn the_good_night() {
     let beat = log.lines().find(|l| l.contains("backup-db 1m")).unwrap();
     assert_eq!(
         beat,
-        "01:40:40 ....   3/11 done  2 running (backup-db 1m, deploy-backend 1m)  room 4h34m  finish 05:31"
+        "01:40:40 ....   3/11 done  2 running (backup-db 1m, deploy-backend 1m)  room 4h34m  finish 05:31  in time about 77%"
     );
 }
 
