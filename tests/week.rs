@@ -45,6 +45,9 @@ fn each_wave_is_held_against_the_times_of_its_hosts() {
     assert_eq!(week.bound, 3);
     let told: Vec<_> = week.meetings.iter().map(|m| (m.wave, m.hosts.join(" "), m.verdict)).collect();
     assert_eq!(told, [(0, "web1".into(), Verdict::Broken), (0, "web2 web3".into(), Verdict::Perhaps)]);
+    let page = runbook::report::wave_lines(&loaded.plan, &[], 100).join("\n");
+    let line = "Times:       3 hosts say when they may be worked on: not kept for 1, perhaps not kept for 2";
+    assert!(page.contains(line), "{page}");
     let broken = &week.meetings[0];
     assert_eq!(broken.elsewhere, [1], "the second wave begins at 22:00 in Berlin");
     let next = broken.next.expect("the same night");
