@@ -103,7 +103,11 @@ pub fn wave_lines(plan: &Plan, warnings: &[(String, String)], width: usize) -> V
     }
     out.push(format!("{:>38}", "---"));
     let total: usize = waves.iter().map(|w| w.hosts.len()).sum();
-    out.push(format!("{total:>38}   {}      names: --hosts WAVE", covered(plan, total)));
+    let covered = format!("{total:>38}   {}", covered(plan, total));
+    match which {
+        Some(_) => out.push(format!("{covered}      names: --hosts WAVE")),
+        None => out.extend([covered, "Names:       --hosts WAVE".into()]),
+    }
     out.extend(stops_when(plan, &waves, width));
     out.extend(decisions(plan, width));
     out.extend(times(plan, width));

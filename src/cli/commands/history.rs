@@ -131,7 +131,7 @@ fn list(plan: Option<&str>, cx: &Context) -> Result<Exit, CommandError> {
     let lines = if rows.is_empty() {
         let of = plan.map_or(String::new(), |(stem, _)| format!(" of {}", esc(&stem)));
         vec![
-            format!("nothing is known{of} yet: a run that is over, and not of the lab, is"),
+            format!("nothing is known{of} yet; what runs take is remembered when they are over, the lab's aside"),
             "durations that you have already:   runbook history import FILE.csv --plan PLAN".to_owned(),
         ]
     } else {
