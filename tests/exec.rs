@@ -439,12 +439,12 @@ steps:
   update:
     hosts: app
     run: echo
-    keep_up: 50%
+    reboot: 5m
     estimate: 1s
     read_only: true
 ";
     let bed = Bed::new(plan);
-    bed.exec(&[]).refused(3, &["cannot execute it yet", "`keep_up` of step `update` (line 5)"]);
+    bed.exec(&[]).refused(3, &["cannot execute it yet", "`reboot` of step `update` (line 5)"]);
     assert_eq!(bed.runs(), 0);
 }
 

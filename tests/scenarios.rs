@@ -165,6 +165,7 @@ impl Deed {
             Some("skip") => HoldAnswer::Skip,
             Some("continue") => HoldAnswer::Continue,
             Some("hold") => HoldAnswer::Stay,
+            Some("stop") => HoldAnswer::Stop,
             other => panic!("no such deed: {other:?}"),
         };
         Ask::Hold { answer, note: None }

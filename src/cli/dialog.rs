@@ -187,7 +187,8 @@ fn hold_word(word: &str, view: &RunView) -> Option<HoldAnswer> {
         "retry" => HoldAnswer::Retry,
         "skip" => HoldAnswer::Skip,
         "rollback" => HoldAnswer::Rollback,
-        "continue" => HoldAnswer::Continue,
+        "continue" | "go on" => HoldAnswer::Continue,
+        "stop" => HoldAnswer::Stop,
         "hold" | "stay" => HoldAnswer::Stay,
         _ => return None,
     })
@@ -206,7 +207,7 @@ fn help(view: &RunView) -> Vec<String> {
         words.extend(["approve", "defects", "reject"]);
     }
     match view.hold() {
-        Some(_) => words.extend(["retry", "skip", "continue", "hold"]),
+        Some(_) => words.extend(["retry", "skip", "continue", "hold", "stop"]),
         None => words.push("pause"),
     }
     words.extend(["rollback", "note TEXT", "q (leave; the run goes on)"]);

@@ -487,7 +487,7 @@ impl Batch {
 const fn goes_on(ask: &Ask) -> bool {
     match ask {
         Ask::Approve { .. } | Ask::Retry { .. } | Ask::Skip { .. } | Ask::Continue => true,
-        Ask::Hold { answer, .. } => !matches!(answer, HoldAnswer::Rollback),
+        Ask::Hold { answer, .. } => !matches!(answer, HoldAnswer::Rollback | HoldAnswer::Stop),
         Ask::Mark { mark, .. } => matches!(mark, Mark::Done),
         Ask::Reject { .. }
         | Ask::Pause

@@ -115,6 +115,7 @@ impl State {
         self.graph = new;
         let graph = self.graph.clone();
         self.cost.estimate_anew(&graph);
+        self.count_hosts_anew();
         Ok(())
     }
 }

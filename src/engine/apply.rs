@@ -43,7 +43,11 @@ impl State {
         match fact {
             Fact::RunStarted(run) => self.start(run),
             Fact::WindowOpened => self.open_window(),
-            Fact::ActionSkipped { action, .. } => self.skip(self.ix(action)?, at),
+            Fact::ActionSkipped { action, why } => {
+                let ix = self.ix(action)?;
+                self.leave_out(ix, why);
+                self.skip(ix, at)
+            }
             Fact::AttemptArmed { attempt } => self.arm(attempt, at),
             Fact::AttemptLaunched { attempt } => {
                 if let Some(ix) = self.graph.find(&attempt.action) {
@@ -76,11 +80,9 @@ impl State {
             Fact::GateAnswered { action, answer, by, .. } => self.answer_gate(self.ix(action)?, *answer, by, at),
             Fact::AdmissionRefused { .. } => Ok(()),
             Fact::HoldOpened { reason, limit, default } => {
-                if let HoldReason::Failed { actions } | HoldReason::ForwardOnly { actions } = reason {
-                    for action in actions {
-                        let ix = self.ix(action)?;
-                        self.asking.remove(&ix);
-                    }
+                for action in reason.failed().unwrap_or_default() {
+                    let ix = self.ix(action)?;
+                    self.asking.remove(&ix);
                 }
                 self.deadline_asked |= matches!(reason, HoldReason::Deadline);
                 if let HoldReason::Unlikely { done, rollback_fits, .. } = reason {
@@ -381,6 +383,9 @@ impl State {
         self.actions[ix.index()].ended = Some(at);
         if then == OnFailure::Continue {
             self.actions[ix.index()].tolerated = true;
+            if self.graph.step_of(ix).fleet.allow_failed.is_some() {
+                self.drop_host(ix);
+            }
             return self.finish(ix, at);
         }
         self.set_doing(ix, Doing::Failed);
@@ -468,18 +473,20 @@ impl State {
 
     pub(super) fn answer_hold(&mut self, answer: HoldAnswer, at: Timestamp) -> Result<(), String> {
         let hold = self.hold.take().ok_or("no hold is open")?;
-        let (HoldReason::Failed { actions } | HoldReason::ForwardOnly { actions }) = &hold.reason else {
-            return Ok(());
-        };
-        for action in actions {
+        self.stopping |= answer == HoldAnswer::Stop;
+        for action in hold.reason.failed().unwrap_or_default() {
             let ix = self.ix(action)?;
+            if let HoldReason::FleetStopped { why, .. } = &hold.reason {
+                self.answer_for_host(ix, answer, why, at)?;
+                continue;
+            }
             if self.actions[ix.index()].doing != Doing::Failed {
                 continue;
             }
             match answer {
                 HoldAnswer::Retry => self.again(ix),
                 HoldAnswer::Skip => self.skip(ix, at)?,
-                HoldAnswer::Rollback | HoldAnswer::Continue | HoldAnswer::Stay => {}
+                HoldAnswer::Rollback | HoldAnswer::Continue | HoldAnswer::Stay | HoldAnswer::Stop => {}
             }
         }
         Ok(())

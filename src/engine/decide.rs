@@ -130,6 +130,8 @@ impl Decision<'_> {
             self.watch_deadline();
             self.ask_if_unlikely();
             self.start_ready();
+            self.ask_about_service();
+            self.end_stopped();
             self.finish_forward();
         }
         if self.state.is_rolling_back() {
@@ -261,7 +263,10 @@ impl Decision<'_> {
         let step = self.state.graph().step_of(ix);
         let judges = matches!(step.verb, Verb::Test(_) | Verb::Http(_));
         let inconclusive = !matches!(outcome, Outcome::Failed { .. } | Outcome::Killed { .. });
-        match step.on_failure {
+        if self.state.may_fail(ix) {
+            return OnFailure::Continue;
+        }
+        match self.state.stated_policy(ix) {
             OnFailure::Continue => OnFailure::Continue,
             _ if !self.state.reversible() => OnFailure::Ask,
             OnFailure::Rollback if judges && inconclusive && !self.state.no_input() => OnFailure::Ask,
@@ -309,7 +314,7 @@ impl Decision<'_> {
     // ---- starting
 
     fn start_ready(&mut self) {
-        while self.state.hold().is_none() {
+        while self.may_start() {
             let before = self.turn.facts.len();
             let mut last = None;
             while !self.is_full()
@@ -328,12 +333,21 @@ impl Decision<'_> {
         }
     }
 
+    /// While failures wait for an answer, nothing new starts.
+    fn may_start(&self) -> bool {
+        let s = &self.state;
+        s.is_forward() && s.hold().is_none() && s.asking.is_empty() && !s.stopping
+    }
+
     fn start_step(&mut self, step: StepIx) {
-        while self.state.is_forward() && self.state.hold().is_none() {
-            let Some(ix) = self.state.first_ready(step) else { return };
+        let mut passed = None;
+        while self.may_start() {
+            let Some(ix) = self.state.ready_after(step, passed) else { return };
             match self.skip_reason(ix) {
                 Ok(Some(why)) => self.record(Fact::ActionSkipped { action: self.id(ix), why }),
                 Ok(None) if !self.has_room(step) => return,
+                // Its group has none to spare; a host of another group may.
+                Ok(None) if !self.state.fleet_has_room(ix) => passed = Some(ix),
                 Ok(None) => self.start(ix),
                 Err(why) => self.fail_unrendered(ix, why),
             }
@@ -341,6 +355,9 @@ impl Decision<'_> {
     }
 
     fn skip_reason(&self, ix: ActionIx) -> Result<Option<SkipReason>, String> {
+        if let Some(why) = self.dropped_out(ix) {
+            return Ok(Some(why));
+        }
         let graph = self.state.graph();
         let Some(expression) = &graph.step_of(ix).when else { return Ok(None) };
         let holds = render::wanted(graph, &graph.action(ix).id, &self.known()).map_err(|e| e.to_string())?;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::graph::ids::{ActionId, AttemptId};
 use crate::graph::outcome::{Evidence, Outcome};
-use crate::plan::model::{OnDeadline, OnFailure, Plan};
+use crate::plan::model::{OnDeadline, OnFailure, Plan, StepId};
 use crate::schedule::{Order, Past};
 
 /// Version of the facts' format, written in the first fact of each run.
@@ -303,6 +303,8 @@ pub enum SkipReason {
     When { expression: String },
     /// Left out by `--only`, `--from` or `--hosts`.
     Narrowed,
+    /// Its host failed in this step, which goes on without it.
+    HostFailed { step: StepId },
     /// A person skipped it.
     Person { by: Actor, reason: Option<String> },
 }
@@ -360,6 +362,8 @@ pub enum HoldReason {
     },
     /// A person paused.
     Paused { by: Actor },
+    /// No further host of this step starts: these have failed. The numbers are those of the moment.
+    FleetStopped { step: StepId, actions: Vec<ActionId>, why: FleetStop, done: u32, not_started: u32 },
     /// A failure after the reversible part.
     ForwardOnly { actions: Vec<ActionId> },
     /// A person must undo this by hand, then say so.
@@ -368,6 +372,31 @@ pub enum HoldReason {
     RollbackPaused { by: Actor },
     /// Clocks disagree by more than a minute.
     Clock,
+}
+
+impl HoldReason {
+    /// The actions that have failed and wait for an answer; `None` for a hold that is about something else.
+    #[must_use]
+    pub fn failed(&self) -> Option<&[ActionId]> {
+        match self {
+            Self::Failed { actions } | Self::ForwardOnly { actions } | Self::FleetStopped { actions, .. } => {
+                Some(actions)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Why a step goes on with no further host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FleetStop {
+    /// More have failed than `allow_failed` allows, of so many.
+    TooManyFailed { allowed: u32, of: u32 },
+    /// Its first host has failed.
+    Canary,
+    /// One host less, and fewer than `keep` of this group would be in service; `up` are now.
+    KeepUp { group: String, up: u32, keep: u32 },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -382,6 +411,8 @@ pub enum HoldAnswer {
     Continue,
     /// Stay held until a person decides.
     Stay,
+    /// Start nothing more, and leave everything as it is.
+    Stop,
 }
 
 impl HoldAnswer {
@@ -394,6 +425,7 @@ impl HoldAnswer {
             Self::Rollback => "rollback",
             Self::Continue => "continue",
             Self::Stay => "hold",
+            Self::Stop => "stop",
         }
     }
 }

@@ -3,6 +3,8 @@
 //! The numbers are those of the reliability promises. Each check is a pure question about a list of facts, so it can
 //! be asked of a simulated run, of a crashed and resumed one, and of the journal of a real night.
 
+mod fleet;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -18,13 +20,15 @@ type Check = fn(&Graph, &[FactRecord]) -> Option<String>;
 /// Every violation found, each with the invariant's name. Empty when all hold.
 #[must_use]
 pub fn violations(graph: &Graph, journal: &[FactRecord]) -> Vec<String> {
-    let checks: [(&str, Check); 7] = [
+    let checks: [(&str, Check); 9] = [
         ("I1 numbered without gaps", invariant_numbered_without_gaps),
         ("I2 one start per attempt", invariant_one_start_per_attempt),
         ("I3 undone only what may have run, and all of it", invariant_undone_or_listed),
         ("I4 undo after death, and after the undos of dependants", invariant_undo_order),
         ("I5 nothing starts after the stop decision", invariant_no_start_after_stop),
         ("I10 the stop decision comes in time", invariant_stop_in_time),
+        ("at_once, the canary and keep_up", fleet::invariant_limits),
+        ("allow_failed", fleet::invariant_no_start_after_too_many_failed),
         ("I11 everything that ran has an end", invariant_everything_ends),
     ];
     checks.iter().filter_map(|(name, check)| check(graph, journal).map(|why| format!("{name}: {why}"))).collect()

@@ -54,6 +54,7 @@ mod deadline;
 mod decide;
 pub mod effect;
 pub mod fact;
+mod fleet;
 pub mod input;
 pub mod invariants;
 mod likely;

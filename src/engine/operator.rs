@@ -3,7 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::decide::Decision;
-use super::fact::{Actor, Fact, GateAnswer, HoldAnswer, HoldReason, Mark, RollbackCause, RunEnd, SkipReason};
+use super::fact::{
+    Actor, Fact, FleetStop, GateAnswer, HoldAnswer, HoldReason, Mark, RollbackCause, RunEnd, SkipReason,
+};
 use super::input::{Ask, Operator, Reply};
 use super::state::{Doing, Phase};
 use crate::graph::ActionIx;
@@ -136,6 +138,9 @@ impl Decision<'_> {
             self.record(Fact::ActionMarked { action, mark: Mark::Undone, by, reason: note });
             return Ok(());
         }
+        if let (HoldReason::FleetStopped { actions, .. }, HoldAnswer::Retry) = (&hold.reason, answer) {
+            self.leave_doubtful_hosts(actions);
+        }
         self.record(Fact::HoldAnswered { answer, by: by.clone(), note: note.clone() });
         match (&hold.reason, answer) {
             (_, HoldAnswer::Rollback) => self.stop(RollbackCause::Person { by, reason: note }),
@@ -151,9 +156,8 @@ impl Decision<'_> {
         let Some(hold) = self.state.hold().cloned() else {
             return Err("nothing has failed and waits for an answer".into());
         };
-        let (HoldReason::Failed { actions } | HoldReason::ForwardOnly { actions }) = &hold.reason else {
-            return Err("the open hold is not about a failed step".into());
-        };
+        let about = hold.reason.failed().filter(|_| allowed_answers(&hold.reason).contains(&HoldAnswer::Retry));
+        let Some(actions) = about else { return Err("the open hold is not about a failed step".into()) };
         let wanted = |a: &ActionId| {
             a.step() == step && (hosts.is_empty() || a.host().is_some_and(|h| hosts.iter().any(|x| x == h)))
         };
@@ -166,6 +170,11 @@ impl Decision<'_> {
         {
             return Err(format!(
                 "{doubtful} may still be running: its host cannot be reached, so it cannot be run again"
+            ));
+        }
+        if let (HoldReason::FleetStopped { step, .. }, false) = (&hold.reason, rest.is_empty()) {
+            return Err(format!(
+                "a step that has stopped is tried again on all hosts that failed: runbook retry {step}"
             ));
         }
         if !rest.is_empty() {
@@ -191,10 +200,7 @@ impl Decision<'_> {
         if actions.is_empty() {
             return Err(format!("`{}` neither waits nor has failed", graph.step(step).id));
         }
-        let about: Option<Vec<ActionId>> = match self.state.hold().map(|h| &h.reason) {
-            Some(HoldReason::Failed { actions } | HoldReason::ForwardOnly { actions }) => Some(actions.clone()),
-            _ => None,
-        };
+        let about: Option<Vec<ActionId>> = self.state.hold().and_then(|h| h.reason.failed()).map(<[_]>::to_vec);
         for ix in actions {
             let why = SkipReason::Person { by: by.clone(), reason: reason.map(Into::into) };
             self.record(Fact::ActionSkipped { action: self.id(ix), why });
@@ -320,10 +326,12 @@ impl Decision<'_> {
 /// What a hold of this kind can be answered with.
 #[must_use]
 pub const fn allowed_answers(reason: &HoldReason) -> &'static [HoldAnswer] {
-    use HoldAnswer::{Continue, Retry, Rollback, Skip, Stay};
+    use HoldAnswer::{Continue, Retry, Rollback, Skip, Stay, Stop};
     match reason {
         HoldReason::Failed { .. } => &[Retry, Skip, Rollback],
         HoldReason::ForwardOnly { .. } => &[Retry, Skip],
+        HoldReason::FleetStopped { why: FleetStop::KeepUp { .. }, .. } => &[Continue, Stop, Rollback],
+        HoldReason::FleetStopped { .. } => &[Retry, Continue, Stop, Rollback],
         HoldReason::RollbackGrace { .. } => &[Stay, Rollback],
         HoldReason::Quick { .. }
         | HoldReason::Deadline

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::state::{Doing, State, Timer};
-use crate::graph::{ActionIx, StepIx};
-use crate::schedule::Order;
+use crate::graph::{ActionIx, Graph, StepIx};
+use crate::schedule::{Order, longest_remaining};
 
 impl State {
     /// From now on steps that share something take it in this order.
@@ -95,6 +95,7 @@ impl State {
         if before != after {
             self.count_place(ix, after);
         }
+        self.count_host(ix);
     }
 
     /// Takes or leaves a place under the `at_once` of the step and of the plan, and the step's resources.
@@ -169,4 +170,24 @@ impl State {
             self.set_timer(ix, Timer::Late, None);
         }
     }
+}
+
+/// Steps that need no place among those that run, or may be skipped; by rank.
+pub(super) fn without_place(graph: &Graph, rank: &[u32]) -> Vec<StepIx> {
+    let free = |s: &StepIx| graph.step(*s).needs_no_place() || graph.step(*s).when.is_some();
+    let mut steps: Vec<StepIx> = graph.step_ixs().filter(free).collect();
+    steps.sort_by_key(|s| rank[s.index()]);
+    steps
+}
+
+/// By step, its place in the order under limits: the longest remaining path first, ties in the plan's order.
+pub(super) fn ranks(graph: &Graph) -> Vec<u32> {
+    let remaining = longest_remaining(graph);
+    let mut order: Vec<StepIx> = graph.step_ixs().collect();
+    order.sort_by_key(|s| (std::cmp::Reverse(remaining[s.index()]), *s));
+    let mut rank = vec![0; order.len()];
+    for (i, step) in order.into_iter().enumerate() {
+        rank[step.index()] = i as u32;
+    }
+    rank
 }

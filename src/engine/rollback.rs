@@ -29,6 +29,8 @@ impl Decision<'_> {
         let stops = self.state.asking.iter().find(|(_, then)| **then == OnFailure::Rollback).map(|(ix, _)| *ix);
         match stops {
             Some(ix) => self.stop_for(ix),
+            // What fails while the run is being stopped is only listed.
+            None if self.state.stopping || self.ask_about_fleets() => {}
             None => self.ask_about_failures(),
         }
     }

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::fact::{Actor, HoldAnswer, HoldReason, RollbackCause, RunEnd, RunStarted, WindowInstants};
+use super::fleet::{Service, Standing};
+use super::readiness::{ranks, without_place};
 use super::retry::Tried;
 use crate::graph::ids::{ActionId, AttemptId, Direction};
 use crate::graph::outcome::Outcome;
 use crate::graph::render::Outputs;
 use crate::graph::{ActionIx, Graph, StepIx};
 use crate::plan::model::{OnFailure, OnStop};
-use crate::schedule::{RollbackCost, longest_remaining};
+use crate::schedule::RollbackCost;
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -149,6 +151,7 @@ pub struct ActionState {
     pub left_something: bool,
     /// Counted among what its step still has to undo.
     pub(super) to_undo: bool,
+    pub(super) standing: Standing,
     pub(super) timers: [Option<Timestamp>; 5],
 }
 
@@ -188,6 +191,7 @@ impl ActionState {
             launched: false,
             left_something: false,
             to_undo: false,
+            standing: Standing::default(),
             timers: [None; 5],
         }
     }
@@ -253,6 +257,9 @@ pub(super) struct StepTally {
     pub(super) needs_left: u32,
     pub(super) satisfied: u32,
     pub(super) places: u32,
+    /// Hosts that have failed, and how many of them people have said to go on with beyond what is allowed.
+    pub(super) failed: u32,
+    pub(super) forgiven: u32,
     /// Place in the order under limits: longest remaining path first, ties in the plan's order.
     pub(super) rank: u32,
     /// Actions that must be proven dead and undone before this step lets go of what it needs.
@@ -303,6 +310,9 @@ pub struct State {
     pub(super) places: u32,
     pub(super) timers: BTreeSet<(Timestamp, ActionIx, Timer)>,
     pub(super) resources_used: BTreeMap<String, u32>,
+    pub(super) service: Service,
+    /// A person said stop: what runs ends, and then the run.
+    pub(super) stopping: bool,
     /// Steps whose undos may start, as long as some have not.
     pub(super) undoable: BTreeSet<StepIx>,
     /// Per step, the actions whose undo has not begun.
@@ -337,6 +347,8 @@ impl State {
             needs_left: graph.all_needs(s).count() as u32,
             satisfied: 0,
             places: 0,
+            failed: 0,
+            forgiven: 0,
             rank: rank[s.index()],
             undo_left: 0,
             undo_blockers: 0,
@@ -364,6 +376,8 @@ impl State {
             places: 0,
             timers: BTreeSet::new(),
             resources_used: BTreeMap::new(),
+            service: Service::new(&graph),
+            stopping: false,
             undoable: BTreeSet::new(),
             undo_queue: BTreeMap::new(),
             undo_left: 0,
@@ -496,8 +510,10 @@ impl State {
         self.without_place.iter().filter(ready).copied().collect()
     }
 
-    pub(super) fn first_ready(&self, step: StepIx) -> Option<ActionIx> {
-        self.ready.get(&(self.steps[step.index()].rank, step))?.first().copied()
+    /// The ready action of a step after this one; the first one when there is no `after`.
+    pub(super) fn ready_after(&self, step: StepIx, after: Option<ActionIx>) -> Option<ActionIx> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.ready.get(&(self.steps[step.index()].rank, step))?.range((from, Bound::Unbounded)).next().copied()
     }
 
     pub(super) fn undoable(&self) -> Vec<StepIx> {
@@ -571,22 +587,4 @@ impl State {
             None => self.after.get(id),
         }
     }
-}
-
-fn without_place(graph: &Graph, rank: &[u32]) -> Vec<StepIx> {
-    let free = |s: &StepIx| graph.step(*s).needs_no_place() || graph.step(*s).when.is_some();
-    let mut steps: Vec<StepIx> = graph.step_ixs().filter(free).collect();
-    steps.sort_by_key(|s| rank[s.index()]);
-    steps
-}
-
-fn ranks(graph: &Graph) -> Vec<u32> {
-    let remaining = longest_remaining(graph);
-    let mut order: Vec<StepIx> = graph.step_ixs().collect();
-    order.sort_by_key(|s| (std::cmp::Reverse(remaining[s.index()]), *s));
-    let mut rank = vec![0; order.len()];
-    for (i, step) in order.into_iter().enumerate() {
-        rank[step.index()] = i as u32;
-    }
-    rank
 }

@@ -21,9 +21,6 @@ pub fn not_executable_yet(plan: &Plan) -> Vec<String> {
             ("drain", fleet.drain.is_some()),
             ("undrain", fleet.undrain.is_some()),
             ("reboot", fleet.reboot.is_some() || step.rollback().is_some_and(|r| r.reboot.is_some())),
-            ("keep_up", fleet.keep_up.is_some()),
-            ("allow_failed", fleet.allow_failed.is_some()),
-            ("canary", fleet.canary),
         ] {
             if given {
                 say(key);

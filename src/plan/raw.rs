@@ -111,8 +111,8 @@ record! {
         allow_failed: Size,
         /// In which order the hosts are taken.
         order: Choice<super::model::Order>,
-        /// The first host goes alone.
-        canary: bool,
+        /// `first`: the first host goes alone, and the others follow when it is done.
+        canary: Choice<Canary>,
         /// Units of the plan's resources held while the step runs.
         uses: Table<Whole<1, 10000>>,
         /// Takes a host out of service before the verb.
@@ -442,3 +442,7 @@ pub struct Covers;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OnQuick;
+
+/// Which host goes alone: `first`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Canary;

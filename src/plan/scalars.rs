@@ -7,7 +7,7 @@ use super::codes;
 use super::decode::{At, Decode, Definitions, Label, wrong};
 use super::diagnostic::{Diagnostic, Quoted};
 use super::model;
-use super::raw::{Covers, Fold, OnQuick};
+use super::raw::{Canary, Covers, Fold, OnQuick};
 use super::tree::{Kind, Node};
 use super::units::{BadDuration, BadEstimate, Estimate, Size, parse_duration, parse_estimate, parse_size};
 use super::words;
@@ -265,6 +265,10 @@ impl Words for Fold {
 
 impl Words for Covers {
     const ALL: &'static [(&'static str, Self)] = &[("all", Self)];
+}
+
+impl Words for Canary {
+    const ALL: &'static [(&'static str, Self)] = &[("first", Self)];
 }
 
 impl Words for OnQuick {

@@ -8,7 +8,7 @@ use super::clock::{Clock, coarse, span};
 use super::escape::escape_for_terminal as esc;
 use super::style::Tone;
 use super::words;
-use crate::engine::fact::{GateAnswer, HoldAnswer, HoldReason, KillReason, Mark as PersonsMark, RunEnd};
+use crate::engine::fact::{FleetStop, GateAnswer, HoldAnswer, HoldReason, KillReason, Mark as PersonsMark, RunEnd};
 use crate::graph::ids::{AttemptId, Direction};
 use crate::graph::outcome::{Evidence, Outcome};
 use crate::plan::model::{OnFailure, Verb};
@@ -361,6 +361,8 @@ fn hold_opened(page: &mut Page<'_>, reason: &HoldReason, limit: Option<Timestamp
     let answers = match reason {
         HoldReason::Failed { .. } => "retry | skip | rollback",
         HoldReason::ForwardOnly { .. } => "retry | skip",
+        HoldReason::FleetStopped { why: FleetStop::KeepUp { .. }, .. } => "continue | stop | rollback",
+        HoldReason::FleetStopped { .. } => "retry | continue | stop | rollback",
         HoldReason::RollbackGrace { .. } => "hold | rollback",
         HoldReason::Quick { .. }
         | HoldReason::Deadline

@@ -164,6 +164,10 @@ fn stuck<'a>(
         out.push(format!("  {}: its state is unknown", words::action(id)));
     }
     let step = rows.iter().find(|r| r.command.is_some()).map_or("STEP", |r| r.step.as_str());
+    if view.rollback().is_none() {
+        out.push("  everything else is left as it is; to undo all of it: runbook rollback".to_owned());
+        return out;
+    }
     out.push("  then: runbook rollback --continue".to_owned());
     out.push(format!("  or tell it what you did: runbook mark {step} undone"));
     out

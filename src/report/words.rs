@@ -2,7 +2,7 @@
 
 use super::clock::Clock;
 use super::escape::escape_for_terminal as esc;
-use crate::engine::fact::{Actor, Channel, HoldReason, RollbackCause};
+use crate::engine::fact::{Actor, Channel, FleetStop, HoldReason, RollbackCause};
 use crate::graph::ids::{ActionId, Direction};
 use crate::plan::injected;
 use crate::plan::model::{Gate, Plan, Step, Verb, Wait};
@@ -57,6 +57,9 @@ pub(super) fn hold_reason(reason: &HoldReason) -> String {
         HoldReason::ForwardOnly { actions } => {
             format!("{} failed; from here only forward", actions_of(actions))
         }
+        HoldReason::FleetStopped { step, actions, why, done, not_started } => {
+            fleet_stopped(step, actions, why, *done, *not_started)
+        }
         HoldReason::RollbackGrace { cause: c } => format!("rollback: {}", cause(c)),
         HoldReason::Quick { action: id } => format!("{} was suspiciously quick", action(id)),
         HoldReason::Deadline => "the last moment to roll back is near".into(),
@@ -75,6 +78,20 @@ fn unlikely(done: u8, rollback_fits: u8, below: u8) -> String {
         false => ("done by the close", done),
     };
     format!("{what}: {} likely, and the plan asks below {below}%", probably(f64::from(percent) / 100.0))
+}
+
+/// `update stopped: 3 failed, 2 allowed (of 103); 77 done, 23 not started`.
+fn fleet_stopped(step: &str, failed: &[ActionId], why: &FleetStop, done: u32, not_started: u32) -> String {
+    let why = match why {
+        FleetStop::TooManyFailed { allowed, of } => format!("{} failed, {allowed} allowed (of {of})", failed.len()),
+        FleetStop::Canary => {
+            format!("{}, its first host, failed", failed.first().and_then(ActionId::host).unwrap_or(""))
+        }
+        FleetStop::KeepUp { group, up, keep } => {
+            format!("{up} of {} in service, {keep} must stay; {} failed", esc(group), failed.len())
+        }
+    };
+    format!("{step} stopped: {why}; {done} done, {not_started} not started")
 }
 
 fn actions_of(ids: &[ActionId]) -> String {

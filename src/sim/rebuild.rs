@@ -186,6 +186,12 @@ impl Rebuilder {
         let undone = hold(HoldAnswer::Rollback, first(&all, &back));
         let state = self.engine.state();
         let decisions: Vec<Option<(Timestamp, Said)>> = match state.hold().map(|hold| &hold.reason) {
+            Some(HoldReason::FleetStopped { actions, .. }) => {
+                let next =
+                    |a: &AttemptId| state.find(&a.action).is_some_and(|s| s.attempt.as_ref().is_none_or(|l| l < a));
+                let again = first(&|a| actions.contains(&a.action) && next(a), &forward);
+                vec![hold(HoldAnswer::Retry, again), hold(HoldAnswer::Continue, first(&all, &forward)), undone]
+            }
             Some(HoldReason::Failed { actions } | HoldReason::ForwardOnly { actions }) => {
                 let next =
                     |a: &AttemptId| state.find(&a.action).is_some_and(|s| s.attempt.as_ref().is_none_or(|l| l < a));

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::run_view::{OpenHold, RunView};
-use crate::engine::fact::HoldReason;
+use crate::engine::fact::{FleetStop, HoldReason};
 use crate::graph::StepIx;
 use crate::graph::ids::ActionId;
 
@@ -29,6 +29,13 @@ impl RunView {
                 vec![self.retry(actions, now), skip(actions), self.roll_back(now)]
             }
             HoldReason::ForwardOnly { actions } => vec![self.retry(actions, now), skip(actions)],
+            HoldReason::FleetStopped { actions, why, done, not_started, .. } => {
+                let mut answers = vec![go_on(why, *not_started), stop(*done, *not_started), self.roll_back(now)];
+                if !matches!(why, FleetStop::KeepUp { .. }) {
+                    answers.insert(0, self.retry(actions, now));
+                }
+                answers
+            }
             HoldReason::RollbackGrace { .. } => {
                 vec![plain("hold", "stay held and look; the clock goes on"), self.roll_back(now)]
             }
@@ -83,6 +90,19 @@ impl RunView {
 
 fn skip(actions: &[ActionId]) -> Answer {
     plain("skip", &format!("count {} as done", names(actions)))
+}
+
+fn go_on(why: &FleetStop, not_started: u32) -> Answer {
+    let does = match why {
+        FleetStop::TooManyFailed { allowed, .. } => format!("allow {} more to fail", (*allowed).max(1)),
+        FleetStop::Canary => "go on without the host that failed".into(),
+        FleetStop::KeepUp { .. } => "do not count the failed hosts".into(),
+    };
+    plain("continue", &format!("{does}; {not_started} more hosts"))
+}
+
+fn stop(done: u32, not_started: u32) -> Answer {
+    plain("stop", &format!("leave {done} done and {not_started} for another window; nothing more changes"))
 }
 
 fn plain(word: &'static str, does: &str) -> Answer {

@@ -7,9 +7,7 @@ use jiff::Timestamp;
 use super::action_view::{ActionState, ActionView};
 use super::event::{Event, Mark, What};
 use super::run_view::{OpenGate, OpenHold, RunView};
-use crate::engine::fact::{
-    Fact, FactRecord, GateAnswer, HoldAnswer, HoldReason, Mark as PersonsMark, RunStarted, SkipReason,
-};
+use crate::engine::fact::{Fact, FactRecord, GateAnswer, HoldAnswer, Mark as PersonsMark, RunStarted, SkipReason};
 use crate::graph::Graph;
 use crate::graph::ids::{ActionId, AttemptId, Direction};
 use crate::graph::outcome::{Evidence, Outcome};
@@ -526,23 +524,36 @@ impl RunView {
             return;
         }
         let Some(hold) = self.hold.take() else { return };
-        let failed = match hold.reason {
-            HoldReason::Failed { actions } | HoldReason::ForwardOnly { actions } => actions,
-            _ => Vec::new(),
-        };
-        if answer != HoldAnswer::Skip {
-            return;
-        }
+        let failed = hold.reason.failed().unwrap_or_default();
         for i in failed.iter().filter_map(|id| self.index_of(id)).collect::<Vec<_>>() {
-            if self.actions[i].state == ActionState::Failed {
-                self.actions[i].ended = Some(at);
-                self.set(i, ActionState::Skipped);
+            if self.actions[i].state != ActionState::Failed {
+                continue;
+            }
+            match answer {
+                HoldAnswer::Skip => {
+                    self.actions[i].ended = Some(at);
+                    self.set(i, ActionState::Skipped);
+                }
+                HoldAnswer::Continue => {
+                    self.actions[i].tolerated = true;
+                    self.settle(self.row_of(i), at);
+                }
+                // Whoever may still be running is not run again.
+                HoldAnswer::Retry if !matches!(self.actions[i].outcome, Some(Outcome::InDoubt { .. })) => {
+                    self.actions[i].tolerated = false;
+                }
+                HoldAnswer::Retry => {}
+                HoldAnswer::Rollback | HoldAnswer::Stay | HoldAnswer::Stop => {}
             }
         }
     }
 
     fn skipped(&mut self, action: &ActionId, why: &SkipReason, at: Timestamp) {
         let Some(i) = self.index_of(action) else { return };
+        if self.actions[i].state == ActionState::Failed && matches!(why, SkipReason::HostFailed { .. }) {
+            self.actions[i].tolerated = true;
+            return self.settle(self.row_of(i), at);
+        }
         self.actions[i].ended = Some(at);
         self.set(i, ActionState::Skipped);
         let row = self.row_of(i);
@@ -580,6 +591,7 @@ fn add_once(hosts: Option<&mut Vec<String>>, host: Option<String>) {
 fn skip_words(why: &SkipReason) -> String {
     match why {
         SkipReason::When { expression } => format!("`when: {expression}` is false"),
+        SkipReason::HostFailed { step } => format!("its host failed in {step}"),
         SkipReason::Narrowed => "left out of this run".into(),
         SkipReason::Person { by, reason: Some(reason) } => format!("by {}: {reason}", by.name),
         SkipReason::Person { by, reason: None } => format!("by {}", by.name),

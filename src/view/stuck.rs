@@ -23,12 +23,16 @@ pub struct StuckRow {
 
 impl RunView {
     /// Everything a rollback had to undo and did not, in the order in which it must be undone by hand; then what it did.
+    /// Of a run that was left as it is without a rollback: what failed.
     #[must_use]
     pub fn stuck_rows(&self) -> Vec<StuckRow> {
         let mut open = Vec::new();
         let mut closed = Vec::new();
         for ix in self.graph.topological().into_iter().rev() {
             for i in self.members(ix.index()) {
+                if self.rollback.is_none() && self.actions[i].state != ActionState::Failed {
+                    continue;
+                }
                 if self.needs_undo(i) {
                     open.push(self.stuck_row(ix, i));
                 } else if self.actions[i].state == ActionState::Undone {
@@ -49,7 +53,10 @@ impl RunView {
             step: step.id.clone(),
             state: if sure && action.undo_started.is_none() { "new" } else { "new?" },
             command: self.undo_by_hand(&action.id),
-            why: action.why.clone().or_else(|| self.waits_for(ix)),
+            why: match (&self.rollback, &action.outcome) {
+                (None, Some(outcome)) => Some(outcome.to_string()),
+                _ => action.why.clone().or_else(|| self.waits_for(ix)),
+            },
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod amend;
 mod decisions;
+mod fleet;
 mod injection;
 mod odds;
 mod plans;

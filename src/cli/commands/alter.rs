@@ -222,6 +222,8 @@ pub enum Then {
     Leave,
     /// Go on
     Continue,
+    /// End it and leave everything as it is, when a step has stopped because too many hosts failed
+    Stop,
 }
 
 #[derive(Debug, clap::Args)]
@@ -253,6 +255,7 @@ pub fn abort(args: Abort, cx: &Context) -> Result<Exit, CommandError> {
     let answer = match then {
         Then::Rollback => HoldAnswer::Rollback,
         Then::Continue => HoldAnswer::Continue,
+        Then::Stop => HoldAnswer::Stop,
         Then::Leave => {
             left(&view)?;
             return Ok(Exit::NotFinished);

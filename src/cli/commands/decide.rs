@@ -320,6 +320,7 @@ const fn deed(answer: HoldAnswer) -> &'static str {
         HoldAnswer::Skip => "what failed counts as done, decided",
         HoldAnswer::Rollback => "rollback decided",
         HoldAnswer::Continue => "going on, decided",
+        HoldAnswer::Stop => "stopping, everything is left as it is, decided",
         HoldAnswer::Stay => "staying held, decided",
     }
 }

@@ -122,7 +122,7 @@ impl Checker<'_> {
             keep_up: raw.keep_up.as_ref().map(|s| s.value),
             allow_failed: raw.allow_failed.as_ref().map(|s| s.value),
             order: raw.order.as_ref().map(|o| o.value.0).unwrap_or_default(),
-            canary: raw.canary.as_ref().is_some_and(|b| b.value),
+            canary: raw.canary.is_some(),
             drain: raw.drain.as_ref().and_then(|d| self.drain(&d.value, d.span)),
             reboot: raw.reboot.as_ref().map(|r| r.value.0),
             undrain: raw.undrain.as_ref().and_then(|d| self.drain(&d.value, d.span)),
