@@ -27,6 +27,7 @@ mod mistakes;
 mod night;
 mod night_output;
 mod nightly;
+mod pages;
 mod readme;
 mod resume;
 mod scenarios;

@@ -12,22 +12,42 @@ use crate::driver::clock;
 use crate::report::calendar::calendar;
 use crate::report::owners::{self, Owner};
 use crate::report::week::Week;
+use crate::report::{PlanPage, plan_document};
 
 /// The notice that is written where the plan has no template of its own.
 const NOTICE: &str = include_str!("../../templates/notices/notice.txt.j2");
 /// Where a plan's own template is looked for, in `templates/` beside the plan and above it.
 const NOTICE_FILE: &str = "notices/notice.txt.j2";
 
+/// Columns of a page that is written as text.
+const PAGE: usize = 100;
+
 /// What a plan can be written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// iCalendar.
     Calendar,
+    /// One self-contained page.
+    Html,
+    /// For a wiki.
+    Markdown,
+    /// The timeline as a picture.
+    Svg,
+    Json,
+    /// What a terminal shows, with every command.
+    Text,
 }
 
 impl Form {
     /// All forms with their extensions.
-    const ALL: [(&'static str, Self); 1] = [("ics", Self::Calendar)];
+    const ALL: [(&'static str, Self); 6] = [
+        ("html", Self::Html),
+        ("md", Self::Markdown),
+        ("svg", Self::Svg),
+        ("json", Self::Json),
+        ("txt", Self::Text),
+        ("ics", Self::Calendar),
+    ];
 
     /// What the name of a file asks for.
     ///
@@ -58,6 +78,26 @@ pub fn write_calendar(loaded: &Loaded, path: &Path, by_owner: bool) -> Result<St
     }
     write(path, &calendar(&plan.name, &events, clock::now()))?;
     Ok(format!("wrote {}: {}", path.display(), count(events.len(), "event")))
+}
+
+/// Writes the page of a dry run. Gives what to say about it.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_page(page: &PlanPage<'_>, form: Form, path: &Path) -> Result<String, CommandError> {
+    let defect = |e: minijinja::Error| CommandError::unexpected(e.to_string());
+    let text = match form {
+        Form::Html => page.html().map_err(defect)?,
+        Form::Svg => page.svg().map_err(defect)?,
+        Form::Markdown => page.markdown(),
+        Form::Json => format!("{:#}\n", plan_document(page)),
+        Form::Text | Form::Calendar => {
+            let page = PlanPage { width: PAGE, commands: true, ..page.clone() };
+            page.lines().join("\n") + "\n"
+        }
+    };
+    write(path, &text)?;
+    Ok(format!("wrote {}", path.display()))
 }
 
 /// Writes one notice per owner into `folder`. Gives what to say about it.

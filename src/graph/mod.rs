@@ -2,7 +2,7 @@
 
 mod action;
 mod build;
-mod danger;
+pub mod danger;
 pub mod draw;
 pub mod ids;
 pub mod job;

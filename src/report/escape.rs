@@ -31,6 +31,19 @@ pub fn escape_bytes(bytes: &[u8]) -> String {
     out
 }
 
+/// The same as text that no table or renderer of Markdown takes for something else.
+#[must_use]
+pub fn escape_for_markdown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in escape_for_terminal(text).chars() {
+        if matches!(c, '|' | '*' | '_' | '`' | '<' | '>' | '[' | ']' | '\\' | '#') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
 fn escape(text: &str, lines: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

@@ -6,6 +6,7 @@
 mod area;
 mod ask;
 pub mod calendar;
+mod chart;
 mod choose;
 mod clock;
 mod drill_page;
@@ -16,6 +17,7 @@ mod lines;
 mod live;
 mod odds;
 pub mod owners;
+mod pages;
 mod plan_json;
 mod plan_page;
 pub mod status;

@@ -35,7 +35,8 @@ use crate::view::StepTimes;
                         runbook plan plans/2007-12-02.yaml --probe          (asks the hosts, changes nothing)\n  \
                         runbook plan plans/2007-12-02.yaml --from sanity-backend --assume-done deploy-backend,db-scripts\n  \
                         runbook plan plans/2013-03-os-update.yaml --hosts thu-many\n  \
-                        runbook plan plans/2013-03-os-update.yaml -o week.ics --by-owner\n\n\
+                        runbook plan plans/2013-03-os-update.yaml -o week.ics --by-owner\n  \
+                        runbook plan plans/2007-12-02.yaml -o 2007-12-02.html    (one page, for the call)\n\n\
                         Exit codes: 0 shown, 2 the plan has errors or cannot fit its window, 3 --probe found what would refuse a run")]
 pub struct Args {
     /// The plan to show
@@ -53,7 +54,7 @@ pub struct Args {
     /// What has changed since the last go
     #[arg(long)]
     diff: bool,
-    /// Write it to a file instead; its extension says the form: .ics
+    /// Write it to a file instead; its extension says the form: .html .md .svg .json .txt .ics
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// In a calendar: an entry for each owner of hosts
@@ -105,18 +106,23 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     if args.diff {
         return diff(&loaded, cx);
     }
-    if let Some(file) = &args.output {
-        let said = match save::Form::of(file)? {
-            save::Form::Calendar => save::write_calendar(&loaded, file, args.by_owner)?,
-        };
-        save::say(&[said], cx);
+    let file = args.output.as_deref().map(|file| Ok::<_, CommandError>((file, save::Form::of(file)?))).transpose()?;
+    if let Some((file, save::Form::Calendar)) = file {
+        save::say(&[save::write_calendar(&loaded, file, args.by_owner)?], cx);
         return Ok(Exit::Done);
+    }
+    if args.by_owner {
+        return Err(CommandError::usage("`--by-owner` is for calendars").hint("-o FILE.ics"));
     }
     if let Some(folder) = &args.notices {
         save::say(&save::write_notices(&loaded, &args.plan, folder)?, cx);
         return Ok(Exit::Done);
     }
     if !loaded.plan.waves.is_empty() {
+        if let Some((file, _)) = file {
+            return Err(CommandError::usage(format!("a plan with waves cannot be written as {} yet", file.display()))
+                .hint("-o FILE.ics, or what is shown on a terminal:  runbook plan PLAN --no-pager >FILE.txt"));
+        }
         return waves(args, &loaded, cx);
     }
     let graph = Graph::build(Arc::new(loaded.plan.clone()));
@@ -132,10 +138,10 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     findings.extend(history::findings(graph, &past));
     let probe = if args.probe { Some(probe(graph, args, &left_out, cx)?) } else { None };
     let exit = exit(&findings, probe.as_ref());
-    let (file, exec) = (args.plan.display().to_string(), exec_line(args));
+    let (name, exec) = (args.plan.display().to_string(), exec_line(args));
     let page = PlanPage {
         graph,
-        file: &file,
+        file: &name,
         digest: &loaded.digest,
         exec: &exec,
         opens: evening.opens,
@@ -151,7 +157,9 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
         commands: args.commands,
         by_host: args.by_host,
     };
-    if cx.global.json {
+    if let Some((file, form)) = file {
+        save::say(&[save::write_page(&page, form, file)?], cx);
+    } else if cx.global.json {
         output::json(&plan_document(&page))?;
     } else {
         pager::page_lines(&page.lines(), !args.no_pager)?;

@@ -14,6 +14,7 @@ use crate::schedule::Past;
 #[command(after_help = "Examples:
   runbook report                                 the newest run, on the terminal
   runbook report 2007-12-02-a --format html >night.html
+  runbook report 2007-12-02-a --format svg >night.svg
   runbook report --timeline                      the sentences, for the wiki
   runbook report --suggest                       better estimates, as lines of the plan")]
 pub struct Args {
@@ -37,6 +38,8 @@ enum Format {
     Text,
     Md,
     Html,
+    /// The chart of planned and actual times
+    Svg,
     Json,
     Csv,
 }
@@ -58,8 +61,9 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
         _ if args.suggest => suggestions(&write_up, &history::past(&mut store, view.graph())),
         Format::Md => return output::text(&write_up.markdown()),
         Format::Csv => return output::text(&write_up.csv()),
-        Format::Html => {
-            let page = write_up.html(now).map_err(|e| CommandError::unexpected(e.to_string()))?;
+        Format::Html | Format::Svg => {
+            let page = if args.format == Format::Svg { write_up.svg(now) } else { write_up.html(now) };
+            let page = page.map_err(|e| CommandError::unexpected(e.to_string()))?;
             anstream::stdout().write_all(page.as_bytes())?;
             return Ok(Exit::Done);
         }

@@ -1,55 +1,15 @@
 //! The write-up as one self-contained page: no script, no request, and a chart of planned and actual times.
 
 use jiff::{SignedDuration, Timestamp};
-use minijinja::{Environment, context};
-use serde::Serialize;
+use minijinja::context;
+use minijinja::value::Serde;
 
 use super::spent::Kind;
 use super::text::signed;
 use super::{StepLine, WriteUp};
+use crate::report::chart::{Chart, Lane};
 use crate::report::clock::{coarse, span};
-
-const TEMPLATE: &str = include_str!("../../../templates/report/run.html");
-/// The chart, in its own units.
-const WIDTH: f64 = 720.0;
-const LABELS: f64 = 150.0;
-/// Room for half a label of the ruler at the right.
-const MARGIN: f64 = 18.0;
-const TOP: f64 = 20.0;
-const ROW: f64 = 20.0;
-/// Minutes between two labels of the ruler.
-const SCALES: [i64; 10] = [1, 5, 10, 15, 30, 60, 120, 240, 720, 1440];
-
-#[derive(Debug, Serialize)]
-struct Bar {
-    x: f64,
-    y: f64,
-    width: f64,
-    height: f64,
-    kind: &'static str,
-    title: String,
-}
-
-#[derive(Debug, Serialize)]
-struct Tick {
-    x: f64,
-    label: String,
-}
-
-#[derive(Debug, Serialize)]
-struct Label {
-    y: f64,
-    text: String,
-}
-
-#[derive(Debug, Serialize)]
-struct Chart {
-    width: f64,
-    height: f64,
-    ticks: Vec<Tick>,
-    bars: Vec<Bar>,
-    labels: Vec<Label>,
-}
+use crate::report::pages;
 
 impl WriteUp {
     /// The page.
@@ -57,8 +17,6 @@ impl WriteUp {
     /// # Errors
     /// When the template does not render, which only a defect of this program could cause.
     pub fn html(&self, now: Timestamp) -> Result<String, minijinja::Error> {
-        let mut environment = Environment::new();
-        environment.add_template("run.html", TEMPLATE)?;
         let moments =
             self.moments.iter().map(|m| context! { at => self.clock.hm(m.at), text => &m.text, who => &m.who });
         let shown = |d: Option<SignedDuration>| d.map_or_else(|| "-".to_owned(), span);
@@ -68,7 +26,7 @@ impl WriteUp {
         });
         let spent = self.spent.parts().into_iter().filter(|(_, d)| !d.is_zero());
         let spent = spent.map(|(what, d)| context! { what, time => coarse(d) });
-        environment.get_template("run.html")?.render(context! {
+        let content = context! {
             title => &self.title,
             day => self.day(),
             verdict => &self.verdict,
@@ -77,48 +35,40 @@ impl WriteUp {
             steps => steps.collect::<Vec<_>>(),
             spent => spent.collect::<Vec<_>>(),
             afterwards => self.afterwards(),
-            chart => minijinja::value::Serde(self.chart(now)),
+            chart => Serde(self.chart(now)),
             run => &self.run,
             digest => &self.digest,
-        })
+        };
+        pages::page("run.html", &content)
     }
 
-    fn chart(&self, now: Timestamp) -> Chart {
+    /// The chart alone, as a picture.
+    ///
+    /// # Errors
+    /// As [`Self::html`].
+    pub fn svg(&self, now: Timestamp) -> Result<String, minijinja::Error> {
+        pages::picture(&format!("{}, {}", self.title, self.day()), &self.chart(now))
+    }
+
+    fn chart(&self, now: Timestamp) -> Chart<'_> {
         let until = self.ended.unwrap_or(now);
         let ends = self.steps.iter().filter_map(|s| s.planned.map(|p| p.end)).chain([until]);
-        let end = ends.max().unwrap_or(until).max(self.began + SignedDuration::from_secs(1));
-        let scale = (WIDTH - LABELS - MARGIN) / end.duration_since(self.began).as_secs_f64();
-        let x = |t: Timestamp| LABELS + t.duration_since(self.began).as_secs_f64().max(0.0) * scale;
-        let height = TOP + ROW * self.steps.len() as f64;
         let mut chart =
-            Chart { width: WIDTH, height, ticks: self.ticks(end, &x), bars: Vec::new(), labels: Vec::new() };
-        for (i, step) in self.steps.iter().enumerate() {
-            let y = TOP + ROW * i as f64;
-            chart.labels.push(Label { y: y + 14.0, text: step.step.chars().take(22).collect() });
-            let mut bar = |from: Timestamp, to: Timestamp, kind, at: f64, height, what: &str| {
-                let title = format!("{} {what} {}-{}", step.step, self.clock.hm(from), self.clock.hm(to));
-                let width = (x(to) - x(from)).max(1.5);
-                chart.bars.push(Bar { x: x(from), y: y + at, width, height, kind, title });
-            };
+            Chart::new("Planned and actual times of each step", &self.clock, self.began, ends.max().unwrap_or(until));
+        for step in &self.steps {
+            chart.row(&step.step);
             if let Some(planned) = step.planned {
-                bar(planned.start, planned.end, "plan", 3.0, 5.0, "planned");
+                chart.bar((planned.start, planned.end), "plan", Lane::Upper, &format!("{} planned", step.step));
             }
             if let Some(from) = step.started {
-                bar(from, step.ended.unwrap_or(until), color(step), 9.0, 8.0, "actual");
+                let times = (from, step.ended.unwrap_or(until));
+                chart.bar(times, color(step), Lane::Lower, &format!("{} actual", step.step));
             }
             if let Some((from, to)) = step.undo {
-                bar(from, to.unwrap_or(until), "undo", 9.0, 8.0, "undone");
+                chart.bar((from, to.unwrap_or(until)), "undo", Lane::Lower, &format!("{} undone", step.step));
             }
         }
         chart
-    }
-
-    fn ticks(&self, end: Timestamp, x: &dyn Fn(Timestamp) -> f64) -> Vec<Tick> {
-        let length = end.duration_since(self.began).as_secs();
-        let minutes = SCALES.iter().find(|m| length <= *m * 60 * 8).copied().unwrap_or(length / 60 / 8 + 1);
-        let first = self.began.as_second().div_euclid(minutes * 60) + 1;
-        let instants = (first..).map_while(|n| Timestamp::from_second(n * minutes * 60).ok().filter(|t| *t <= end));
-        instants.map(|t| Tick { x: x(t), label: self.clock.hm(t) }).collect()
     }
 }
 

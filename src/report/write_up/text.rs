@@ -1,5 +1,6 @@
 //! The write-up as text for a terminal and as Markdown for a wiki.
 
+use crate::report::escape::escape_for_markdown as md;
 use jiff::SignedDuration;
 
 use super::{StepLine, WriteUp};
@@ -181,16 +182,4 @@ pub(super) fn signed(d: SignedDuration) -> String {
         1.. => format!("+{}", coarse(d)),
         _ => format!("-{}", coarse(d.abs())),
     }
-}
-
-/// Text that no table or renderer takes for something else.
-fn md(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in esc(text).chars() {
-        if matches!(c, '|' | '*' | '_' | '`' | '<' | '>' | '[' | ']' | '\\' | '#') {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out
 }

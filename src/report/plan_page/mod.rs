@@ -1,5 +1,10 @@
 //! The page on the table at the go/no-go call: when, what can go wrong, the last moment to turn back. Text for a terminal
-//! or a log; computes nothing itself and runs nothing.
+//! or a log here, pages and pictures of the same parts beside it; computes nothing itself and runs nothing.
+
+mod chart;
+mod commands;
+mod html;
+mod markdown;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -7,10 +12,8 @@ use super::clock::{Clock, span};
 use super::escape::escape_for_terminal as esc;
 use super::text::{column, cut, shorten, wrap};
 use super::{odds, timeline, words};
-use crate::graph::job::Site;
-use crate::graph::preview::{Preview, previews};
 use crate::graph::{Graph, StepIx};
-use crate::plan::model::{After, Place, Step, Undo, Value, Verb};
+use crate::plan::model::{After, Place, Step, Undo, Verb};
 use crate::plan::short_digest as digest_in_short;
 use crate::plan::units::Short;
 use crate::schedule::{Fit, Odds, RollbackPlan, probably};
@@ -45,6 +48,26 @@ pub struct PlanPage<'a> {
     pub commands: bool,
     /// What each host will see, instead of the steps.
     pub by_host: bool,
+}
+
+/// One of the numbers that decide, with what it means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Figure {
+    name: &'static str,
+    value: String,
+    note: String,
+    /// The same number when all goes slowly.
+    at_worst: Option<String>,
+}
+
+impl Figure {
+    const fn new(name: &'static str, value: String, note: String) -> Self {
+        Self { name, value, note, at_worst: None }
+    }
+
+    fn at_worst(self, at_worst: String) -> Self {
+        Self { at_worst: Some(at_worst), ..self }
+    }
 }
 
 /// What the hosts answered.
@@ -127,9 +150,7 @@ impl PlanPage<'_> {
 
     fn head(&self, clock: &Clock) -> Vec<String> {
         let plan = self.graph.plan();
-        let (zone, offset) = (clock.zone_name(), clock.offset(self.opens));
-        let zone = if zone == offset { offset } else { format!("{zone} ({offset})") };
-        let (left, day) = ("Dry run: nothing is changed.", format!("{}, {zone}", clock.day(self.opens)));
+        let (left, day) = ("Dry run: nothing is changed.", self.day(clock));
         let digest = format!("digest {}", self.short_digest());
         let name = esc(&plan.name);
         if self.width < 90 || name.len() > 44 {
@@ -138,56 +159,70 @@ impl PlanPage<'_> {
         vec![format!("{name:<46}{:<27}  {digest}", esc(self.file)), format!("{left:<46}{day}")]
     }
 
+    /// `Sunday 2 Dec 2007, America/Toronto (UTC-5)`.
+    fn day(&self, clock: &Clock) -> String {
+        let (zone, offset) = (clock.zone_name(), clock.offset(self.opens));
+        let zone = if zone == offset { offset } else { format!("{zone} ({offset})") };
+        format!("{}, {zone}", clock.day(self.opens))
+    }
+
     fn numbers(&self, clock: &Clock) -> Vec<String> {
-        let (finish, worst) = self.finish();
         let mut out = vec![String::new()];
+        for figure in self.figures(clock) {
+            let Figure { name, value, note, at_worst } = &figure;
+            match at_worst {
+                None => out.push(number(name, value, note)),
+                Some(worst) if self.width < 90 => out.extend([number(name, value, note), number("", worst, "")]),
+                Some(worst) => out.push(number(name, value, &format!("{note:<37}{worst}"))),
+            }
+        }
+        out.push(format!("  {}", self.counts()));
+        out
+    }
+
+    /// The numbers that decide, in the order in which they are read.
+    fn figures(&self, clock: &Clock) -> Vec<Figure> {
+        let (finish, worst) = self.finish();
         let near = |t| clock.hm_near(t, self.opens);
-        match (self.closes(), self.fit.window.as_ref()) {
+        let mut out = match (self.closes(), self.fit.window.as_ref()) {
             (Some(closes), Some(window)) => {
-                out.push(number(
-                    "Window",
-                    &format!("{} - {}", clock.hm(self.opens), near(closes)),
-                    &short(window.closes),
-                ));
                 let left = closes.duration_since(finish);
                 let left = match left.is_negative() {
                     true => format!("{} AFTER the window closes", short(-left)),
                     false => format!("{} before the window closes", short(left)),
                 };
-                let (expected, worst) = (format!("{} expected", near(finish)), format!("worst case {}", near(worst)));
-                if self.width < 90 {
-                    out.push(number("Finish", &expected, &left));
-                    out.push(number("", &worst, ""));
-                } else {
-                    out.push(number("Finish", &expected, &format!("{left:<37}{worst}")));
-                }
                 let reserve = self.graph.plan().window.as_ref().map_or(SignedDuration::ZERO, |w| w.reserve);
                 let full = format!("a full rollback takes {}, reserve {}", short(window.rollback), short(reserve));
-                out.push(number("Roll back by", &near(self.at(window.roll_back_by)), &full));
                 let last = self.last_decision().map_or(String::new(), |(step, end)| {
                     format!("{} is expected to end at {}", self.graph.step(step).id, near(end))
                 });
-                out.push(number("Slack", &short(window.least_slack), &last));
+                vec![
+                    Figure::new("Window", format!("{} - {}", clock.hm(self.opens), near(closes)), short(window.closes)),
+                    Figure::new("Finish", format!("{} expected", near(finish)), left)
+                        .at_worst(format!("worst case {}", near(worst))),
+                    Figure::new("Roll back by", near(self.at(window.roll_back_by)), full),
+                    Figure::new("Slack", short(window.least_slack), last),
+                ]
             }
             _ => {
                 let lasts = short(finish.duration_since(self.opens));
-                out.push(number("Window", "none", "no deadline: a failure asks or rolls back, time never does"));
-                out.push(number("Lasts", &lasts, &format!("worst case {}", short(worst.duration_since(self.opens)))));
+                let worst = format!("worst case {}", short(worst.duration_since(self.opens)));
+                let none = "no deadline: a failure asks or rolls back, time never does";
+                vec![Figure::new("Window", "none".into(), none.into()), Figure::new("Lasts", lasts, worst)]
             }
-        }
+        };
         out.extend(self.likely(clock));
-        out.push(format!("  {}", self.counts()));
         out
     }
 
-    fn likely(&self, clock: &Clock) -> Vec<String> {
+    fn likely(&self, clock: &Clock) -> Vec<Figure> {
         let Some(odds) = self.odds else { return Vec::new() };
         let end = odds::likely(odds, clock, self.opens);
-        let mut out = vec![number("Likely", &end, "8 nights of 10 end then, if nothing fails")];
+        let mut out = vec![Figure::new("Likely", end, "8 nights of 10 end then, if nothing fails".into())];
         if let (Some(closes), Some(done)) = (self.closes(), odds.done) {
             let fits = odds.rollback_fits.map_or(String::new(), |p| format!("; a rollback fits: {}", probably(p)));
             let by = format!("done by {}{fits}", clock.hm_near(closes, self.opens));
-            out.push(number("In time", &probably(done), &by));
+            out.push(Figure::new("In time", probably(done), by));
         }
         out
     }
@@ -297,30 +332,6 @@ impl PlanPage<'_> {
         out
     }
 
-    /// Every text that will be executed, in full, as it will run; never cut.
-    fn all_commands(&self) -> Vec<String> {
-        let plan = self.graph.plan();
-        let steps = self.graph.step_ixs().zip(plan.steps.values());
-        let steps = steps.map(|(ix, step)| (format!("{:>2} {}", ix.0 + 1, step.id), step));
-        let proof = plan.after_rollback.iter().map(|step| ("   after_rollback".to_owned(), step));
-        let mut out = vec!["COMMANDS".to_owned()];
-        if !plan.vars.is_empty() {
-            out.push("   each of them sees".to_owned());
-            out.extend(plan.vars.iter().map(|(name, value)| format!("      {}={}", esc(name), shown(value))));
-        }
-        for ((title, step), texts) in steps.chain(proof).zip(previews(self.graph)) {
-            let Some(first) = texts.first() else { continue };
-            let home = sites(&first.sites);
-            out.push(format!(
-                "{title}{}{}",
-                if home.is_empty() { home.clone() } else { format!("   on {home}") },
-                as_whom(step)
-            ));
-            texts.iter().for_each(|text| out.extend(command_lines(text, &home)));
-        }
-        out
-    }
-
     fn rollbacks(&self, clock: &Clock) -> Vec<String> {
         if self.rollback.rows.is_empty() {
             return vec!["ROLLBACK PLAN        nothing in this plan can be undone".into()];
@@ -344,13 +355,16 @@ impl PlanPage<'_> {
             };
             out.extend(wrap_after(&first, indent, &undoes, self.width));
         }
-        if let Some(proof) = &self.graph.plan().after_rollback {
-            let at = words::hosts(&hosts_of(proof));
-            let takes = short(proof.estimate_or_zero().worst);
-            let text = format!("{} on {at} ({takes}, included)", words::what(proof));
-            out.extend(wrap_after("   afterwards:", 15, &text, self.width));
-        }
+        let afterwards = self.afterwards();
+        out.extend(afterwards.iter().flat_map(|text| wrap_after("   afterwards:", 15, text, self.width)));
         out
+    }
+
+    /// What proves a rollback.
+    fn afterwards(&self) -> Option<String> {
+        let proof = self.graph.plan().after_rollback.as_ref()?;
+        let takes = short(proof.estimate_or_zero().worst);
+        Some(format!("{} on {} ({takes}, included)", words::what(proof), words::hosts(&hosts_of(proof))))
     }
 
     /// `runs by itself when 7 or 9 fails, when 10 is rejected, or at 05:50`.
@@ -381,25 +395,27 @@ impl PlanPage<'_> {
     }
 
     fn no_way_back(&self) -> Vec<String> {
-        if self.rollback.no_way_back.is_empty() {
+        let ends = self.ends();
+        if ends.is_empty() {
             return Vec::new();
         }
-        let mut out = vec!["NO WAY BACK".to_owned()];
-        for ix in &self.rollback.no_way_back {
-            let step = self.graph.step(*ix);
-            let Undo::Irreversible(why) = &step.undo else { continue };
-            let gates: Vec<&str> = self
-                .graph
-                .all_needs(*ix)
-                .filter(|n| self.graph.step(*n).gate.is_some())
-                .map(|n| self.graph.step(n).id.as_str())
-                .collect();
-            let only =
-                if gates.is_empty() { String::new() } else { format!("only after {} is approved", gates.join(", ")) };
-            let first = format!("   {:>2} {:<14}", ix.0 + 1, shorten(&step.id, 14));
-            out.extend(wrap_after(&first, 21, &format!("{:<38} {only}", esc(why)), self.width));
-        }
-        out
+        let one = |(ix, why, only): (StepIx, String, String)| {
+            let first = format!("   {:>2} {:<14}", ix.0 + 1, shorten(&self.graph.step(ix).id, 14));
+            wrap_after(&first, 21, &format!("{why:<38} {only}"), self.width)
+        };
+        std::iter::once("NO WAY BACK".to_owned()).chain(ends.into_iter().flat_map(one)).collect()
+    }
+
+    /// The steps that nothing undoes, with why, and who is asked before.
+    fn ends(&self) -> Vec<(StepIx, String, String)> {
+        let one = |ix: &StepIx| {
+            let Undo::Irreversible(why) = &self.graph.step(*ix).undo else { return None };
+            let gates = self.graph.all_needs(*ix).filter(|n| self.graph.step(*n).gate.is_some());
+            let gates: Vec<&str> = gates.map(|n| self.graph.step(n).id.as_str()).collect();
+            let only = format!("only after {} is approved", gates.join(", "));
+            Some((*ix, esc(why), if gates.is_empty() { String::new() } else { only }))
+        };
+        self.rollback.no_way_back.iter().filter_map(one).collect()
     }
 
     /// The findings of some codes, under a heading; nothing where there are none.
@@ -415,14 +431,18 @@ impl PlanPage<'_> {
 
     /// What must have been executed before.
     fn after(&self) -> Vec<String> {
+        match &self.after_texts()[..] {
+            [] => Vec::new(),
+            all => wrap_after("  After", 17, &esc(&all.join(", ")), self.width),
+        }
+    }
+
+    fn after_texts(&self) -> Vec<String> {
         let one = |a: &After| match &a.digest {
             Some(digest) => format!("{} (digest {})", a.plan, digest_in_short(digest)),
             None => a.plan.clone(),
         };
-        match &self.graph.plan().after[..] {
-            [] => Vec::new(),
-            all => wrap_after("  After", 17, &esc(&all.iter().map(one).collect::<Vec<_>>().join(", ")), self.width),
-        }
+        self.graph.plan().after.iter().map(one).collect()
     }
 
     fn narrowed(&self) -> Vec<String> {
@@ -445,6 +465,14 @@ impl PlanPage<'_> {
     }
 
     fn people(&self, clock: &Clock) -> Vec<String> {
+        match self.asked(clock) {
+            asked if asked.is_empty() => asked,
+            asked => wrap_after("PEOPLE", 21, &asked.join(" - "), self.width),
+        }
+    }
+
+    /// `03:30 Ms. Hu (to be called 30m before)`: who is expected to be asked when.
+    fn asked(&self, clock: &Clock) -> Vec<String> {
         let plan = self.graph.plan();
         let asked = self.graph.step_ixs().filter_map(|ix| {
             let step = self.graph.step(ix);
@@ -454,62 +482,13 @@ impl PlanPage<'_> {
             let names = if names.is_empty() { "somebody".to_owned() } else { names };
             Some(format!("{} {names}{ahead}", clock.hm_near(self.expected[ix.index()]?.start, self.opens)))
         });
-        let asked: Vec<String> = asked.collect();
-        if asked.is_empty() {
-            return Vec::new();
-        }
-        wrap_after("PEOPLE", 21, &asked.join(" - "), self.width)
+        asked.collect()
     }
 }
 
 /// A section with an empty line before it, if there is a section.
 fn after_a_line(section: Vec<String>) -> Vec<String> {
     if section.is_empty() { section } else { std::iter::once(String::new()).chain(section).collect() }
-}
-
-/// The value of a variable as the environment has it.
-fn shown(value: &Value) -> String {
-    match value.to_text() {
-        Some(text) => esc(&text),
-        None if matches!(value, Value::Secret(_)) => "(a secret, resolved at launch)".into(),
-        None => "(only in templates)".into(),
-    }
-}
-
-/// `   sudo, as app, in /srv, by bash -eu`.
-fn as_whom(step: &Step) -> String {
-    let shell = &step.shell;
-    let mut words: Vec<String> = Vec::new();
-    words.extend(shell.user.as_ref().map(|user| format!("as {user}")));
-    words.extend((shell.sudo && shell.user.is_none()).then(|| "as root (sudo)".to_owned()));
-    words.extend(shell.dir.as_ref().map(|dir| format!("in {dir}")));
-    words.extend(shell.program.as_ref().map(|program| format!("by {program}")));
-    if words.is_empty() { String::new() } else { format!("   {}", esc(&words.join(", "))) }
-}
-
-fn sites(sites: &[Site]) -> String {
-    let name = |site: &Site| match site {
-        Site::Controller => "this machine".to_owned(),
-        Site::Host(name) => name.clone(),
-    };
-    words::hosts(&sites.iter().map(name).collect::<Vec<_>>())
-}
-
-/// One text with its label, where it runs unless that is `home`, and what is unusual about it.
-fn command_lines(preview: &Preview, home: &str) -> Vec<String> {
-    let on = sites(&preview.sites);
-    let on = if on == home || on.is_empty() { String::new() } else { format!("on {on}:") };
-    let label = format!("      {:<9} ", preview.what);
-    let mut lines = preview.text.lines();
-    let mut out = match (preview.text.lines().count(), on.is_empty()) {
-        (0 | 1, true) => vec![format!("{label}{}", esc(lines.next().unwrap_or_default()))],
-        (0 | 1, false) => vec![format!("{label}{on} {}", esc(lines.next().unwrap_or_default()))],
-        _ => vec![format!("{label}{on}")],
-    };
-    out.extend(lines.map(|line| format!("         | {}", esc(line))));
-    out.extend(preview.unquoted.iter().map(|what| format!("         ! not quoted: {{{{ {} }}}}", esc(what))));
-    out.extend(preview.unknown.iter().map(|why| format!("         ! as the plan writes it: {}", esc(why))));
-    out
 }
 
 /// `first`, then `text` from column `indent` on, on as many lines as it takes.

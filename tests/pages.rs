@@ -1,0 +1,167 @@
+//! Plans and runs as pages and pictures: complete in one file, harmless whatever the plan says, readable on a phone.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A plan that tries to act on whoever reads it.
+const HOSTILE: &str = r#"runbook: 1
+name: "<script>alert(1)</script>"
+timezone: UTC
+window: {opens: "2026-12-02 01:00", closes: "05:00"}
+hosts: {web: [web1]}
+steps:
+  ask: {gate: "<i>go on?</i>", estimate: 1m}
+  wipe: {hosts: web, needs: ask, run: "echo '</pre><img src=x onerror=alert(2)>'; rm -rf /opt", estimate: 5m-20m, irreversible: "```\n<b>gone"}
+"#;
+
+fn written(plan: &Path, name: &str) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join(name);
+    let out = Command::new(env!("CARGO_BIN_EXE_runbook"))
+        .args(["plan", &plan.to_string_lossy(), "-o", &file.to_string_lossy()])
+        .env("HOME", folder.path())
+        .env_remove("XDG_CONFIG_HOME")
+        .output()
+        .expect("runs");
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{said}");
+    assert!(said.contains("wrote "), "{said}");
+    fs::read_to_string(&file).expect("a text")
+}
+
+fn december() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("plans/2007-12-02.yaml")
+}
+
+fn hostile() -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("hostile.yaml");
+    fs::write(&file, HOSTILE).expect("written");
+    (folder, file)
+}
+
+#[test]
+fn every_form_has_the_numbers_of_the_night() {
+    for name in ["a.html", "a.md", "a.txt"] {
+        let text = written(&december(), name);
+        for part in ["Roll back by", "05:50", "05:32 expected", "worst case 06:42", "landing-test", "callcentre-backup"]
+        {
+            assert!(text.contains(part), "{name} lacks {part}:\n{text}");
+        }
+    }
+    let picture = written(&december(), "a.svg");
+    assert!(picture.contains("roll back by 05:50") && picture.contains("close 07:00"), "{picture}");
+    assert_eq!(picture.matches("class=\"final\"").count(), 1, "{picture}");
+    let document: serde_json::Value = serde_json::from_str(&written(&december(), "a.json")).expect("JSON");
+    assert_eq!(document["rollback_s"], 3300);
+}
+
+#[test]
+fn a_page_needs_no_script_and_nothing_from_elsewhere() {
+    let page = written(&december(), "a.html");
+    for part in ["<script", "src=", "@import", "url(", "<link", "None"] {
+        assert!(!page.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn what_a_plan_says_stays_text_and_what_is_dangerous_is_said() {
+    let (_folder, plan) = hostile();
+    let page = written(&plan, "a.html");
+    assert!(!page.contains("<script") && !page.contains("<img") && !page.contains("<b>"), "{page}");
+    assert!(page.contains("&lt;&#x2f;pre&gt;&lt;img src=x onerror=alert(2)&gt;"), "{page}");
+    assert!(page.contains("look twice: removes a whole tree"), "{page}");
+    let picture = written(&plan, "a.svg");
+    assert!(!picture.contains("<script"), "{picture}");
+    assert!(!written(&plan, "a.md").lines().any(|line| line.contains("<script>") && !line.contains("\\<")));
+}
+
+#[test]
+fn a_form_that_is_not_known_is_refused_with_those_that_are() {
+    let out = Command::new(env!("CARGO_BIN_EXE_runbook"))
+        .args(["plan", &december().to_string_lossy(), "-o", "a.docx"])
+        .output()
+        .expect("runs");
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(2), "{said}");
+    assert!(said.contains(".html, .md, .svg, .json, .txt, .ics"), "{said}");
+}
+
+/// Measures every frame: how far it scrolls sideways, and the least contrast of a text with what is behind it.
+const MEASURE: &str = r#"<script>
+const parse = c => (c.match(/[\d.]+/g) || []).map(Number);
+const light = c => { const [r, g, b] = c.map(v => v / 255).map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+const ratio = (a, b) => { const [x, y] = [light(a), light(b)].sort((p, q) => q - p); return (x + 0.05) / (y + 0.05); };
+onload = () => {
+  const out = [...document.querySelectorAll('iframe')].map(frame => {
+    const doc = frame.contentDocument, view = frame.contentWindow, root = doc.documentElement;
+    doc.querySelectorAll('details').forEach(d => d.open = true);
+    let least = 99, where = '';
+    for (const e of doc.querySelectorAll('body, body *')) {
+      if (![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) || e.tagName === 'title') continue;
+      const style = view.getComputedStyle(e), svg = e.namespaceURI.includes('svg');
+      let behind = e, paper = [];
+      while (behind && (paper = parse(view.getComputedStyle(behind).backgroundColor)).length === 4 && paper[3] === 0) behind = behind.parentElement;
+      const c = ratio(parse(svg ? style.fill : style.color).slice(0, 3), paper.slice(0, 3));
+      if (c < least) { least = c; where = e.tagName + ' ' + e.textContent.slice(0, 20); }
+    }
+    const paper = view.getComputedStyle(doc.body).backgroundColor;
+    return { id: frame.id, wide: root.scrollWidth, room: root.clientWidth, least, where, paper };
+  });
+  document.body.textContent = 'MEASURED' + JSON.stringify(out) + 'END';
+};
+</script>"#;
+
+/// What a browser makes of the pages, each as wide as asked for.
+fn measured(pages: &[(&str, u32, &str)], dark: bool) -> Vec<serde_json::Value> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut text = format!("<!doctype html><meta charset=utf-8>{MEASURE}<body>");
+    for (id, width, page) in pages {
+        let page = page.replace('&', "&amp;").replace('"', "&quot;");
+        let _ =
+            write!(text, "<iframe id={id} style='width:{width}px;height:900px;border:0' srcdoc=\"{page}\"></iframe>");
+    }
+    let file = folder.path().join("all.html");
+    fs::write(&file, text).expect("written");
+    let scheme = if dark { 0 } else { 1 };
+    let out = Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"])
+        .args(["--enable-logging=stderr", "--virtual-time-budget=20000", "--dump-dom"])
+        .arg(format!("--blink-settings=preferredColorScheme={scheme}"))
+        .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
+        .arg(format!("file://{}", file.display()))
+        .env("HOME", folder.path())
+        .stdin(Stdio::null())
+        .output()
+        .expect("chromium runs");
+    let (dom, log) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(!log.contains("CONSOLE"), "{log}");
+    let found = dom.split_once("MEASURED[").and_then(|(_, rest)| rest.rsplit_once("]END"));
+    let (found, _) = found.unwrap_or_else(|| panic!("nothing was measured: {dom}\n{log}"));
+    let found = found.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    serde_json::from_str(&format!("[{found}]")).expect("JSON")
+}
+
+#[test]
+fn a_browser_shows_every_page_without_scrolling_sideways_in_light_and_in_dark() {
+    if Command::new("chromium").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: no chromium here, so nobody looked at the pages");
+        return;
+    }
+    let (_folder, plan) = hostile();
+    let (night, evil) = (written(&december(), "a.html"), written(&plan, "a.html"));
+    let pages = [("n1280", 1280, &*night), ("n360", 360, &*night), ("e1280", 1280, &*evil), ("e360", 360, &*evil)];
+    let papers = [false, true].map(|dark| {
+        let found = measured(&pages, dark);
+        assert_eq!(found.len(), pages.len());
+        for page in &found {
+            let number = |key: &str| page[key].as_f64().unwrap_or(f64::NAN);
+            assert!(number("wide") <= number("room"), "scrolls sideways: {page}");
+            assert!(number("least") >= 4.5, "hard to read: {page}");
+        }
+        found[0]["paper"].clone()
+    });
+    assert_ne!(papers[0], papers[1], "light and dark look the same");
+}
