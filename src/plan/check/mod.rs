@@ -6,6 +6,7 @@
 mod clock;
 mod commands;
 mod files;
+mod fleet;
 mod gate;
 mod hosts;
 mod keys;
@@ -113,6 +114,7 @@ impl Checker<'_> {
         };
         plan.waves = self.waves(&plan);
         self.steps(&mut plan);
+        self.keep_up(&plan);
         plan.after_rollback = self.after_rollback(&plan);
         self.order(&mut plan);
         self.commands(&plan);
