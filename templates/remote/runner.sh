@@ -468,14 +468,29 @@ leave() {
   say left "$! $start"
 }
 
+# Reads the lock of the plan into $line; whoever takes it needs a moment to write it. False when there is none to read.
+read_lock() {
+  looks=0
+  until whole "$h/locks/$plan"; do
+    looks=$((looks + 1))
+    [ -e "$h/locks/$plan" ] && [ "$looks" -lt 40 ] || return 1
+    nap 0.05
+  done
+}
+
 # Takes the lock of a plan on this machine for the run. $holder says who holds it, in words.
 lock() {
   open_home
   [ -d "$h/locks" ] || mkdir -m 700 "$h/locks" 2>/dev/null || [ -d "$h/locks" ] || refuse "cannot create $h/locks"
-  if ! first "$h/locks/$plan" "$run $holder"; then
-    whole "$h/locks/$plan" || refuse "the lock $h/locks/$plan cannot be read"
-    case $line in "$run "*) ;; *) refuse "${line#* }" ;; esac
-  fi
+  tries=0
+  until first "$h/locks/$plan" "$run $holder"; do
+    if read_lock; then
+      case $line in "$run "*) break ;; *) refuse "${line#* }" ;; esac
+    fi
+    # One that was given back meanwhile is free.
+    tries=$((tries + 1))
+    [ ! -e "$h/locks/$plan" ] && [ "$tries" -lt 3 ] || refuse "the lock $h/locks/$plan cannot be read"
+  done
   say locked
 }
 
@@ -492,7 +507,7 @@ unlock() {
 held() {
   h=${home:-${RUNBOOK_HOME:-$HOME/.runbook}}
   owner= busy=
-  whole "$h/locks/$plan" || { say free; return 0; }
+  read_lock || { say free; return 0; }
   owner=${line%% *}
   say held "$line"
   set +f

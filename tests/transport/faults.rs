@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -257,4 +258,30 @@ async fn records_are_forgotten_when_all_has_ended() {
     assert_eq!(bed.end().await.0, Outcome::Cancelled);
     assert!(bed.hosts.forget(vec![site.clone()], None).await[0].1.is_ok());
     assert!(!bed.record(&site, &attempt("a", &site, 1)).exists());
+}
+
+/// The host's `sleep` is where the lock's other owner gets on: between two looks of the runner, and at no other time.
+#[tokio::test]
+async fn a_lock_that_is_being_written_or_given_back_is_looked_at_again() {
+    let bin = tempfile::tempdir().unwrap();
+    let sshd = Sshd::start(&Options {
+        sshd: format!("SetEnv PATH={}:/usr/local/bin:/usr/bin:/bin\n", bin.path().display()),
+        ..Options::default()
+    });
+    let bed = Bed::new(Some(&sshd));
+    let locks = bed.dir.path().join("host/locks");
+    std::fs::create_dir_all(&locks).unwrap();
+    let torn = locks.join("plan");
+    let meanwhile = |what: &str| {
+        let text = format!("#!/bin/sh\n{what} '{}'\n", torn.display());
+        std::fs::write(bin.path().join("sleep"), text).unwrap();
+        std::fs::set_permissions(bin.path().join("sleep"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::write(&torn, "other-run bob since 21:00").unwrap();
+    };
+    meanwhile("echo ' end' >>");
+    assert_eq!(bed.hosts.lock(vec![h1()], "plan", "alice").await[0].1, Err("bob since 21:00".to_owned()));
+    meanwhile("rm -f");
+    assert_eq!(bed.hosts.lock(vec![h1()], "plan", "alice").await[0].1, Ok(()));
+    let held = std::fs::read_to_string(&torn).unwrap();
+    assert!(held.ends_with(" alice end\n"), "{held}");
 }
