@@ -153,3 +153,28 @@ fn an_open_run_goes_on_by_an_amended_plan() {
     let report = bed.run(&["report", "night-a"]).stdout;
     assert!(report.contains("The plan was amended: it looked for the wrong file."), "{report}");
 }
+
+/// The host was restarted, say: the attempt is dead and left no exit code. What can be done is said with the table.
+#[test]
+fn what_a_host_cannot_tell_is_asked_with_the_ways_to_find_out() {
+    let bed = Bed::new(NIGHT);
+    bed.orphaned();
+    let records = bed.path(".runbook/runs");
+    let run = std::fs::read_dir(&records).unwrap().next().unwrap().unwrap().path();
+    let record = run.join("two@local.do.1");
+    let pid = std::fs::read_to_string(record.join("pid")).unwrap();
+    let words: Vec<&str> = pid.split(' ').collect();
+    std::fs::write(record.join("pid"), format!("{} {} another-boot {} end\n", words[0], words[1], words[3])).unwrap();
+    let said = bed.resume(&["--detach"]);
+    for line in [
+        "IN DOUBT",
+        "two on local may be half done",
+        "runbook mark two done",
+        "runbook mark two failed",
+        "runbook retry two",
+    ] {
+        assert!(said.stderr.contains(line), "{line}: {said:?}");
+    }
+    bed.let_go();
+    assert!(matches!(bed.ended("night-a"), RunEnd::RolledBack { .. }), "with nobody to ask, it rolls back");
+}

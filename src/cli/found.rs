@@ -230,6 +230,35 @@ const fn becomes(one: &Found) -> &'static str {
     }
 }
 
+/// What a person can do about an attempt of which its host cannot tell how it ended: the ways to look, and to say it.
+#[must_use]
+pub fn ways_out(found: &[Found], graph: &Graph) -> Vec<String> {
+    let doubtful = found.iter().filter(|one| becomes(one) == "IN DOUBT" && one.attempt.direction == Direction::Do);
+    let of = |one: &Found| {
+        let ix = graph.find(&one.attempt.action)?;
+        let step = graph.step_of(ix);
+        // The plan itself says how to find out, or that a second time does no harm.
+        if step.verify.is_some() || step.idempotent {
+            return None;
+        }
+        let (name, host) = (step.id.as_str(), one.attempt.action.host()?);
+        let (on, retry) = match host {
+            "local" => (String::new(), String::new()),
+            host => (format!(" --host {host}"), format!(" --hosts {host}")),
+        };
+        Some([
+            format!("  {name} on {host} may be half done; look there, then say what is true:"),
+            format!("    look     runbook logs {name}, and ssh {host}"),
+            format!("    done     runbook mark {name} done{on}"),
+            format!("    failed   runbook mark {name} failed{on}"),
+            format!(
+                "    rerun    runbook retry {name}{retry}   (the plan does not say that a second time is harmless)"
+            ),
+        ])
+    };
+    doubtful.filter_map(of).flatten().collect()
+}
+
 /// How many of them are neither done nor certainly without effect, apart from what is still followed.
 #[must_use]
 pub fn half_done(found: &[Found]) -> usize {

@@ -200,16 +200,20 @@ impl Decision<'_> {
         if actions.is_empty() {
             return Err(format!("`{}` neither waits nor has failed", graph.step(step).id));
         }
-        let about: Option<Vec<ActionId>> = self.state.hold().and_then(|h| h.reason.failed()).map(<[_]>::to_vec);
         for ix in actions {
             let why = SkipReason::Person { by: by.clone(), reason: reason.map(Into::into) };
             self.record(Fact::ActionSkipped { action: self.id(ix), why });
         }
+        self.lift_settled_hold(by);
+        Ok(())
+    }
+
+    /// A hold about failures is over when all of them count as done by now.
+    fn lift_settled_hold(&mut self, by: &Actor) {
         let settled = |a: &ActionId| self.state.find(a).is_some_and(super::state::ActionState::is_satisfied);
-        if about.is_some_and(|actions| actions.iter().all(settled)) {
+        if self.state.hold().and_then(|h| h.reason.failed()).is_some_and(|about| about.iter().all(settled)) {
             self.record(Fact::HoldAnswered { answer: HoldAnswer::Continue, by: by.clone(), note: None });
         }
-        Ok(())
     }
 
     fn pause(&mut self, by: Actor) -> Result<(), String> {
@@ -294,6 +298,7 @@ impl Decision<'_> {
             let action = self.id(ix);
             self.record(Fact::ActionMarked { action, mark, by: by.clone(), reason: reason.map(Into::into) });
         }
+        self.lift_settled_hold(by);
         Ok(())
     }
 

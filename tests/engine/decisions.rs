@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use runbook::engine::fact::{
-    Actor, Channel, Fact, GateAnswer, HoldAnswer, HoldReason, RollbackCause, RunEnd, RunOptions,
+    Actor, Channel, Fact, GateAnswer, HoldAnswer, HoldReason, Mark, RollbackCause, RunEnd, RunOptions,
 };
 use runbook::engine::input::{Ask, Input, Operator, Reply};
 use runbook::engine::state::Phase;
@@ -703,4 +703,19 @@ fn a_rollback_is_paused_and_goes_on() {
     night.end("two/h1/undo/2", Outcome::Succeeded);
     night.end("one/h1/undo/1", Outcome::Succeeded);
     assert!(matches!(night.engine.state().end(), Some(RunEnd::RolledBack { .. })));
+}
+
+/// Whoever looked at the host says what is true of what is in doubt, and the run goes on without another answer.
+#[test]
+fn what_is_in_doubt_is_marked_by_whoever_looked() {
+    let place = Place::Hosts(vec!["h1".into()]);
+    let work = |id: &str, needs: &[&str]| {
+        step(id, needs, place.clone(), Verb::Run("r".into()), undone_by(minutes(1)), Estimate::exactly(minutes(1)))
+    };
+    let mut night = Night::simple(vec![work("one", &[]), work("two", &["one"])]);
+    night.end("one/h1/do/1", Outcome::Interrupted);
+    assert!(matches!(night.held(), Some(HoldReason::Failed { .. })));
+    night.ask(Ask::Mark { step: "one".into(), host: Some("h1".into()), mark: Mark::Done, reason: None });
+    assert_eq!(night.held(), None);
+    assert!(night.is_launched("two/h1/do/1"));
 }

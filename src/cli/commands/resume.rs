@@ -158,6 +158,7 @@ impl Heir<'_> {
         let epoch = self.run.lease.as_ref().map_or(0, |lease| lease.epoch);
         if !found.is_empty() {
             self.ask(epoch, &mut found)?;
+            found::ways_out(&found, &graph).iter().for_each(|line| self.talk.line(line));
         }
         let now = clock::now();
         let next = found::next(&graph, &facts, &found, epoch + 1, now).map_err(replayed)?;
