@@ -9,6 +9,7 @@ use super::exec::{Bed, Said, eventually, is_engine, signal};
 use super::harness::farm::Farm;
 use runbook::engine::fact::{Fact, RunEnd};
 use runbook::graph::ids::Direction;
+use runbook::graph::outcome::Outcome;
 
 /// A step on each of two hosts; the second waits while `held` is there.
 const PLAN: &str = "runbook: 1
@@ -256,4 +257,61 @@ fn what_cannot_be_known_is_not_recovered() {
     night.recover().refused(3, &["not every host can be asked", "h2: "]);
     assert_eq!(night.bed.runs(), 0, "nothing is half recovered");
     fs::remove_file(night.bed.path("held")).unwrap();
+}
+
+/// P6: four steps go on without their engine, end in four ways, and are found again with what they said last.
+#[test]
+fn steps_that_outlive_their_engine_are_found_with_their_outcomes() {
+    let step = |name: &str, host: &str, end: &str| {
+        format!(
+            "  {name}:
+    needs: []
+    hosts: {host}
+    run: |
+      while [ -e DIR/held ]; do sleep 0.02; done
+      echo last words of {name}
+      {end}
+    on_failure: continue
+    read_only: true
+    estimate: 1m
+"
+        )
+    };
+    let steps =
+        [("well", "h1", "exit 0"), ("ill", "h1", "exit 7"), ("odd", "h2", "exit 137"), ("shot", "h2", "kill -9 $$")];
+    let steps: String = steps.iter().map(|(name, host, end)| step(name, host, end)).collect();
+    let night = Night::new(&format!("runbook: 1\nname: Four\nhosts: {{web: [h1, h2]}}\nsteps:\n{steps}"));
+    fs::write(night.bed.path("held"), "").unwrap();
+    night.begin();
+    let launched = || night.bed.facts("night-a").iter().filter(|f| matches!(f, Fact::AttemptLaunched { .. })).count();
+    eventually("all four run", || launched() == 4);
+    night.die_when("they run", |f| matches!(f, Fact::AttemptLaunched { .. }));
+    fs::remove_file(night.bed.path("held")).unwrap();
+    let ended = |host: usize, record: &str| {
+        let runs = fs::read_dir(night.farm.home(host).join("runs")).unwrap().flatten();
+        runs.map(|run| run.path().join(record).join("rc")).any(|rc| rc.exists())
+    };
+    let records = [(1, "well@h1.do.1"), (1, "ill@h1.do.1"), (2, "odd@h2.do.1"), (2, "shot@h2.do.1")];
+    eventually("they end by themselves", || records.iter().all(|(host, record)| ended(*host, record)));
+    let said = night.run(&["resume", "--confirm", "night"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(launched(), 4, "nothing is started twice");
+    let facts = night.bed.facts("night-a");
+    let outcome = |step: &str| {
+        facts.iter().find_map(|fact| match fact {
+            Fact::AttemptEnded { attempt, outcome, evidence } if attempt.action.step() == step => {
+                Some((outcome.clone(), evidence.tail.last().cloned().unwrap_or_default()))
+            }
+            _ => None,
+        })
+    };
+    let expected = [
+        ("well", Outcome::Succeeded),
+        ("ill", Outcome::Failed { exit: 7 }),
+        ("odd", Outcome::Failed { exit: 137 }),
+        ("shot", Outcome::Killed { signal: 9 }),
+    ];
+    for (step, how) in expected {
+        assert_eq!(outcome(step), Some((how, format!("last words of {step}"))), "{step}");
+    }
 }
