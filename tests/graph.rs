@@ -22,6 +22,13 @@ fn every_example_can_be_drawn_in_every_format() {
         assert!(text.lines().all(|l| l.chars().count() <= 80), "{text}");
         assert!(stdout(&["graph", &path, "--format", "dot"]).starts_with("digraph"));
         assert!(stdout(&["graph", &path, "--format", "mermaid"]).starts_with("flowchart LR\n"));
+        let picture = stdout(&["graph", &path, "--format", "svg"]);
+        let document: serde_json::Value = serde_json::from_str(&stdout(&["--json", "graph", &path])).expect("JSON");
+        let steps = document["steps"].as_array().expect("a list").len();
+        assert_eq!(picture.matches("class=\"box\"").count(), steps, "{picture}");
+        let page = stdout(&["graph", &path, "--format", "html"]);
+        assert!(page.ends_with("</html>\n") && page.contains("href=\"#step-1\""), "{page}");
+        assert!(!page.contains("<script") && !page.contains("url("), "{page}");
     }
 }
 

@@ -4,6 +4,7 @@ mod action;
 mod build;
 pub mod danger;
 pub mod draw;
+pub mod fold;
 pub mod ids;
 pub mod job;
 pub mod lint;

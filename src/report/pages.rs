@@ -1,12 +1,18 @@
-//! What all pages and pictures have in common: one style, one way to draw a chart, no script. Knows no content.
+//! What all pages and pictures have in common: one head and style, one way to draw a chart, no script. Knows no content.
 
 use minijinja::value::Serde;
 use minijinja::{Environment, Error, context};
 
 use super::chart::Chart;
+use crate::plan::model::{Step, Undo, Verb};
 
 /// Every template; those whose name ends in `.html` or `.xml` escape what they are given.
-const TEMPLATES: [(&str, &str); 6] = [
+const TEMPLATES: [(&str, &str); 11] = [
+    ("base.html", include_str!("../../templates/report/base.html")),
+    ("graph.html", include_str!("../../templates/report/graph.html")),
+    ("graph-key.html", include_str!("../../templates/report/graph-key.html")),
+    ("graph.xml", include_str!("../../templates/report/graph.xml")),
+    ("graph-picture.xml", include_str!("../../templates/report/graph-picture.xml")),
     ("run.html", include_str!("../../templates/report/run.html")),
     ("plan.html", include_str!("../../templates/report/plan.html")),
     ("style.css", include_str!("../../templates/report/style.css")),
@@ -33,4 +39,14 @@ pub fn page(name: &str, content: &minijinja::Value) -> Result<String, Error> {
 /// As [`page`].
 pub fn picture(title: &str, chart: &Chart<'_>) -> Result<String, Error> {
     page("picture.xml", &context! { title, chart => Serde(chart) })
+}
+
+/// The class of a step in the style: its colour.
+pub const fn kind(step: &Step) -> &'static str {
+    match (&step.undo, &step.gate, &step.verb) {
+        (Undo::Irreversible(_), ..) => "final",
+        (_, Some(_), _) => "people",
+        (_, None, Verb::Test(_) | Verb::Http(_)) => "tests",
+        _ => "work",
+    }
 }

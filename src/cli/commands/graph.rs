@@ -1,4 +1,4 @@
-//! `runbook graph`: the dependencies of a plan as text, dot or mermaid. Needs no network and changes nothing.
+//! `runbook graph`: the dependencies of a plan as text, a picture, a page, dot or mermaid. Needs no network and changes nothing.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use crate::graph::render::never_wanted;
 use crate::graph::{Graph, Reach};
 use crate::plan::model::Plan;
 use crate::plan::units::Short;
-use crate::report::escape_text;
+use crate::report::{GraphChart, escape_text};
 use crate::schedule::{Fit, fit};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  runbook graph plans/2007-12-02.yaml\n  \
-                        runbook graph plans/2007-12-02.yaml --format dot | dot -Tsvg > plan.svg")]
+                        runbook graph plans/2007-12-02.yaml --format svg > order.svg")]
 pub struct Args {
     /// The plan to draw
     #[arg(value_name = "PLAN")]
@@ -43,6 +43,10 @@ impl Args {
 enum Format {
     /// Stages for a terminal
     Text,
+    /// A picture, laid out in layers
+    Svg,
+    /// One self-contained page: the picture and the steps as a list
+    Html,
     /// For Graphviz
     Dot,
     /// For pages that draw Mermaid
@@ -57,20 +61,28 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     if cx.global.json {
         return output::json(&document(&graph, &fit));
     }
-    output::text(&escape_text(&drawing(&graph, &fit, format, width())))
+    let drawn = drawing(&graph, &fit, format, width()).map_err(|e| CommandError::unexpected(e.to_string()))?;
+    output::text(&escape_text(&drawn))
 }
 
-fn drawing(graph: &Graph, fit: &Fit, format: Format, width: usize) -> String {
+fn drawing(graph: &Graph, fit: &Fit, format: Format, width: usize) -> Result<String, minijinja::Error> {
     let marks = Marks {
         critical: fit.longest_path.iter().copied().collect(),
         skipped: graph.step_ixs().filter(|s| never_wanted(graph, *s)).collect(),
         summary: summary(graph.plan(), fit),
     };
     match format {
-        Format::Text => draw::text(graph, &marks, width),
-        Format::Dot => draw::dot(graph, &marks),
-        Format::Mermaid => draw::mermaid(graph, &marks),
+        Format::Text => Ok(draw::text(graph, &marks, width)),
+        Format::Svg => GraphChart::new(graph, &marks, false).picture(&graph.plan().name).map(a_file),
+        Format::Html => GraphChart::new(graph, &marks, true).page(graph, &marks).map(a_file),
+        Format::Dot => Ok(draw::dot(graph, &marks)),
+        Format::Mermaid => Ok(draw::mermaid(graph, &marks)),
     }
+}
+
+/// Templates end without a line feed.
+fn a_file(text: String) -> String {
+    text + "\n"
 }
 
 fn summary(plan: &Plan, fit: &Fit) -> String {
@@ -128,7 +140,7 @@ mod tests {
         let mut plan = sample::december();
         plan.vars.insert("DB_CHANGES".into(), crate::plan::model::Value::Bool(false));
         let graph = sample::graph(plan);
-        let drawn = drawing(&graph, &fit(&graph), Format::Text, 80);
+        let drawn = drawing(&graph, &fit(&graph), Format::Text, 80).unwrap();
         assert!(drawn.starts_with("Call-centre release 2.4"), "{drawn}");
         assert!(drawn.lines().next().unwrap().ends_with("11 steps on 5 hosts, 3h37m expected"), "{drawn}");
         assert!(drawn.contains("  6 - db-scripts"), "{drawn}");

@@ -1,9 +1,11 @@
-//! The evening as a chart: what is expected, the worst case, the last moment to roll back and the close. Draws nothing itself.
+//! The evening as a chart, and its steps as a graph: what is expected, the worst case, the last moment to roll back and the
+//! close; what needs what. Draws nothing itself.
 
 use super::PlanPage;
-use crate::plan::model::{Step, Undo, Verb};
+use crate::graph::draw::Marks;
 use crate::report::chart::{Chart, Lane};
 use crate::report::clock::Clock;
+use crate::report::graph_chart::GraphChart;
 use crate::report::pages;
 
 impl PlanPage<'_> {
@@ -21,12 +23,18 @@ impl PlanPage<'_> {
                 chart.bar((expected.end, worst.end), "worst", Lane::Lower, &format!("{} at worst", step.id));
             }
             if let Some(times) = expected {
-                chart.bar((times.start, times.end), color(step), Lane::Whole, &step.id);
+                chart.bar((times.start, times.end), pages::kind(step), Lane::Whole, &step.id);
             }
         }
         let marks = [(self.roll_back_by(), "roll back by"), (self.closes(), "close")];
         marks.into_iter().filter_map(|(at, name)| Some((at?, name))).for_each(|(at, name)| chart.mark(at, name));
         chart
+    }
+
+    pub(super) fn graph_chart(&self) -> GraphChart {
+        let skipped = self.graph.step_ixs().filter(|s| self.expected[s.index()].is_none()).collect();
+        let critical = self.fit.longest_path.iter().copied().collect();
+        GraphChart::new(self.graph, &Marks { critical, skipped, ..Marks::default() }, true)
     }
 
     /// The chart alone, as a picture.
@@ -37,14 +45,5 @@ impl PlanPage<'_> {
         let plan = self.graph.plan();
         let clock = Clock::new(plan.timezone.as_deref());
         pages::picture(&format!("{}, {}", plan.name, clock.day(self.opens)), &self.chart(&clock))
-    }
-}
-
-const fn color(step: &Step) -> &'static str {
-    match (&step.undo, &step.gate, &step.verb) {
-        (Undo::Irreversible(_), ..) => "final",
-        (_, Some(_), _) => "people",
-        (_, None, Verb::Test(_) | Verb::Http(_)) => "tests",
-        _ => "work",
     }
 }

@@ -45,6 +45,7 @@ impl PlanPage<'_> {
             errors => self.findings_where(|code| code.starts_with('E')),
             warnings => self.findings_where(|code| !code.starts_with('E')),
             chart => Serde(self.chart(&clock)),
+            graph => Serde(self.graph_chart()),
             steps => self.step_rows(&clock),
             critical => critical.join(" "),
             others => self.odds.and_then(|odds| odds::also_decide(odds, &self.fit.longest_path)),
