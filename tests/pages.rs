@@ -17,10 +17,15 @@ steps:
 "#;
 
 fn written(plan: &Path, name: &str) -> String {
+    written_with(plan, name, &[])
+}
+
+fn written_with(plan: &Path, name: &str, more: &[&str]) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join(name);
     let out = Command::new(env!("CARGO_BIN_EXE_runbook"))
         .args(["plan", &plan.to_string_lossy(), "-o", &file.to_string_lossy()])
+        .args(more)
         .env("HOME", folder.path())
         .env_remove("XDG_CONFIG_HOME")
         .output()
@@ -76,6 +81,41 @@ fn what_a_plan_says_stays_text_and_what_is_dangerous_is_said() {
     let picture = written(&plan, "a.svg");
     assert!(!picture.contains("<script"), "{picture}");
     assert!(!written(&plan, "a.md").lines().any(|line| line.contains("<script>") && !line.contains("\\<")));
+}
+
+/// `move` is undone by nobody but a person.
+const BROKEN: &str = r#"runbook: 1
+name: Broken on purpose
+timezone: UTC
+window: {opens: "2030-01-01 01:00", closes: "2030-01-01 05:00"}
+hosts: {app: [a1, a2]}
+steps:
+  make: {hosts: app, run: make-release, estimate: 5m, rollback: {run: drop-release, estimate: 5m}}
+  move: {hosts: app, run: move-release, estimate: 5m, manual_rollback: put it back by hand}
+"#;
+
+#[test]
+fn the_drill_is_a_section_where_it_is_asked_for() {
+    for name in ["a.html", "a.md", "a.txt"] {
+        let text = written_with(&december(), name, &["--with-drill"]).replace("&#x2f;", "/");
+        assert!(text.contains("undo coverage 9/9 actions"), "{name}:\n{text}");
+        assert!(
+            text.contains("96 cases: 73 end well by themselves") && text.contains("no 04:25, silence 06:45"),
+            "{name}:\n{text}"
+        );
+        assert!(!written(&december(), name).contains("undo coverage"), "{name}");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = folder.path().join("broken.yaml");
+    fs::write(&plan, BROKEN).expect("written");
+    let page = written_with(&plan, "a.html", &["--with-drill"]);
+    let bad = "<span class=\"alarm\">BAD</span> move on a1 a2, fails half: left to a person";
+    assert!(page.contains(bad) && page.contains("<span class=\"alarm\">STUCK</span>"), "{page}");
+    let page = written_with(&plan, "a.md", &["--with-drill"]);
+    assert!(page.contains("- **BAD** move on a1 a2, fails half: left to a person"), "{page}");
+    let document: serde_json::Value =
+        serde_json::from_str(&written_with(&plan, "a.json", &["--with-drill"])).expect("JSON");
+    assert_eq!(document["drill"]["undo_coverage"], serde_json::json!({ "undone": 2, "of": 4 }));
 }
 
 #[test]
@@ -151,7 +191,7 @@ fn a_browser_shows_every_page_without_scrolling_sideways_in_light_and_in_dark() 
         return;
     }
     let (_folder, plan) = hostile();
-    let (night, evil) = (written(&december(), "a.html"), written(&plan, "a.html"));
+    let (night, evil) = (written_with(&december(), "a.html", &["--with-drill"]), written(&plan, "a.html"));
     let pages = [("n1280", 1280, &*night), ("n360", 360, &*night), ("e1280", 1280, &*evil), ("e360", 360, &*evil)];
     let papers = [false, true].map(|dark| {
         let found = measured(&pages, dark);

@@ -1,8 +1,9 @@
-//! What the drill found, as a table of steps and faults and as JSON. Decides nothing.
+//! What the drill found, as a table of steps and faults, for a terminal and for pages, and as JSON. Decides nothing.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use super::clock::Clock;
@@ -37,31 +38,60 @@ pub struct DrillPage<'a> {
     pub width: usize,
 }
 
+/// What happens when one step fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Row {
+    pub number: u32,
+    pub step: String,
+    /// What each fault is called, and how the worst of the step's hosts ends; none where nothing is executed.
+    pub cells: Vec<(&'static str, String)>,
+    /// The same for what people may answer; empty where nobody is asked.
+    pub answers: String,
+}
+
+/// Cases that end badly in the same way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Bad {
+    pub what: String,
+    pub why: String,
+}
+
+/// How the drill is done.
+pub(super) const HOW: [&str; 2] = [
+    "Every action fails in every way, one at a time. Nothing is contacted.",
+    "Work takes as long as expected, rollbacks their worst; nobody answers a hold.",
+];
+/// How to read its table.
+pub(super) const KEY: [&str; 3] =
+    ["a time: up again or done by then", "-: cannot happen", "person: left to a person, listed"];
+
 impl DrillPage<'_> {
     /// The table, and what is bad in full.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        let clock = Clock::new(self.graph.plan().timezone.as_deref());
-        let mut out = vec![
-            format!(
-                "{}   {}   digest {}",
-                esc(&self.graph.plan().name),
-                esc(self.file),
-                super::short_digest(self.digest)
-            ),
-            "Drill: every action fails in every way, one at a time. Nothing is contacted.".to_owned(),
-            "Work takes as long as expected, rollbacks their worst; nobody answers a hold.".to_owned(),
-            String::new(),
-        ];
-        out.push(format!("{:<NAME$}{}", "IT FAILS ...", COLUMNS.map(|(title, _)| format!("{title:<11}")).concat()));
-        out.extend(self.graph.step_ixs().filter_map(|step| self.row(step, &clock)));
-        out.push(
-            "   a time: up again or done by then    -: cannot happen    person: left to a person, listed".to_owned(),
-        );
+        let (name, digest) = (esc(&self.graph.plan().name), super::short_digest(self.digest));
+        let mut out = vec![format!("{name}   {}   digest {digest}", esc(self.file))];
+        out.extend([format!("Drill. {}", HOW[0]), HOW[1].to_owned()]);
         out.push(String::new());
-        out.extend(self.told(&clock));
-        out.extend(self.summary());
+        out.extend(self.findings());
         out.iter().map(|line| cut(line, self.width).trim_end().to_owned()).collect()
+    }
+
+    /// What the columns of the table are called.
+    pub(super) fn titles() -> [&'static str; 7] {
+        COLUMNS.map(|(title, _)| title)
+    }
+
+    /// The same without a head.
+    pub(super) fn findings(&self) -> Vec<String> {
+        let mut out =
+            vec![format!("{:<NAME$}{}", "IT FAILS ...", COLUMNS.map(|(title, _)| format!("{title:<11}")).concat())];
+        out.extend(self.rows().iter().flat_map(lines_of));
+        out.push(format!("   {}", KEY.join("    ")));
+        out.push(String::new());
+        out.extend(self.told());
+        out.extend(self.summary());
+        out
     }
 
     fn cases(&self, step: StepIx, fault: Fault) -> Vec<&Case> {
@@ -71,42 +101,55 @@ impl DrillPage<'_> {
         self.drill.cases.iter().filter(of).collect()
     }
 
-    fn row(&self, step: StepIx, clock: &Clock) -> Option<String> {
-        let cells: Vec<String> =
-            COLUMNS.iter().map(|(_, fault)| format!("{:<11}", cell(&self.cases(step, *fault), clock))).collect();
-        let answers = [("no", Fault::Rejected), ("silence", Fault::Unanswered)];
-        let answers: Vec<String> = answers
-            .iter()
-            .map(|(word, fault)| (word, self.cases(step, *fault)))
-            .filter(|(_, cases)| !cases.is_empty())
-            .map(|(word, cases)| format!("{word} {}", cell(&cases, clock)))
-            .collect();
+    /// A row for each step that can fail.
+    pub(super) fn rows(&self) -> Vec<Row> {
+        let clock = Clock::new(self.graph.plan().timezone.as_deref());
+        let rows = self.graph.step_ixs().map(|step| self.row(step, &clock));
+        rows.filter(|row| !row.cells.is_empty() || !row.answers.is_empty()).collect()
+    }
+
+    fn row(&self, step: StepIx, clock: &Clock) -> Row {
         let executes = self.graph.actions_of(step).any(|a| self.graph.action(a).site.is_some());
-        let name = column(&format!("{:>2} {}", step.0 + 1, esc(&self.graph.step(step).id)), NAME - 1);
-        match (executes, answers.is_empty()) {
-            (false, true) => None,
-            (false, false) => Some(format!("{name} answer: {}", answers.join(", "))),
-            (true, true) => Some(format!("{name} {}", cells.concat())),
-            (true, false) => Some(format!("{name} {}\n{:NAME$}answer: {}", cells.concat(), "", answers.join(", "))),
+        let columns = if executes { &COLUMNS[..] } else { &[] };
+        let cells = columns.iter().map(|(name, fault)| (*name, cell(&self.cases(step, *fault), clock)));
+        let answers = [("no", Fault::Rejected), ("silence", Fault::Unanswered)];
+        let answers = answers.iter().map(|(word, fault)| (word, self.cases(step, *fault)));
+        let answers = answers.filter(|(_, cases)| !cases.is_empty());
+        let answers: Vec<String> = answers.map(|(word, cases)| format!("{word} {}", cell(&cases, clock))).collect();
+        Row {
+            number: step.0 + 1,
+            step: esc(&self.graph.step(step).id),
+            cells: cells.collect(),
+            answers: answers.join(", "),
         }
     }
 
     /// Every bad case, the same of several hosts together.
-    fn told(&self, clock: &Clock) -> Vec<String> {
+    pub(super) fn bad(&self) -> Vec<Bad> {
+        let clock = Clock::new(self.graph.plan().timezone.as_deref());
         let mut told: BTreeMap<(StepIx, Fault, String), Vec<&Case>> = BTreeMap::new();
         for case in self.drill.cases.iter().filter(|c| c.verdict() == Verdict::Bad) {
             let step = self.graph.find(&case.action).map_or(StepIx(0), |a| self.graph.action(a).step);
-            told.entry((step, case.fault, self.why(case, clock))).or_default().push(case);
+            told.entry((step, case.fault, self.why(case, &clock))).or_default().push(case);
         }
-        let mut out: Vec<String> = Vec::new();
-        for ((step, fault, why), cases) in told.iter().take(TOLD) {
+        let one = |((step, fault, why), cases): ((StepIx, Fault, String), Vec<&Case>)| {
             let hosts: Vec<&str> = cases.iter().filter_map(|c| c.action.host()).collect();
             let on = if hosts.is_empty() { String::new() } else { format!(" on {}", hosts.join(" ")) };
-            out.push(format!("BAD   {}{on}, {}", esc(&self.graph.step(*step).id), fault.word().replace('_', " ")));
+            let what = format!("{}{on}, {}", esc(&self.graph.step(step).id), fault.word().replace('_', " "));
+            Bad { what, why }
+        };
+        told.into_iter().map(one).collect()
+    }
+
+    fn told(&self) -> Vec<String> {
+        let bad = self.bad();
+        let mut out: Vec<String> = Vec::new();
+        for Bad { what, why } in bad.iter().take(TOLD) {
+            out.push(format!("BAD   {what}"));
             out.extend(wrap(why, self.width.saturating_sub(6)).into_iter().map(|line| format!("      {line}")));
         }
-        if told.len() > TOLD {
-            out.push(format!("      + {} more: --json has all", told.len() - TOLD));
+        if bad.len() > TOLD {
+            out.push(format!("      + {} more: --json has all", bad.len() - TOLD));
         }
         if !out.is_empty() {
             out.push(String::new());
@@ -125,18 +168,17 @@ impl DrillPage<'_> {
         }
     }
 
-    fn summary(&self) -> Vec<String> {
+    /// How the cases end, and how much of what is changed was seen undone.
+    pub(super) fn summary(&self) -> [String; 2] {
         let count = |verdict: Verdict| self.drill.cases.iter().filter(|c| c.verdict() == verdict).count();
         let (clean, contained, bad) = (count(Verdict::Clean), count(Verdict::Contained), count(Verdict::Bad));
-        vec![
+        let all = self.drill.cases.len();
+        let (undone, of) = (self.drill.undone, self.drill.undoable);
+        [
             format!(
-                "{} cases: {clean} end well by themselves, {contained} are left to a person as they must be, {bad} BAD",
-                self.drill.cases.len()
+                "{all} cases: {clean} end well by themselves, {contained} are left to a person as they must be, {bad} BAD"
             ),
-            format!(
-                "undo coverage {}/{} actions that change something reversibly",
-                self.drill.undone, self.drill.undoable
-            ),
+            format!("undo coverage {undone}/{of} actions that change something reversibly"),
         ]
     }
 
@@ -171,6 +213,17 @@ impl DrillPage<'_> {
             "cases": cases.collect::<Vec<_>>(),
             "undo_coverage": { "undone": self.drill.undone, "of": self.drill.undoable },
         })
+    }
+}
+
+fn lines_of(row: &Row) -> Vec<String> {
+    let name = column(&format!("{:>2} {}", row.number, row.step), NAME - 1);
+    let cells: String = row.cells.iter().map(|(_, text)| format!("{text:<11}")).collect();
+    let answers = format!("answer: {}", row.answers);
+    match (row.cells.is_empty(), row.answers.is_empty()) {
+        (true, _) => vec![format!("{name} {answers}")],
+        (false, true) => vec![format!("{name} {cells}")],
+        (false, false) => vec![format!("{name} {cells}"), format!("{:NAME$}{answers}", "")],
     }
 }
 

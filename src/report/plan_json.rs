@@ -55,6 +55,7 @@ pub fn plan_document(page: &PlanPage<'_>) -> Json {
             "ok": !p.failed,
             "findings": p.lines.iter().map(|(verdict, text)| json!({ "verdict": verdict, "text": text })).collect::<Vec<_>>(),
         })),
+        "drill": page.drill_page().map(|drill| drill.document()),
         "errors": findings(true),
         "warnings": findings(false),
         "exec": page.exec,

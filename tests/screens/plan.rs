@@ -41,6 +41,7 @@ fn page(plan: Plan, opens: Timestamp, width: usize, change: impl Fn(&mut PlanPag
         exec: "runbook exec plans/2007-12-02.yaml",
         left_out: &[],
         probe: None,
+        drill: None,
         width,
         commands: false,
         by_host: false,

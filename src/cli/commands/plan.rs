@@ -36,7 +36,8 @@ use crate::view::StepTimes;
                         runbook plan plans/2007-12-02.yaml --from sanity-backend --assume-done deploy-backend,db-scripts\n  \
                         runbook plan plans/2013-03-os-update.yaml --hosts thu-many\n  \
                         runbook plan plans/2013-03-os-update.yaml -o week.ics --by-owner\n  \
-                        runbook plan plans/2007-12-02.yaml -o 2007-12-02.html    (one page, for the call)\n\n\
+                        runbook plan plans/2007-12-02.yaml -o 2007-12-02.html    (one page, for the call)\n  \
+                        runbook plan plans/2007-12-02.yaml -o 2007-12-02.html --with-drill\n\n\
                         Exit codes: 0 shown, 2 the plan has errors or cannot fit its window, 3 --probe found what would refuse a run")]
 pub struct Args {
     /// The plan to show
@@ -57,6 +58,9 @@ pub struct Args {
     /// Write it to a file instead; its extension says the form: .html .md .svg .json .txt .ics
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// With what happens when each step fails, as `drill` finds it
+    #[arg(long)]
+    with_drill: bool,
     /// In a calendar: an entry for each owner of hosts
     #[arg(long, requires = "output")]
     by_owner: bool,
@@ -91,6 +95,7 @@ impl Args {
             probe: false,
             diff: false,
             output: None,
+            with_drill: false,
             by_owner: false,
             notices: None,
             no_pager: false,
@@ -137,6 +142,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let odds = odds(graph, order.as_ref(), &past, &reviewed.fit, evening.opens);
     findings.extend(history::findings(graph, &past));
     let probe = if args.probe { Some(probe(graph, args, &left_out, cx)?) } else { None };
+    let drill = args.with_drill.then(|| sim::drill(graph, evening.opens));
     let exit = exit(&findings, probe.as_ref());
     let (name, exec) = (args.plan.display().to_string(), exec_line(args));
     let page = PlanPage {
@@ -153,6 +159,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
         findings: &findings,
         left_out: &left_out_texts(&left_out),
         probe: probe.as_ref(),
+        drill: drill.as_ref(),
         width: pager::width(),
         commands: args.commands,
         by_host: args.by_host,
@@ -293,6 +300,9 @@ fn waves(args: &Args, loaded: &Loaded, cx: &Context) -> Result<Exit, CommandErro
         }
         Narrow { hosts, .. } if !hosts.is_empty() => return hosts_of(plan, hosts, cx),
         Narrow { .. } => {}
+    }
+    if args.with_drill {
+        return Err(CommandError::refused("a plan in waves cannot be drilled as a whole"));
     }
     if args.probe {
         return Err(CommandError::usage("`--probe` of a plan with waves is not possible yet"));

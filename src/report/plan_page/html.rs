@@ -12,8 +12,9 @@ use crate::graph::danger::danger;
 use crate::graph::preview::{Preview, previews};
 use crate::plan::model::{Step, Undo};
 use crate::report::clock::Clock;
+use crate::report::drill_page::{HOW, KEY};
 use crate::report::escape::{escape_for_terminal as esc, escape_text};
-use crate::report::{odds, pages};
+use crate::report::{DrillPage, odds, pages};
 
 impl PlanPage<'_> {
     /// The page.
@@ -33,6 +34,10 @@ impl PlanPage<'_> {
         let probe = self.probe.map(|p| {
             let lines = p.lines.iter().map(|(verdict, text)| (verdict.clone(), esc(text)));
             context! { at => clock.hm_near(p.at, p.at), lines => lines.collect::<Vec<_>>() }
+        });
+        let drill = self.drill_page().map(|drill| {
+            let titles = DrillPage::titles();
+            context! { how => HOW.join(" "), key => KEY.join("; "), titles, rows => Serde(drill.rows()), bad => Serde(drill.bad()), summary => drill.summary() }
         });
         let content = context! {
             title => esc(&plan.name),
@@ -54,6 +59,7 @@ impl PlanPage<'_> {
             rollbacks => self.rollback_rows(&clock),
             afterwards => self.afterwards(),
             ends => ends.collect::<Vec<_>>(),
+            drill,
             probe,
             people => self.asked(&clock),
             exec => esc(self.exec),

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use super::commands::sites;
 use super::{PlanPage, place, short};
 use crate::graph::preview::previews;
+use crate::report::DrillPage;
 use crate::report::clock::Clock;
+use crate::report::drill_page::{HOW, KEY};
 use crate::report::escape::{escape_for_markdown as md, escape_text};
 
 impl PlanPage<'_> {
@@ -24,6 +26,7 @@ impl PlanPage<'_> {
         out += &self.list("Does not fit", self.findings.iter().filter(|(code, _)| code.starts_with('E')).map(finding));
         out += &self.step_table(&clock);
         out += &self.rollback_table(&clock);
+        out += &self.drill_section();
         let end = |(ix, why, only): (crate::graph::StepIx, String, String)| {
             let only = if only.is_empty() { only } else { format!("; {}", md(&only)) };
             format!("**{}**: {}{only}", md(&self.graph.step(ix).id), md(&why))
@@ -76,6 +79,28 @@ impl PlanPage<'_> {
         if let Some(text) = self.afterwards() {
             let _ = writeln!(out, "\nAfterwards: {}", md(&text));
         }
+        out
+    }
+
+    fn drill_section(&self) -> String {
+        let Some(drill) = self.drill_page() else { return String::new() };
+        let [cases, coverage] = drill.summary();
+        let mut out = format!("\n## Drill\n\n{}\n\n- {cases}\n- **{coverage}**\n", HOW.join(" "));
+        for bad in drill.bad() {
+            let _ = writeln!(out, "- **BAD** {}: {}", md(&bad.what), md(&bad.why));
+        }
+        let rows = drill.rows();
+        let titles = DrillPage::titles();
+        let _ = writeln!(out, "\n|   | it fails ... | {} | answer |", titles.join(" | "));
+        let _ = writeln!(out, "|--:|---|{}---|", "---|".repeat(titles.len()));
+        for row in &rows {
+            let cells: Vec<&str> = match &row.cells[..] {
+                [] => vec![""; titles.len()],
+                cells => cells.iter().map(|(_, text)| text.as_str()).collect(),
+            };
+            let _ = writeln!(out, "| {} | {} | {} | {} |", row.number, md(&row.step), cells.join(" | "), row.answers);
+        }
+        let _ = writeln!(out, "\n{}", KEY.join("; "));
         out
     }
 

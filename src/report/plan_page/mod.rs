@@ -8,6 +8,7 @@ mod markdown;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::DrillPage;
 use super::clock::{Clock, span};
 use super::escape::escape_for_terminal as esc;
 use super::text::{column, cut, shorten, wrap};
@@ -17,6 +18,7 @@ use crate::plan::model::{After, Place, Step, Undo, Verb};
 use crate::plan::short_digest as digest_in_short;
 use crate::plan::units::Short;
 use crate::schedule::{Fit, Odds, RollbackPlan, probably};
+use crate::sim::Drill;
 use crate::view::StepTimes;
 
 /// Everything the page says.
@@ -42,6 +44,8 @@ pub struct PlanPage<'a> {
     pub left_out: &'a [String],
     /// What the hosts answered, where they were asked.
     pub probe: Option<&'a Probe>,
+    /// What happens when each step fails, where that was asked for.
+    pub drill: Option<&'a Drill>,
     /// Columns.
     pub width: usize,
     /// Every command in full too, as it will run.
@@ -113,6 +117,7 @@ impl PlanPage<'_> {
     /// What happens when something does, and what is to be known before.
     fn below(&self, clock: &Clock) -> Vec<String> {
         let mut out = after_a_line(self.rollbacks(clock));
+        out.extend(after_a_line(self.drill_page().map_or_else(Vec::new, |drill| drill.findings())));
         out.extend(after_a_line(self.no_way_back()));
         out.extend(self.found("WARNINGS", |code| !code.starts_with('E')));
         out.extend(after_a_line([self.probed(clock), self.people(clock)].concat()));
@@ -123,6 +128,11 @@ impl PlanPage<'_> {
 
     pub(super) fn short_digest(&self) -> String {
         words::short_digest(self.digest)
+    }
+
+    pub(super) fn drill_page(&self) -> Option<DrillPage<'_>> {
+        let Self { graph, file, digest, opens, width, .. } = *self;
+        self.drill.map(|drill| DrillPage { graph, file, digest, opens, drill, width })
     }
 
     /// When everything is expected to be done, and at worst.
