@@ -5,15 +5,19 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A plan that tries to act on whoever reads it.
+/// A plan that tries to act on whoever reads it, wherever it may say something.
 const HOSTILE: &str = r#"runbook: 1
 name: "<script>alert(1)</script>"
 timezone: UTC
 window: {opens: "2026-12-02 01:00", closes: "05:00"}
+people: {eve: {name: "[Eve](http://evil) <b>&amp;\n# Head", phone: "<i>1</i>"}}
+vars: {EVIL: "</pre><img src=x onerror=alert(3)>\n```\n# loose"}
 hosts: {web: [web1]}
 steps:
-  ask: {gate: "<i>go on?</i>", estimate: 1m}
+  ask: {gate: "| <i>go on?</i> | - [x] ![p](x) ~~~ `tick", who: eve, estimate: 1m}
   wipe: {hosts: web, needs: ask, run: "echo '</pre><img src=x onerror=alert(2)>'; rm -rf /opt", estimate: 5m-20m, irreversible: "```\n<b>gone"}
+  fence: {hosts: web, needs: wipe, run: "echo 1\n```\n# no heading\n````\n<b>loose</b>", estimate: 1m, rollback: "~~~\n<i>\n``\e[0m``\n# x"}
+  table: {hosts: web, needs: fence, run: "true | false && echo &lt;", estimate: 1m, manual_rollback: "1. <u>call</u> | &copy; _Eve_"}
 "#;
 
 fn written(plan: &Path, name: &str) -> String {
@@ -26,6 +30,7 @@ fn written_with(plan: &Path, name: &str, more: &[&str]) -> String {
     let out = Command::new(env!("CARGO_BIN_EXE_runbook"))
         .args(["plan", &plan.to_string_lossy(), "-o", &file.to_string_lossy()])
         .args(more)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("HOME", folder.path())
         .env_remove("XDG_CONFIG_HOME")
         .output()
@@ -80,7 +85,58 @@ fn what_a_plan_says_stays_text_and_what_is_dangerous_is_said() {
     assert!(page.contains("look twice: removes a whole tree"), "{page}");
     let picture = written(&plan, "a.svg");
     assert!(!picture.contains("<script"), "{picture}");
-    assert!(!written(&plan, "a.md").lines().any(|line| line.contains("<script>") && !line.contains("\\<")));
+}
+
+/// What a renderer makes of a page in Markdown: its headings, and the texts between fences. Anything else that acts is refused.
+fn rendered(page: &str) -> (Vec<String>, Vec<String>) {
+    use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+    let (mut headings, mut blocks, mut text) = (Vec::new(), Vec::new(), String::new());
+    for event in Parser::new_ext(page, Options::all()) {
+        match event {
+            Event::Start(Tag::Heading { .. } | Tag::CodeBlock(_)) => text.clear(),
+            Event::End(TagEnd::Heading(_)) => headings.push(text.clone()),
+            Event::End(TagEnd::CodeBlock) => blocks.push(text.clone()),
+            Event::Text(part) => text.push_str(&part),
+            Event::Html(_)
+            | Event::InlineHtml(_)
+            | Event::Start(Tag::Link { .. } | Tag::Image { .. } | Tag::HtmlBlock) => {
+                panic!("{event:?} in\n{page}")
+            }
+            Event::Start(Tag::Strikethrough | Tag::Emphasis | Tag::BlockQuote(_) | Tag::FootnoteDefinition(_))
+            | Event::Code(_)
+            | Event::TaskListMarker(_)
+            | Event::Rule => panic!("{event:?} in\n{page}"),
+            _ => {}
+        }
+    }
+    (headings, blocks)
+}
+
+#[test]
+fn a_page_in_markdown_has_only_its_own_headings_and_every_command_within_its_fence() {
+    let (_folder, plan) = hostile();
+    let (headings, blocks) = rendered(&written_with(&plan, "a.md", &["--with-drill"]));
+    let own = ["Steps", "Rollback plan", "Drill", "No way back", "Warnings", "People", "Commands"];
+    assert_eq!(headings[0], "<script>alert(1)</script>, Wednesday 2 Dec 2026, UTC");
+    assert_eq!(headings[1..], own);
+    for text in [
+        "echo 1\n```\n# no heading\n````\n<b>loose</b>\n",
+        "~~~\n<i>\n````\n# x\n",
+        "EVIL=</pre><img src=x onerror=alert(3)>\\n```\\n# loose\n",
+        "true | false && echo &lt;\n",
+    ] {
+        assert!(blocks.iter().any(|block| block == text), "{text:?} is not in {blocks:#?}");
+    }
+}
+
+/// As people write it: from the folder of the plans, so that no path of this machine is in it.
+#[test]
+fn the_night_as_a_page_in_markdown_and_as_a_picture() {
+    let plan = Path::new("plans/2007-12-02.yaml");
+    insta::with_settings!({ filters => [(r"window ended \d+ days ago", "window ended N days ago")] }, {
+        insta::assert_snapshot!("night.md", written(plan, "a.md"));
+        insta::assert_snapshot!("night.svg", written(plan, "a.svg"));
+    });
 }
 
 /// `move` is undone by nobody but a person.

@@ -31,17 +31,30 @@ pub fn escape_bytes(bytes: &[u8]) -> String {
     out
 }
 
-/// The same as text that no table or renderer of Markdown takes for something else.
+/// The same as text that no table or renderer of Markdown takes for something else: not for marks, links, tags, entities,
+/// nor for the beginning of a list.
 #[must_use]
 pub fn escape_for_markdown(text: &str) -> String {
+    let text = escape_for_terminal(text);
     let mut out = String::with_capacity(text.len());
-    for c in escape_for_terminal(text).chars() {
-        if matches!(c, '|' | '*' | '_' | '`' | '<' | '>' | '[' | ']' | '\\' | '#') {
+    let begins_list = list_mark(&text);
+    for (i, c) in text.char_indices() {
+        let mark = matches!(c, '|' | '*' | '_' | '`' | '<' | '>' | '[' | ']' | '\\' | '#' | '&' | '~');
+        if mark || begins_list == Some(i) {
             out.push('\\');
         }
         out.push(c);
     }
     out
+}
+
+/// Where the character stands by which the text would begin an entry of a list: `- `, `+ `, `7. `, `7) `.
+fn list_mark(text: &str) -> Option<usize> {
+    let start = text.len() - text.trim_start().len();
+    let digits = text[start..].bytes().take_while(u8::is_ascii_digit).count();
+    let mark = text[start + digits..].chars().next()?;
+    let marks: &[char] = if digits == 0 { &['-', '+', '='] } else { &['.', ')'] };
+    marks.contains(&mark).then_some(start + digits)
 }
 
 fn escape(text: &str, lines: bool) -> String {
@@ -189,6 +202,22 @@ mod tests {
     fn colours_are_left_out_and_nothing_else() {
         assert_eq!(escape_for_terminal("\u{1b}[1;31mFAILED\u{1b}[0m"), "FAILED");
         assert_eq!(escape_for_terminal("\u{1b}[2Km"), "\\e[2Km");
+    }
+
+    #[test]
+    fn nothing_of_markdown_is_left_in_a_text() {
+        let cases = [
+            ("a && b &lt; c", "a \\&\\& b \\&lt; c"),
+            ("~~gone~~ **b** _i_", "\\~\\~gone\\~\\~ \\*\\*b\\*\\* \\_i\\_"),
+            ("- a list", "\\- a list"),
+            ("12. a list", "12\\. a list"),
+            ("12.5 GB - free", "12\\.5 GB - free"),
+            ("web-1", "web-1"),
+            ("", ""),
+        ];
+        for (text, escaped) in cases {
+            assert_eq!(escape_for_markdown(text), escaped);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::commands::sites;
+use super::commands::{shown, sites};
 use super::{PlanPage, place, short};
 use crate::graph::preview::previews;
 use crate::report::DrillPage;
@@ -106,6 +106,11 @@ impl PlanPage<'_> {
 
     fn command_blocks(&self) -> String {
         let mut out = String::from("\n## Commands\n");
+        let vars = self.graph.plan().vars.iter().map(|(name, value)| format!("{name}={}\n", shown(value)));
+        let vars: String = vars.collect();
+        if !vars.is_empty() {
+            let _ = write!(out, "\nEach of them sees:\n\n{}", block(&vars));
+        }
         for (ix, texts) in self.graph.step_ixs().zip(previews(self.graph)) {
             for text in texts {
                 let (id, on) = (md(&self.graph.step(ix).id), sites(&text.sites));
@@ -121,9 +126,21 @@ fn finding((code, text): &(String, String)) -> String {
     format!("**{code}** {}", md(text))
 }
 
-/// A text as it is, fenced by more backticks than it has in a row.
+/// A text as it is shown, fenced by more backticks than it has in a row.
 fn block(text: &str) -> String {
+    let text = escape_text(text);
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
-    format!("{fence}\n{}\n{fence}\n", escape_text(text).trim_end())
+    format!("{fence}\n{}\n{fence}\n", text.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fence_outgrows_what_is_shown_even_where_colours_stood_between_backticks() {
+        assert_eq!(block("a ``` b"), "````\na ``` b\n````\n");
+        assert_eq!(block("``\u{1b}[0m``\n# not a heading"), "`````\n````\n# not a heading\n`````\n");
+    }
 }
