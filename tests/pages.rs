@@ -185,6 +185,70 @@ fn a_form_that_is_not_known_is_refused_with_those_that_are() {
     assert!(said.contains(".html, .md, .svg, .json, .txt, .ics"), "{said}");
 }
 
+/// Two waves over hosts whose owners accept other times, and whose names try to act; one host is forgotten.
+const WEEK: &str = r#"runbook: 1
+name: "Week <b>1</b>"
+timezone: Europe/Berlin
+inventory: groups.yaml
+people: {ann: {name: "Ann <i>"}}
+steps:
+  update: {hosts: wave, run: "update '<img src=x>' && echo '```'", estimate: 10m-20m, allow_failed: 50%, rollback: {run: "update --back", estimate: 5m}}
+waves:
+  - {name: few, opens: "2030-01-07 17:00", closes: "2030-01-07 17:15", hosts: {web: 2}}
+  - {name: many, opens: "2030-01-09 17:00", closes: "2030-01-09 21:00", gate: "| <u>on?</u>", who: [ann], hosts: {web: 1}}
+"#;
+const GROUPS: &str = r#"web:
+  hosts:
+    web1: {maintenance: {days: [mon-thu], between: "22:00-04:00", notice: 72h}}
+    web2: {}
+    web3: {maintenance: {days: [mon-thu], between: "16:00-22:00"}}
+    web4: {}
+"#;
+
+fn week() -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("week.yaml");
+    fs::write(&file, WEEK).expect("written");
+    fs::write(folder.path().join("groups.yaml"), GROUPS).expect("written");
+    (folder, file)
+}
+
+#[test]
+fn a_week_is_a_page_with_its_waves_its_hosts_and_its_conflicts() {
+    let march = Path::new(env!("CARGO_MANIFEST_DIR")).join("plans/2013-03-os-update.yaml");
+    let page = written(&march, "a.html");
+    for part in ["every host exactly once", "Wed 06 17:00-21:00", "3rd failed host (thu-many: 2% = 2 allowed)"] {
+        assert!(page.contains(part), "{part}\n{page}");
+    }
+    assert!(page.contains("before it, Christian: Is Monday understood?") && !page.contains("<h2>Owners"), "{page}");
+    assert_eq!(page.matches("width=\"9\" height=\"9\"").count(), 236, "a square for each host");
+    let picture = written(&march, "a.svg");
+    assert!(
+        picture.contains(">Thu 07</text>") && picture.contains("<title>wed-few expected Wed 06 17:00-17:54"),
+        "{picture}"
+    );
+    let text = written(&march, "a.txt");
+    assert!(text.contains("thu-many     Thu 07 17:00-21:00    103  vm-prod 99, storage 4"), "{text}");
+}
+
+#[test]
+fn a_week_in_trouble_says_where() {
+    let (_folder, plan) = week();
+    let page = written(&plan, "a.html");
+    let parts = ["1 host is in no wave", "5m or none", "class=\"undo\"", "class=\"tests\"", "class=\"waiting\""];
+    for part in parts {
+        assert!(page.contains(part), "{part}\n{page}");
+    }
+    assert!(page.contains("<h2>Owners</h2>") && page.contains("<strong>W115</strong>"), "{page}");
+    assert!(!page.contains("<img") && !page.contains("<b>") && !page.contains("<u>"), "{page}");
+    let document: serde_json::Value = serde_json::from_str(&written(&plan, "a.json")).expect("JSON");
+    assert_eq!(document["in_no_wave"], 1);
+    assert_eq!(document["conflicts"][0]["hosts"], serde_json::json!(["web1"]));
+    let (headings, _) = rendered(&written(&plan, "a.md"));
+    assert_eq!(headings[0], "Week <b>1</b>, Monday 7 Jan 2030 to Wednesday 9 Jan 2030, Europe/Berlin");
+    assert!(headings.contains(&"Owners".to_owned()), "{headings:?}");
+}
+
 /// Measures every frame: how far it scrolls sideways, and the least contrast of a text with what is behind it.
 const MEASURE: &str = r#"<script>
 const parse = c => (c.match(/[\d.]+/g) || []).map(Number);
@@ -248,7 +312,16 @@ fn a_browser_shows_every_page_without_scrolling_sideways_in_light_and_in_dark() 
     }
     let (_folder, plan) = hostile();
     let (night, evil) = (written_with(&december(), "a.html", &["--with-drill"]), written(&plan, "a.html"));
-    let pages = [("n1280", 1280, &*night), ("n360", 360, &*night), ("e1280", 1280, &*evil), ("e360", 360, &*evil)];
+    let (_week, week) = week();
+    let week = written(&week, "a.html");
+    let pages = [
+        ("w1280", 1280, &*week),
+        ("w360", 360, &*week),
+        ("n1280", 1280, &*night),
+        ("n360", 360, &*night),
+        ("e1280", 1280, &*evil),
+        ("e360", 360, &*evil),
+    ];
     let papers = [false, true].map(|dark| {
         let found = measured(&pages, dark);
         assert_eq!(found.len(), pages.len());

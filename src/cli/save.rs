@@ -12,7 +12,7 @@ use crate::driver::clock;
 use crate::report::calendar::calendar;
 use crate::report::owners::{self, Owner};
 use crate::report::week::Week;
-use crate::report::{PlanPage, plan_document};
+use crate::report::{PlanPage, WeekPage, plan_document, wave_lines};
 
 /// The notice that is written where the plan has no template of its own.
 const NOTICE: &str = include_str!("../../templates/notices/notice.txt.j2");
@@ -95,6 +95,23 @@ pub fn write_page(page: &PlanPage<'_>, form: Form, path: &Path) -> Result<String
             let page = PlanPage { width: PAGE, commands: true, ..page.clone() };
             page.lines().join("\n") + "\n"
         }
+    };
+    write(path, &text)?;
+    Ok(format!("wrote {}", path.display()))
+}
+
+/// Writes the page of a week. Gives what to say about it.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_week(page: &WeekPage<'_>, form: Form, path: &Path) -> Result<String, CommandError> {
+    let defect = |e: minijinja::Error| CommandError::unexpected(e.to_string());
+    let text = match form {
+        Form::Html => page.html().map_err(defect)?,
+        Form::Svg => page.svg().map_err(defect)?,
+        Form::Markdown => page.markdown(),
+        Form::Json => format!("{:#}\n", page.document()),
+        Form::Text | Form::Calendar => wave_lines(page.plan, page.findings, PAGE).join("\n") + "\n",
     };
     write(path, &text)?;
     Ok(format!("wrote {}", path.display()))

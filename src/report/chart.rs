@@ -133,9 +133,22 @@ impl<'a> Chart<'a> {
     fn ruler(&self) -> Vec<Tick> {
         let length = self.to.duration_since(self.from).as_secs();
         let minutes = SCALES.iter().find(|m| length <= *m * 60 * 8).copied().unwrap_or(length / 60 / 8 + 1);
+        if minutes >= 1440 {
+            return self.days(minutes / 1440);
+        }
         let first = (self.from.as_second() - 1).div_euclid(minutes * 60) + 1;
         let instants = (first..).map_while(|n| Timestamp::from_second(n * minutes * 60).ok());
         let instants = instants.take_while(|t| *t <= self.to);
         instants.map(|t| Tick { x: self.x(t), label: self.clock.hm(t) }).collect()
+    }
+
+    /// Midnights of the clock's zone, each so many days after the other.
+    fn days(&self, apart: i64) -> Vec<Tick> {
+        let first = self.clock.zoned(self.from).date();
+        let days = (0..).map_while(|n| first.checked_add(jiff::Span::new().try_days(n * apart).ok()?).ok());
+        let midnight = |date: jiff::civil::Date| date.to_zoned(self.clock.zoned(self.from).time_zone().clone()).ok();
+        let instants = days.map_while(midnight).map(|day| day.timestamp()).take_while(|t| *t <= self.to);
+        let instants = instants.filter(|t| *t >= self.from);
+        instants.map(|t| Tick { x: self.x(t), label: self.clock.zoned(t).strftime("%a %d").to_string() }).collect()
     }
 }

@@ -30,6 +30,7 @@ mod text;
 mod timeline;
 mod wave_page;
 pub mod week;
+mod week_page;
 mod words;
 mod write_up;
 
@@ -53,6 +54,7 @@ pub use story::{Columns, Story};
 pub use style::{Look, Tone};
 pub use tail::{Progress as Reported, Said, Tails};
 pub use wave_page::{WaveHosts, resolve_waves, wave_lines};
+pub use week_page::WeekPage;
 pub use words::{clock_of, short_digest};
 pub use write_up::WriteUp;
 

@@ -7,7 +7,7 @@ use super::chart::Chart;
 use crate::plan::model::{Step, Undo, Verb};
 
 /// Every template; those whose name ends in `.html` or `.xml` escape what they are given.
-const TEMPLATES: [(&str, &str); 11] = [
+const TEMPLATES: [(&str, &str); 14] = [
     ("base.html", include_str!("../../templates/report/base.html")),
     ("graph.html", include_str!("../../templates/report/graph.html")),
     ("graph-key.html", include_str!("../../templates/report/graph-key.html")),
@@ -15,6 +15,9 @@ const TEMPLATES: [(&str, &str); 11] = [
     ("graph-picture.xml", include_str!("../../templates/report/graph-picture.xml")),
     ("run.html", include_str!("../../templates/report/run.html")),
     ("plan.html", include_str!("../../templates/report/plan.html")),
+    ("week.html", include_str!("../../templates/report/week.html")),
+    ("squares.xml", include_str!("../../templates/report/squares.xml")),
+    ("plan.css", include_str!("../../templates/report/plan.css")),
     ("style.css", include_str!("../../templates/report/style.css")),
     ("picture.css", include_str!("../../templates/report/picture.css")),
     ("chart.xml", include_str!("../../templates/report/chart.xml")),

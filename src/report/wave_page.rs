@@ -30,6 +30,22 @@ pub struct WaveHosts {
     pub worst: SignedDuration,
 }
 
+impl WaveHosts {
+    /// When it is expected to end.
+    pub(super) fn ends(&self) -> Timestamp {
+        self.after(self.expected)
+    }
+
+    pub(super) fn after(&self, length: SignedDuration) -> Timestamp {
+        self.opens.checked_add(length).unwrap_or(self.opens)
+    }
+
+    /// What is left of its window, as expected; negative where it is too long.
+    pub(super) fn free(&self) -> SignedDuration {
+        self.closes.duration_since(self.ends())
+    }
+}
+
 /// Which hosts each wave takes: shares are of the whole group, rounded down, at least one; who was taken by an earlier
 /// wave is left out; `rest` is everything not taken.
 #[must_use]
@@ -108,9 +124,9 @@ pub fn wave_lines(plan: &Plan, warnings: &[(String, String)], width: usize) -> V
         Some(_) => out.push(format!("{covered}      names: --hosts WAVE")),
         None => out.extend([covered, "Names:       --hosts WAVE".into()]),
     }
-    out.extend(stops_when(plan, &waves, width));
-    out.extend(decisions(plan, width));
-    out.extend(times(plan, width));
+    out.extend(indented("Stops when:  ", &stops_when(plan, &waves), width));
+    out.extend(decisions(plan).iter().flat_map(|text| indented("Decisions:   ", text, width)));
+    out.extend(times(&Week::of(plan)).iter().flat_map(|text| indented("Times:       ", text, width)));
     if !warnings.is_empty() {
         out.push(String::new());
         out.push("WARNINGS".into());
@@ -131,9 +147,10 @@ fn headline(plan: &Plan, waves: &[WaveHosts], width: usize) -> String {
     if width < 90 { format!("{name}   {text}") } else { format!("{name:<46} {text}") }
 }
 
-fn covered(plan: &Plan, total: usize) -> String {
+pub(super) fn covered(plan: &Plan, total: usize) -> String {
     match plan.hosts.len().saturating_sub(total) {
         0 => "every host exactly once".into(),
+        1 => "1 host is in no wave".into(),
         n => format!("{n} hosts are in no wave"),
     }
 }
@@ -141,20 +158,9 @@ fn covered(plan: &Plan, total: usize) -> String {
 /// One wave; its shares stand beside it, or below it where there is no room.
 fn wave_row(wave: &WaveHosts, clock: &Clock, which: Option<usize>) -> Vec<String> {
     let window = format!("{}-{}", clock.date_hm(wave.opens), clock.hm_near(wave.closes, wave.opens));
-    let ends = |length: SignedDuration| wave.opens.checked_add(length).unwrap_or(wave.opens);
-    let free = wave.closes.duration_since(ends(wave.expected));
-    let length = if wave.expected == wave.worst {
-        Short(wave.worst).to_string()
-    } else {
-        format!("{}-{}", Short(wave.expected), Short(wave.worst))
-    };
-    let free = match free.is_negative() {
-        true => format!("none: {} too long", Short(-free)),
-        false if ends(wave.worst) > wave.closes => format!("{} or none", Short(free)),
-        false => Short(free).to_string(),
-    };
+    let (length, free) = (length_of(wave), free_of(wave));
     let first = format!("{} {window:<19} {:>5}", column(&esc(&wave.name), 12), wave.hosts.len());
-    let rest = format!("{length:>11}  {}  {free}", clock.hm_near(ends(wave.expected), wave.opens));
+    let rest = format!("{length:>11}  {}  {free}", clock.hm_near(wave.ends(), wave.opens));
     let shares = wave.of_which.join(", ");
     let Some(which) = which else {
         let below = wrap(&shares, 60).into_iter().map(|l| format!("{:13}{l}", ""));
@@ -165,11 +171,30 @@ fn wave_row(wave: &WaveHosts, clock: &Clock, which: Option<usize>) -> Vec<String
     std::iter::once(format!("{first}  {} {rest}", column(&lines[0], which))).chain(more).collect()
 }
 
+/// `38m-45m`.
+pub(super) fn length_of(wave: &WaveHosts) -> String {
+    if wave.expected == wave.worst {
+        Short(wave.worst).to_string()
+    } else {
+        format!("{}-{}", Short(wave.expected), Short(wave.worst))
+    }
+}
+
+/// What is left of its window.
+pub(super) fn free_of(wave: &WaveHosts) -> String {
+    let free = wave.free();
+    match free.is_negative() {
+        true => format!("none: {} too long", Short(-free)),
+        false if wave.after(wave.worst) > wave.closes => format!("{} or none", Short(free)),
+        false => Short(free).to_string(),
+    }
+}
+
 /// How many hosts may fail before a wave stops.
-fn stops_when(plan: &Plan, waves: &[WaveHosts], width: usize) -> Vec<String> {
+pub(super) fn stops_when(plan: &Plan, waves: &[WaveHosts]) -> String {
     let allowed = plan.steps.values().find_map(|s| s.fleet.allow_failed);
     let Some(allowed) = allowed else {
-        return vec!["Stops when:  1st failed host".into()];
+        return "1st failed host".into();
     };
     let mut parts: Vec<(usize, Vec<String>)> = Vec::new();
     for wave in waves {
@@ -184,7 +209,7 @@ fn stops_when(plan: &Plan, waves: &[WaveHosts], width: usize) -> Vec<String> {
         0 => format!("1st failed host ({})", names.join(", ")),
         n => format!("{} failed host ({}: {allowed} = {n} allowed)", ordinal(n + 1), names.join(", ")),
     };
-    indented("Stops when:  ", &parts.iter().map(one).collect::<Vec<_>>().join("; "), width)
+    parts.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 fn ordinal(n: usize) -> String {
@@ -196,7 +221,8 @@ fn ordinal(n: usize) -> String {
     }
 }
 
-fn decisions(plan: &Plan, width: usize) -> Vec<String> {
+/// Who is asked before which waves; `None` where nobody is.
+pub(super) fn decisions(plan: &Plan) -> Option<String> {
     let gates = plan.waves.iter().filter_map(|w| {
         let who = words::who(plan, w.gate.as_ref()?, false);
         Some((if who.is_empty() { "somebody".to_owned() } else { who }, esc(&w.name)))
@@ -209,21 +235,20 @@ fn decisions(plan: &Plan, width: usize) -> Vec<String> {
         }
     }
     let text: Vec<String> = by.iter().map(|(who, waves)| format!("{who} before {}", waves.join(", "))).collect();
-    if text.is_empty() { Vec::new() } else { indented("Decisions:   ", &text.join("; "), width) }
+    (!text.is_empty()).then(|| text.join("; "))
 }
 
 /// Whether the owners' acceptable times are kept; which are not stands among the warnings.
-fn times(plan: &Plan, width: usize) -> Vec<String> {
-    let week = Week::of(plan);
+pub(super) fn times(week: &Week) -> Option<String> {
     if week.bound == 0 {
-        return Vec::new();
+        return None;
     }
     let bound = if week.bound == 1 { "1 host says".to_owned() } else { format!("{} hosts say", week.bound) };
     let parts = [(Verdict::Broken, "not kept for"), (Verdict::Perhaps, "perhaps not kept for")];
     let parts = parts.map(|(verdict, words)| (week.count(verdict), words));
     let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, words)| format!("{words} {n}")).collect();
     let verdict = if parts.is_empty() { "kept for every one".to_owned() } else { parts.join(", ") };
-    indented("Times:       ", &format!("{bound} when they may be worked on: {verdict}"), width)
+    Some(format!("{bound} when they may be worked on: {verdict}"))
 }
 
 fn indented(first: &str, text: &str, width: usize) -> Vec<String> {

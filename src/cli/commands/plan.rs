@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use crate::cli::args::By;
 use crate::cli::context::Context;
@@ -20,9 +20,9 @@ use crate::driver::clock;
 use crate::graph::Graph;
 use crate::plan::diagnostic::{Diagnostic, sort};
 use crate::plan::model::{Opening, Plan};
-use crate::report::week::{Verdict, Week};
+use crate::report::week::Week;
 use crate::report::{
-    Clock, PlanPage, Probe, escape_for_terminal as esc, plan_document, resolve_waves, short_digest, wave_lines,
+    PlanPage, Probe, WeekPage, escape_for_terminal as esc, plan_document, resolve_waves, short_digest, wave_lines,
 };
 use crate::schedule::{self, Fit, Odds, Order, Past};
 use crate::sim::{self, dry_run};
@@ -124,11 +124,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
         return Ok(Exit::Done);
     }
     if !loaded.plan.waves.is_empty() {
-        if let Some((file, _)) = file {
-            return Err(CommandError::usage(format!("a plan with waves cannot be written as {} yet", file.display()))
-                .hint("-o FILE.ics, or what is shown on a terminal:  runbook plan PLAN --no-pager >FILE.txt"));
-        }
-        return waves(args, &loaded, cx);
+        return waves(args, &loaded, file, cx);
     }
     let graph = Graph::build(Arc::new(loaded.plan.clone()));
     let left_out = args.narrow.resolve(&graph)?;
@@ -291,7 +287,7 @@ fn exec_line(args: &Args) -> String {
     line
 }
 
-fn waves(args: &Args, loaded: &Loaded, cx: &Context) -> Result<Exit, CommandError> {
+fn waves(args: &Args, loaded: &Loaded, file: Option<(&Path, save::Form)>, cx: &Context) -> Result<Exit, CommandError> {
     let plan = &loaded.plan;
     match &args.narrow {
         Narrow { only, from, assume_done, .. } if !only.is_empty() || from.is_some() || !assume_done.is_empty() => {
@@ -307,45 +303,18 @@ fn waves(args: &Args, loaded: &Loaded, cx: &Context) -> Result<Exit, CommandErro
     if args.probe {
         return Err(CommandError::usage("`--probe` of a plan with waves is not possible yet"));
     }
-    let clock = Clock::new(plan.timezone.as_deref());
     let findings = findings(loaded, review(plan, &loaded.places, &loaded.source, clock::now()).found);
     let exit = exit(&findings, None);
-    if cx.global.json {
-        let waves: Vec<Json> = resolve_waves(plan)
-            .iter()
-            .map(|w| {
-                json!({
-                    "wave": w.name,
-                    "opens": clock.rfc3339(w.opens),
-                    "closes": clock.rfc3339(w.closes),
-                    "hosts": w.hosts,
-                    "expected_s": w.expected.as_secs(),
-                    "worst_s": w.worst.as_secs(),
-                })
-            })
-            .collect();
-        let file = args.plan.display().to_string();
-        let findings: Vec<Json> =
-            findings.iter().map(|(code, text)| json!({ "code": code, "message": text })).collect();
-        output::json(
-            &json!({ "v": 1, "plan": file, "name": plan.name, "digest": loaded.digest, "waves": waves, "accepted_times": times(plan), "findings": findings }),
-        )?;
-        return Ok(exit);
+    let (name, week) = (args.plan.display().to_string(), Week::of(plan));
+    let page = WeekPage { plan, week: &week, file: &name, digest: &loaded.digest, findings: &findings };
+    if let Some((file, form)) = file {
+        save::say(&[save::write_week(&page, form, file)?], cx);
+    } else if cx.global.json {
+        output::json(&page.document())?;
+    } else {
+        pager::page_lines(&wave_lines(plan, &findings, pager::width()), !args.no_pager)?;
     }
-    pager::page_lines(&wave_lines(plan, &findings, pager::width()), !args.no_pager)?;
     Ok(exit)
-}
-
-/// For how many hosts the times that their owners accept are kept.
-fn times(plan: &Plan) -> Json {
-    let week = Week::of(plan);
-    let count = |verdict| week.count(verdict);
-    json!({
-        "hosts": week.bound,
-        "kept": count(Verdict::Kept),
-        "perhaps_not_kept": count(Verdict::Perhaps),
-        "not_kept": count(Verdict::Broken),
-    })
 }
 
 /// The names of the hosts of these waves, or that these patterns mean, one a line.
