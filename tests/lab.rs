@@ -459,6 +459,7 @@ fn step(id: &str) -> runbook::plan::model::Step {
         fleet: Fleet::default(),
         say: None,
         warn: None,
+        downtime: None,
         tags: Vec::new(),
     }
 }

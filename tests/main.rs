@@ -6,6 +6,7 @@
     reason = "a test says what it wants by panicking"
 )]
 
+mod advise;
 mod after;
 mod architecture;
 mod check;

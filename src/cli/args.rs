@@ -76,6 +76,7 @@ impl Command {
             Self::Plan(args) => Some(args.plan()),
             Self::Graph(args) => Some(args.plan()),
             Self::Drill(args) => Some(args.plan()),
+            Self::Advise(args) => args.plan(),
             Self::Go(args) => Some(args.plan()),
             Self::NoGo(args) => Some(args.plan()),
             Self::Move(args) => Some(args.plan()),
@@ -106,6 +107,8 @@ pub enum Command {
     Move(commands::go::Move),
     /// What happens when each step fails, in every way
     Drill(commands::drill::Args),
+    /// What would shorten the window, in minutes saved
+    Advise(commands::advise::Args),
     /// Arm, wait for the window, run, roll back if needed
     Exec(commands::exec::Args),
     /// Watch a run

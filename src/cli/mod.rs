@@ -85,6 +85,7 @@ fn dispatch(command: Command, cx: &Context) -> Result<Exit, CommandError> {
         Command::NoGo(a) => c::go::no_go(&a, cx),
         Command::Move(a) => c::go::move_to(&a, cx),
         Command::Drill(a) => c::drill::run(&a, cx),
+        Command::Advise(a) => c::advise::run(&a, cx),
         Command::Exec(a) => c::exec::run(a, cx),
         Command::Attach(a) => c::attach::run(&a, cx),
         Command::Status(a) => c::status::run(a, cx),

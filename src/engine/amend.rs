@@ -159,8 +159,15 @@ fn change(old: &Plan, new: &Plan, id: &str) -> Change {
     let (Some(before), Some(now)) = (old.steps.get(id), new.steps.get(id)) else { return Change::Work };
     let file = |plan: &Plan, name: Option<&str>| name.and_then(|name| plan.files.get(name)).map(|f| f.sha256.clone());
     let same_file = |name: fn(&Step) -> Option<&str>| file(old, name(before)) == file(new, name(now));
-    let work =
-        |step: &Step| Step { line: 0, say: None, warn: None, tags: Vec::new(), undo: Undo::Nothing, ..step.clone() };
+    let work = |step: &Step| Step {
+        line: 0,
+        say: None,
+        warn: None,
+        downtime: None,
+        tags: Vec::new(),
+        undo: Undo::Nothing,
+        ..step.clone()
+    };
     if work(before) != work(now) || !same_file(work_file) {
         Change::Work
     } else if before.undo != now.undo || !same_file(undo_file) {

@@ -50,6 +50,7 @@ pub(crate) fn step(id: &str, needs: &[&str], hosts: &[&str], verb: Verb) -> Step
         fleet: Fleet::default(),
         say: None,
         warn: None,
+        downtime: None,
         tags: Vec::new(),
     }
 }

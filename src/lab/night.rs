@@ -201,6 +201,7 @@ mod tests {
             fleet: Fleet::default(),
             say: None,
             warn: None,
+            downtime: None,
             tags: Vec::new(),
         }
     }

@@ -222,6 +222,9 @@ pub struct Step {
     pub say: Option<String>,
     /// A risk shown in the dry run.
     pub warn: Option<String>,
+    /// Where the time begins, or ends, in which the service is down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downtime: Option<Downtime>,
     pub tags: Vec<String>,
 }
 
@@ -428,6 +431,17 @@ pub enum OnStop {
     Kill,
     /// Never kill it: its timeout, not its estimate, is what admission counts.
     Protect,
+}
+
+/// What a step means for the time in which the service is down. It lasts from the start of the first step that begins it
+/// to the end of the last one that ends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Downtime {
+    /// Takes the service away.
+    Begin,
+    /// Gives it back.
+    End,
 }
 
 /// Further tries after the first.

@@ -179,6 +179,8 @@ record! {
         say: String,
         /// A risk, shown in the dry run.
         warn: String,
+        /// Where the time begins, or ends, in which the service is down.
+        downtime: Choice<super::model::Downtime>,
         /// Words to choose steps by.
         tags: Many<String>,
     }

@@ -255,6 +255,10 @@ impl Words for model::OnStop {
         &[("finish", Self::Finish), ("kill", Self::Kill), ("protect", Self::Protect)];
 }
 
+impl Words for model::Downtime {
+    const ALL: &'static [(&'static str, Self)] = &[("begin", Self::Begin), ("end", Self::End)];
+}
+
 impl Words for model::Backoff {
     const ALL: &'static [(&'static str, Self)] = &[("fixed", Self::Fixed), ("exponential", Self::Exponential)];
 }

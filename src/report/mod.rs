@@ -3,6 +3,7 @@
 //! Facts become lines of history that stay; `tick` redraws what is true now. stdout belongs to results (`--json`),
 //! stderr to talk. Nothing that came from a host or a plan reaches a terminal but through [`escape_for_terminal`].
 
+mod advise_page;
 mod area;
 mod ask;
 pub mod calendar;
@@ -39,6 +40,7 @@ use jiff::Timestamp;
 use crate::engine::fact::FactRecord;
 use crate::view::RunView;
 
+pub use advise_page::{AdvicePage, Ran};
 pub use choose::{Progress, Wishes, can_be_live, choose, utf8_locale};
 pub use clock::{Clock, coarse, span};
 pub use drill_page::DrillPage;

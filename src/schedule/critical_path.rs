@@ -4,8 +4,11 @@
 //! Steps are the nodes; a step on many hosts takes `ceil(hosts / at_once)` rounds. A `same_host` need lets a step begin
 //! when the first round of the needed one is over, and it ends one round after it at the earliest.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 
+use super::search::Order;
 use crate::graph::render::never_wanted;
 use crate::graph::{Graph, StepIx};
 use crate::plan::model::{Opening, Place, Verb, Wait};
@@ -59,7 +62,17 @@ enum Lag {
 impl Network {
     #[must_use]
     pub fn new(graph: &Graph, pace: Pace) -> Self {
-        let rounds: Vec<Rounds> = graph.step_ixs().map(|s| Rounds::of(graph, s, pace)).collect();
+        Self::of(graph, |step| duration(graph, step, pace))
+    }
+
+    /// The expected durations, but for one step, which takes so long on each host.
+    #[must_use]
+    pub fn with_one_taking(graph: &Graph, one: StepIx, takes: SignedDuration) -> Self {
+        Self::of(graph, |step| if step == one { takes } else { duration(graph, step, Pace::Expected) })
+    }
+
+    fn of(graph: &Graph, takes: impl Fn(StepIx) -> SignedDuration) -> Self {
+        let rounds: Vec<Rounds> = graph.step_ixs().map(|s| Rounds::of(graph, s, takes(s))).collect();
         let opens = match graph.plan().window.as_ref().map(|w| &w.opening) {
             Some(Opening::At { opens, .. }) => Some(*opens),
             Some(Opening::WhenStarted { .. }) | None => None,
@@ -83,6 +96,37 @@ impl Network {
             }
         }
         Self { nodes, order: graph.topological() }
+    }
+
+    /// With the waits of this order for what is short. Steps that are not in the order wait for their needs alone.
+    #[must_use]
+    pub fn keeping(mut self, order: &Order) -> Self {
+        let count = self.nodes.len();
+        for (step, before) in order.after.iter().enumerate().take(count) {
+            for other in before.iter().map(|s| StepIx(*s)).filter(|s| s.index() < count) {
+                self.nodes[step].after.push(Arc { other, lag: Lag::End });
+                self.nodes[other.index()].before.push(Arc { other: StepIx(step as u32), lag: Lag::End });
+            }
+        }
+        self.order = self.sorted();
+        self
+    }
+
+    fn sorted(&self) -> Vec<StepIx> {
+        let mut missing: Vec<usize> = self.nodes.iter().map(|node| node.after.len()).collect();
+        let free = (0..self.nodes.len()).filter(|i| missing[*i] == 0).map(|i| StepIx(i as u32));
+        let mut ready: BTreeSet<StepIx> = free.collect();
+        let mut order = Vec::with_capacity(self.nodes.len());
+        while let Some(step) = ready.pop_first() {
+            order.push(step);
+            for arc in &self.nodes[step.index()].before {
+                missing[arc.other.index()] -= 1;
+                if missing[arc.other.index()] == 0 {
+                    ready.insert(arc.other);
+                }
+            }
+        }
+        order
     }
 
     /// The earliest start and end of each step.
@@ -164,7 +208,7 @@ struct Rounds {
 }
 
 impl Rounds {
-    fn of(graph: &Graph, step: StepIx, pace: Pace) -> Self {
+    fn of(graph: &Graph, step: StepIx, each: SignedDuration) -> Self {
         if never_wanted(graph, step) {
             return Self { count: 0, each: SignedDuration::ZERO };
         }
@@ -172,7 +216,7 @@ impl Rounds {
         let own = graph.step(step).fleet.at_once.map_or(hosts, |s| s.at_least_one_of(hosts));
         let plan = graph.plan().at_once.map_or(hosts, |s| s.at_least_one_of(graph.actions().len()));
         let at_once = own.min(plan).max(1);
-        Self { count: i32::try_from(hosts.div_ceil(at_once)).unwrap_or(i32::MAX), each: duration(graph, step, pace) }
+        Self { count: i32::try_from(hosts.div_ceil(at_once)).unwrap_or(i32::MAX), each }
     }
 
     fn all(self) -> SignedDuration {

@@ -157,6 +157,27 @@ fn reached<I: Iterator<Item = StepIx>>(from: StepIx, next: impl Fn(StepIx) -> I)
     found
 }
 
+/// The last instant at which undoing everything can start, so that it ends before the reserve; `None` without a window.
+/// `undone_in`: a step whose undo takes another time.
+pub(super) fn roll_back_by(
+    graph: &Graph,
+    times: &[Times],
+    undone_in: Option<(StepIx, SignedDuration)>,
+) -> Option<SignedDuration> {
+    let window = graph.plan().window.as_ref()?;
+    let closes = match &window.opening {
+        Opening::At { opens, closes } => closes.duration_since(*opens),
+        Opening::WhenStarted { lasts } => *lasts,
+    };
+    let cost = RollbackCost::new(graph);
+    let mut cost = match undone_in {
+        Some((step, worst)) => cost.with_worst(step, worst),
+        None => cost,
+    };
+    cost.touch_all(graph, &undoable(graph, &forward_only(graph), times));
+    Some(closes - window.reserve - cost.now())
+}
+
 fn rollback_of_everything(graph: &Graph, after: &BTreeSet<StepIx>, times: &[Times]) -> SignedDuration {
     let mut cost = RollbackCost::new(graph);
     for step in undoable(graph, after, times) {

@@ -1,5 +1,6 @@
 //! Time and capacity of a graph: pure arithmetic without state of a run. Knows no clock.
 
+pub mod advise;
 mod critical_path;
 mod dice;
 mod fit;

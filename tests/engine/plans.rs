@@ -78,6 +78,7 @@ pub fn step(id: &str, needs: &[&str], place: Place, verb: Verb, undo: Undo, esti
         fleet: Fleet::default(),
         say: None,
         warn: None,
+        downtime: None,
         tags: vec![],
     }
 }

@@ -50,6 +50,7 @@ fn step(id: &str, needs: &[&str], place: Place, verb: Verb, expected: i64, worst
         fleet: Fleet::default(),
         say: None,
         warn: None,
+        downtime: None,
         tags: vec![],
     }
 }

@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub mod advise;
 pub mod alter;
 pub mod amend;
 pub mod attach;

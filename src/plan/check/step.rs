@@ -68,6 +68,7 @@ impl Checker<'_> {
             fleet: self.fleet(raw),
             say: text(&raw.say),
             warn: text(&raw.warn),
+            downtime: raw.downtime.as_ref().map(|d| d.value.0),
             tags: texts(&raw.tags),
         };
         self.retry_is_harmless(name, raw, &step);
