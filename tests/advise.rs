@@ -3,6 +3,9 @@
 use std::path::Path;
 
 use assert_cmd::Command;
+use serde_json::Value;
+
+use crate::exec::{Bed, NIGHT};
 
 fn advise(what: &str, more: &[&str], store: &Path) -> (i32, String) {
     let mut command = Command::cargo_bin("runbook").expect("the program is built");
@@ -53,6 +56,26 @@ fn a_mark_that_is_misspelt_and_a_run_that_is_not_there_are_said() {
     assert!(code == 2 && text.contains("did you mean `end`?"), "{code} {text}");
     let (code, text) = advise("2007-12-02-a", &[], folder.path());
     assert!(code == 3 && text.contains("there are no runs yet"), "{code} {text}");
+}
+
+/// Two real runs of a plan whose second step is far quicker than estimated: both are looked at, the lab is not.
+#[test]
+fn what_really_ran_takes_the_place_of_the_estimates() {
+    let bed = Bed::new(NIGHT);
+    let before = bed.run(&["advise", "night.yaml"]).stdout;
+    assert!(before.contains(", by its estimates") && !before.contains("AS IT RAN"), "{before}");
+    assert_eq!(bed.exec(&[]).code, 0);
+    let run = bed.run(&["advise", "latest"]).stdout;
+    assert!(run.contains("AS IT RAN    night-a: ") && run.contains(", with what steps took in night-a"), "{run}");
+    let json =
+        |what: &str| -> Value { serde_json::from_str(&bed.run(&["advise", what, "--json"]).stdout).expect("JSON") };
+    for document in [json("night-a"), json("night.yaml")] {
+        let path: Vec<&str> =
+            document["ran"]["path"].as_array().expect("a path").iter().filter_map(|s| s["step"].as_str()).collect();
+        assert_eq!((document["ran"]["run"].as_str(), path), (Some("night-a"), vec!["one", "two", "check"]));
+        let end = |path: &str| document[path].as_array().and_then(|p| p.last()?["end"].as_i64()).expect("seconds");
+        assert!(end("planned") > end("path"), "`two` is expected to take 30 s and takes none: {document}");
+    }
 }
 
 const MARKED: &str = r#"runbook: 1
