@@ -54,6 +54,15 @@ fn a_mark_that_is_misspelt_and_a_run_that_is_not_there_are_said() {
     std::fs::write(&plan, MARKED.replace("downtime: end", "downtime: ends")).expect("written");
     let (code, text) = advise(&plan.to_string_lossy(), &[], folder.path());
     assert!(code == 2 && text.contains("did you mean `end`?"), "{code} {text}");
+    std::fs::write(
+        &plan,
+        MARKED
+            .replace("downtime: end", "read_only: true")
+            .replace("    estimate: 5m\n    read_only: true\n", "    estimate: 5m\n"),
+    )
+    .expect("written");
+    let (code, text) = advise(&plan.to_string_lossy(), &[], folder.path());
+    assert!(code == 0 && text.contains("The downtime begins with stop and never ends"), "{code} {text}");
     let (code, text) = advise("2007-12-02-a", &[], folder.path());
     assert!(code == 3 && text.contains("there are no runs yet"), "{code} {text}");
 }

@@ -8,6 +8,7 @@ use super::clock::Clock;
 use super::escape::escape_for_terminal as esc;
 use super::text::{column, wrap};
 use crate::graph::{Graph, StepIx};
+use crate::plan::model::Downtime;
 use crate::plan::units::Short;
 use crate::schedule::Times;
 use crate::schedule::advise::{Advice, Change, Length, Saving};
@@ -235,13 +236,32 @@ impl AdvicePage<'_> {
         let mut out = vec![format!("Held against {}, {}{limit}.", Short(whole(finish)), self.basis)];
         out.push(match downtime {
             Some(time) => format!("The service is down for {}.", Short(whole(time))),
-            None => "Where the service is down is not said: mark the steps that take it away and give it back \
-                     with `downtime: begin` and `downtime: end`."
-                .into(),
+            None => self.unmarked(),
         });
         let nothing = self.advice.tried - self.advice.savings.len();
         out.push(format!("{} changes were tried; {nothing} of them save nothing.", self.advice.tried));
         out.iter().flat_map(|line| wrap(line, self.width)).collect()
+    }
+
+    /// Why nothing is known of the downtime.
+    fn unmarked(&self) -> String {
+        let plan = self.graph.plan();
+        let marked = |mark| plan.steps.values().find(|s| s.downtime == Some(mark)).map(|s| esc(&s.id));
+        match (marked(Downtime::Begin), marked(Downtime::End)) {
+            (Some(begin), None) => {
+                format!(
+                    "The downtime begins with {begin} and never ends: mark the step that ends it with `downtime: end`."
+                )
+            }
+            (None, Some(end)) => {
+                format!(
+                    "The downtime ends with {end} and never begins: mark the step that begins it with `downtime: begin`."
+                )
+            }
+            _ => "Where the service is down is not said: mark the steps that take it away and give it back with \
+                  `downtime: begin` and `downtime: end`."
+                .into(),
+        }
     }
 
     /// Times are seconds, from the opening of the window.
@@ -338,7 +358,6 @@ fn saving(saving: &Saving) -> Json {
 mod tests {
     use super::*;
     use crate::graph::sample::{december, graph};
-    use crate::plan::model::Downtime;
     use crate::schedule::advise::{Known, advise};
 
     fn page(width: usize) -> String {
