@@ -46,17 +46,45 @@ fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-async fn through_runner(session: &Session, command: &str, action: &str) -> bool {
-    let mut remote = session.raw_command(command);
-    remote.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let Ok(mut child) = remote.spawn().await else { return false };
-    let (mut stdin, mut said) = (child.stdin().take().unwrap(), Vec::new());
-    let asked = stdin.write_all(request(action).as_bytes()).await;
-    let heard = child.stdout().take().unwrap().read_to_end(&mut said).await;
-    drop(stdin);
-    let ended = child.wait().await;
-    let done = String::from_utf8_lossy(&said).contains("done rc=exit 0");
-    asked.is_ok() && heard.is_ok() && ended.is_ok() && done
+/// A runner on a host that takes one request after another.
+struct Runner {
+    child: openssh::Child<Arc<Session>>,
+    stdin: openssh::ChildStdin,
+    stdout: openssh::ChildStdout,
+}
+
+impl Runner {
+    async fn start(session: Arc<Session>, command: &str) -> Option<Self> {
+        let mut remote = session.arc_raw_command(command);
+        remote.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = remote.spawn().await.ok()?;
+        let (stdin, stdout) = (child.stdin().take()?, child.stdout().take()?);
+        Some(Self { child, stdin, stdout })
+    }
+
+    async fn carry_out(&mut self, action: &str) -> bool {
+        if self.stdin.write_all(request(action).as_bytes()).await.is_err() {
+            return false;
+        }
+        let (mut said, mut buffer) = (Vec::new(), vec![0; 4096]);
+        loop {
+            match self.stdout.read(&mut buffer).await {
+                Ok(n) if n > 0 => said.extend_from_slice(&buffer[..n]),
+                _ => return false,
+            }
+            let text = String::from_utf8_lossy(&said);
+            if let Some((_, end)) = text.split_once("done rc=")
+                && end.ends_with('\n')
+            {
+                return end.starts_with("exit 0") && end.contains(";next=now;");
+            }
+        }
+    }
+
+    async fn end(self) {
+        drop((self.stdin, self.stdout));
+        let _ = self.child.wait().await;
+    }
 }
 
 async fn connect_all(farm: &Farm, at_once: usize) -> Option<Vec<Arc<Session>>> {
@@ -94,22 +122,29 @@ async fn close_all(sessions: Vec<Arc<Session>>) {
 }
 
 async fn all_steps(sessions: &[Arc<Session>], steps: usize, runner: bool) -> bool {
-    let command = runner_command();
-    for step in 1..=steps {
-        let each = sessions.iter().enumerate().map(|(host, session)| {
-            let (session, command) = (session.clone(), &command);
-            async move {
-                match runner {
-                    true => through_runner(&session, command, &format!("s{step}@h{host}")).await,
-                    false => plain(&session).await,
-                }
-            }
-        });
-        if join(each).await.contains(&false) {
+    if runner {
+        return all_steps_by_runners(sessions, steps).await;
+    }
+    for _ in 1..=steps {
+        if join(sessions.iter().map(|session| plain(session))).await.contains(&false) {
             return false;
         }
     }
     true
+}
+
+async fn all_steps_by_runners(sessions: &[Arc<Session>], steps: usize) -> bool {
+    let command = runner_command();
+    let started = join(sessions.iter().map(|session| Runner::start(session.clone(), &command))).await;
+    let Some(mut runners) = started.into_iter().collect::<Option<Vec<_>>>() else { return false };
+    let mut good = true;
+    for step in 1..=steps {
+        let each = runners.iter_mut().enumerate();
+        let each = each.map(async |(host, runner)| runner.carry_out(&format!("s{step}@h{host}")).await);
+        good &= !join(each).await.contains(&false);
+    }
+    join(runners.into_iter().map(Runner::end)).await;
+    good
 }
 
 /// Connects, then `steps` commands on each host with a barrier after each. `warm` gets the time without connecting.

@@ -11,7 +11,7 @@ use super::files::Payload;
 use super::hosts::Inner;
 use super::request::{Mode, Request};
 use super::sink::{Lane, Sink};
-use super::wire::{Done, Piece, Splitter, read_done, read_outputs};
+use super::wire::{Done, Next, Piece, Splitter, read_done, read_outputs};
 use super::{Event, Report, Reports, jitter};
 use crate::graph::ids::AttemptId;
 use crate::graph::job::Site;
@@ -208,7 +208,9 @@ impl Follow<'_> {
         let mut ending = None;
         let mut live = Box::pin(tokio::time::sleep(LIVE_AFTER));
         let (mut settling, mut buffer, mut buffer2) = (false, vec![0; 64 * 1024], vec![0; 64 * 1024]);
-        while out.open || err.open {
+        let (mut next, mut marked) = (Next::No, false);
+        let is_free = |next, marked| next == Next::Now || (next == Next::Marked && marked);
+        while (out.open || err.open) && !is_free(next, marked) {
             tokio::select! {
                 read = stdout.read(&mut buffer), if out.open => {
                     let bytes = out.bytes(&read, &buffer);
@@ -230,7 +232,11 @@ impl Follow<'_> {
                                     live.as_mut().reset(tokio::time::Instant::now() + SETTLE);
                                 }
                                 ("refused", why) => ending = Some(Talk::Refused(why.to_owned())),
-                                ("done", record) => ending = Some(read_done(record).map_or_else(Talk::Lie, Talk::Done)),
+                                ("done", record) => {
+                                    let read = read_done(record);
+                                    next = read.as_ref().map_or(Next::No, |done| done.next);
+                                    ending = Some(read.map_or_else(Talk::Lie, Talk::Done));
+                                }
                                 ("known", _) => ending = Some(Talk::Known),
                                 ("fetched", _) => ending = Some(Talk::Fetched),
                                 _ => {}
@@ -242,8 +248,10 @@ impl Follow<'_> {
                 read = stderr.read(&mut buffer2), if err.open => {
                     let bytes = err.bytes(&read, &buffer2);
                     for piece in bytes {
-                        if let Some(Part::Output(lane, bytes)) = err.piece(piece) {
-                            self.sink.take(lane, &bytes);
+                        match err.piece(piece) {
+                            Some(Part::Output(lane, bytes)) => self.sink.take(lane, &bytes),
+                            Some(Part::Word(word)) => marked |= word == "next",
+                            _ => {}
                         }
                     }
                 }
@@ -260,6 +268,20 @@ impl Follow<'_> {
                     }
                 }
             }
+        }
+        if is_free(next, marked) {
+            // What was still to be said is said first: the runner knows words that come too late.
+            drop(ask);
+            if let Ok(Some(stdin)) = writer.await {
+                self.inner.keep(&self.target.site, Channel { stdin, stdout, stderr, end });
+            }
+            return match ending {
+                Some(Talk::Done(done)) => {
+                    self.confirmed();
+                    Talk::Done(done)
+                }
+                _ => Talk::Lost("the connection was lost".into()),
+            };
         }
         writer.abort();
         if let Some(Talk::Done(_) | Talk::Fetched) = ending
@@ -322,29 +344,27 @@ fn silence(noise: &[u8]) -> String {
     }
 }
 
-/// Sends the request and the payload, then what else is to be said; an empty word ends the stream.
+/// Sends the request and the payload, then what else is to be said; an empty word ends the stream. Gives the stream back
+/// when there is nothing more to say.
 async fn write_all(
     mut stdin: Box<dyn tokio::io::AsyncWrite + Send + Unpin>,
     request: Vec<u8>,
     payload: Option<Payload>,
     mut asks: mpsc::UnboundedReceiver<&'static str>,
-) {
-    if stdin.write_all(&request).await.is_err() {
-        return;
+) -> Option<Box<dyn tokio::io::AsyncWrite + Send + Unpin>> {
+    stdin.write_all(&request).await.ok()?;
+    if let Some(payload) = payload {
+        payload.copy_to(&mut stdin).await.ok()?;
     }
-    if let Some(payload) = payload
-        && payload.copy_to(&mut stdin).await.is_err()
-    {
-        return;
-    }
-    if stdin.flush().await.is_err() {
-        return;
-    }
+    stdin.flush().await.ok()?;
     while let Some(word) = asks.recv().await {
-        if word.is_empty() || stdin.write_all(word.as_bytes()).await.is_err() || stdin.flush().await.is_err() {
-            return;
+        if word.is_empty() {
+            return None;
         }
+        stdin.write_all(word.as_bytes()).await.ok()?;
+        stdin.flush().await.ok()?;
     }
+    Some(stdin)
 }
 
 /// A meaningful part of a stream.

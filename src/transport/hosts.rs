@@ -228,6 +228,15 @@ impl Inner {
         }
     }
 
+    /// Takes back a runner that waits for another request. Where starting one costs next to nothing, it may end.
+    pub(super) fn keep(&self, site: &Site, channel: Channel) {
+        if let Site::Host(host) = site
+            && !self.config.sessions.contains_key(host)
+        {
+            self.links.keep(host, channel);
+        }
+    }
+
     pub(super) fn terms(&self, site: &Site) -> Terms {
         let config = &self.config;
         let home = match site {

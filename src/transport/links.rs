@@ -15,6 +15,7 @@ use super::channel::Channel;
 use super::hosts::Config;
 use super::masters::{self, Masters};
 use super::native::{self, Native};
+use super::spare::{Spares, let_go};
 use super::{Means, jitter};
 use crate::plan::model::HostName;
 
@@ -46,6 +47,7 @@ pub(super) struct Links {
 struct HostLinks {
     way: OnceCell<Way>,
     open: Mutex<Vec<Arc<Link>>>,
+    spares: Spares,
 }
 
 /// How a host is reached.
@@ -137,7 +139,7 @@ impl Links {
         links.way.get_or_init(choose).await
     }
 
-    /// Starts `command` on the host, connecting when needed.
+    /// A runner on the host: one that waits for another request, or `command`, connecting when needed.
     ///
     /// # Errors
     /// Why it cannot be done, in plain words. Nothing has reached the host's command then.
@@ -145,6 +147,10 @@ impl Links {
         let links = self.hosts.get(host).ok_or_else(|| format!("the plan has no host {host}"))?;
         let mut refused = 0;
         loop {
+            // Asked again each time: a runner that became free meanwhile holds the very session that is wanted here.
+            if let Some(channel) = links.spares.take() {
+                return Ok(channel);
+            }
             let (link, slot) = self.link(host, links).await?;
             let failed = match link.connection.start(command, slot).await {
                 Ok(channel) => return Ok(channel),
@@ -159,6 +165,13 @@ impl Links {
             } else {
                 link.dead.store(true, Ordering::Relaxed);
             }
+        }
+    }
+
+    /// Keeps a runner of the host that takes another request.
+    pub(super) fn keep(&self, host: &str, channel: Channel) {
+        if let Some(links) = self.hosts.get(host) {
+            links.spares.keep(channel);
         }
     }
 
@@ -216,6 +229,7 @@ impl Links {
 
     async fn close_idle(&self) {
         for links in self.hosts.values() {
+            let_go(links.spares.take_all()).await;
             let Ok(mut open) = links.open.try_lock() else { continue };
             let idle = |link: &mut Arc<Link>| {
                 link.slots.available_permits() == SESSIONS_PER_CONNECTION && Arc::strong_count(link) == 1
@@ -255,6 +269,7 @@ impl Links {
 
     /// Ends every connection. Nothing that runs on the hosts is touched.
     pub(super) async fn close(&self) {
+        let_go(self.hosts.values().flat_map(|links| links.spares.take_all()).collect()).await;
         for links in self.hosts.values() {
             let open = std::mem::take(&mut *links.open.lock().await);
             for link in open {

@@ -21,6 +21,7 @@ pub mod quote;
 mod request;
 mod secrets;
 mod sink;
+mod spare;
 pub mod wire;
 mod work;
 

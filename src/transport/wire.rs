@@ -104,6 +104,18 @@ pub struct Done {
     pub out: Option<Stream>,
     pub err: Option<Stream>,
     pub note: Option<String>,
+    pub next: Next,
+}
+
+/// Whether the runner takes another request after an attempt's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Next {
+    #[default]
+    No,
+    /// Now: it has said nothing on stderr.
+    Now,
+    /// As soon as stderr has ended with the word `next`.
+    Marked,
 }
 
 /// Reads `rc=...;pid=...;out=...;err=...;`.
@@ -122,7 +134,12 @@ pub fn read_done(line: &str) -> Result<Done, String> {
         (Some(_), Some(_)) => return Err("the record ends before it begins".into()),
         _ => None,
     };
-    Ok(Done { outcome, took, out: read_stream(field("out=")?)?, err: read_stream(field("err=")?)?, note })
+    let next = match field("next=") {
+        Ok("now") => Next::Now,
+        Ok("marked") => Next::Marked,
+        _ => Next::No,
+    };
+    Ok(Done { outcome, took, out: read_stream(field("out=")?)?, err: read_stream(field("err=")?)?, note, next })
 }
 
 fn read_outcome(rc: &str) -> Result<(Outcome, Option<i64>, Option<String>), String> {

@@ -1,16 +1,8 @@
 # runbook: starts one attempt on this machine, or asks about one. POSIX sh and standard tools; works in dash, bash and
 # busybox. This text is the same for every attempt; the attempt itself arrives on stdin, as lines up to "end NONCE", so
-# that nothing of it shows in a process list and a request that was cut starts nothing. $R holds this text.
+# that nothing of it shows in a process list and a request that was cut starts nothing. $R holds this text. One that has
+# followed an attempt to a clean end takes another request: to start it anew costs a host more than an attempt does.
 set -f
-IFS= read -r N || exit 95
-J=
-while :; do
-  IFS= read -r l || exit 95
-  [ "$l" = "end $N" ] && break
-  J="$J$l
-"
-done
-eval "$J" || exit 95
 exec 6<&0
 
 # One write, for output of the command goes the same way: bash writes as far as each newline.
@@ -22,8 +14,14 @@ uptime() { read -r up rest </proc/uptime; }
 # State and start (ticks since boot) of process $1; false when there is none.
 born() {
   { IFS= read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
-  set -- ${stat##*) }
+  fields
+  set -- $rest
   state=$1 start=${20}
+}
+# What follows the name in $stat, in $rest. The name may hold anything; looking for its end from behind is slow.
+fields() {
+  rest=${stat#*) }
+  case $rest in *") "*) rest=${stat##*) } ;; esac
 }
 alive() { born "$1" && [ "$start" = "$2" ] && [ "$state" != Z ] && [ "$state" != X ]; }
 
@@ -67,12 +65,10 @@ pump() {
   exec >/dev/null 5>&-
   o=$d/$1 to=$d/$1 seg=0 low=1 head=0 total=0 ring=0 gone=0 lines=0 sizes=
   while :; do
-    LC_ALL=C dd bs=4096 count=256 2>"$o.dd" >>"$to" || { cat >/dev/null; gone=-1; break; }
+    report=$(LC_ALL=C dd bs=4096 count=256 2>&1 >>"$to") || { cat >/dev/null; gone=-1; break; }
     # "N+M records in", "N+M records out", "BYTES ..."; a warning may stand before them.
-    reads=0+0 bytes=0
-    while read -r x y z; do
-      case $z in in) reads=$x ;; out) read -r bytes x ;; esac
-    done <"$o.dd"
+    reads=${report%% records in*} bytes=${report#* records out?}
+    reads=${reads##*[!0-9+]} bytes=${bytes%%[!0-9]*}
     total=$((total + bytes))
     if [ "$seg" = 0 ]; then head=$((head + bytes)); else ring=$((ring + bytes)) sizes="$sizes $bytes"; fi
     [ $((${reads%+*} + ${reads#*+})) -lt 256 ] && break
@@ -92,7 +88,8 @@ become() {
   exec 4>&- 5>&- 6<&-
   IFS= read -r stat </proc/self/stat
   p=${stat%% *}
-  set -- ${stat##*) }
+  fields
+  set -- $rest
   read -r boot </proc/sys/kernel/random/boot_id
   uptime
   first "$d/pid" "$p ${20} $boot $up" || exit 0
@@ -118,18 +115,18 @@ record() {
 }
 
 # Executes the command between two pumps; descriptors 4 and 5 lead to them. Nobody here may hold the caller's streams,
-# for what the command leaves behind can keep a pump open for ever. HUP tells the waiting runner that the outcome is there.
+# for what the command leaves behind can keep a pump open for ever.
 work() {
-  {
-    {
-      { (become >&5 2>&4); code=$?; } 2>"$d/sig"
-      exec 4>&- 5>&-
-      record "$code"
-      whole "$d/ending"
-      [ "${line%% *}" = timeout ] || [ -z "$timer" ] || kill -KILL "$timer"
-      ! alive $$ "$mine" || kill -HUP $$
-    } 4>&1 >/dev/null | pump err
-  } 5>&1 | pump out
+  { { carry_out; } 4>&1 >/dev/null | pump err; } 5>&1 | pump out
+}
+# HUP tells the waiting runner that the outcome is there.
+carry_out() {
+  { (become >&5 2>&4); code=$?; } 2>"$d/sig"
+  exec 4>&- 5>&-
+  record "$code"
+  whole "$d/ending"
+  [ "${line%% *}" = timeout ] || [ -z "$timer" ] || kill -KILL "$timer"
+  ! alive $$ "$mine" || kill -HUP $$
 }
 
 # Pids of what belongs to the command, in $found: its session and group, descendants, and what carries its cookie.
@@ -139,7 +136,8 @@ members() {
   for q in /proc/[0-9]*/stat; do
     { IFS= read -r stat <"$q"; } 2>/dev/null || continue
     id=${stat%% *}
-    set -- ${stat##*) }
+    fields
+    set -- $rest
     case $1 in Z | X) continue ;; esac
     [ "$id" = "$$" ] && continue
     pairs="$pairs $id:$2"
@@ -227,8 +225,9 @@ finish() {
 }
 
 # What the caller needs to know of the end: outcome, sizes, outputs. Small output that nobody has seen goes along.
+# Where nothing of the attempt is left here, $next says that another request is awaited, and how stderr ends.
 trailer() {
-  rc= pid= o= e=
+  rc= pid= o= e= next=
   whole "$d/rc" && rc=$line
   whole "$d/pid" && pid=$line
   whole "$d/out.end" && o=$line
@@ -240,7 +239,12 @@ trailer() {
     if [ "$1" != 0 ] && [ -s "$d/err" ] && [ "${1%x}0" -le 655360 ]; then say stderr >&2; tail -c +$((from_err + 1)) "$d/err" >&2; fi
   fi
   [ ! -s "$d/output" ] || { say outputs; head -c 65536 "$d/output"; }
-  say "done rc=$rc;pid=$pid;out=$o;err=$e;"
+  if [ -n "$done" ] && [ -n "$rc" ] && [ -n "$o" ] && [ -n "$e" ] && [ -z "$detached" ]; then
+    next=now
+    case $shown$e in 0*) ;; *) next=marked ;; esac
+  fi
+  say "done rc=$rc;pid=$pid;out=$o;err=$e;next=$next;"
+  [ "$next" != marked ] || say next >&2
 }
 
 # Sends the output as it comes, from the bytes that the caller has already.
@@ -281,9 +285,9 @@ launch() {
   open_home
   command -v setsid >/dev/null || refuse "the host has no setsid"
   fence || refuse "the run has a later owner"
-  mkdir -m 700 "$d" 2>/dev/null || { [ -d "$d" ] || refuse "cannot create $d"; follow; return; }
-  born $$
-  echo "$$ $start end" >"$d/sup" || refuse "cannot write to $d"
+  mkdir -m 700 "$d" 2>/dev/null || { [ -d "$d" ] || refuse "cannot create $d"; follow; exit 0; }
+  [ -n "$mine" ] || { born $$; mine=$start; }
+  echo "$$ $mine end" >"$d/sup" || refuse "cannot write to $d"
   : >"$d/out"; : >"$d/err"
   if ! fence; then first "$d/pid" void; refuse "the run has a later owner"; fi
   if ! printf '%s' "$script" >"$d/cmd"; then first "$d/pid" void; refuse "cannot write to $d"; fi
@@ -294,20 +298,23 @@ launch() {
     refuse "the file did not arrive whole"
   fi
   say launched
-  mine=$start go= gone= told=
+  go= gone= told= done=
   trap 'go=1' USR1
   trap 'gone=1' USR2
   trap : HUP INT TERM
   timer=
   [ -z "$timeout" ] || { sleep "$timeout" </dev/null >/dev/null 2>&1 6<&- & timer=$!; }
-  # By exec, because shells keep copies of what a redirected function would have to get back.
+  # By exec, because shells keep copies of what a redirected function would have to get back. Not the pipeline itself:
+  # bash may wait for ever for one in the background.
   (exec </dev/null >/dev/null 2>&1 6<&-; work) &
   job=$!
   listen
   attend
-  kill -KILL "$ear" 2>/dev/null
+  # It must have heard the last of what is meant for it.
+  { kill -KILL "$ear"; wait "$ear"; } 2>/dev/null
   hide
   trailer
+  [ -n "$next" ] || exit 0
 }
 
 # Waits for the command and its pumps, enforces the limit, and shows the output when asked.
@@ -328,7 +335,7 @@ attend() {
     fi
     # Still there: it was only a signal that ended the waiting.
     [ "$code" = 127 ] || ! kill -0 "$waits" 2>/dev/null || continue
-    [ "$waits" != "$job" ] || break
+    [ "$waits" != "$job" ] || { done=1; break; }
     [ "$code" != 0 ] || [ -s "$d/rc" ] || finish timeout 2>/dev/null
     waits=$job
   done
@@ -570,5 +577,24 @@ forget() {
   say forgotten
 }
 
-tails= shown= from_out=${from_out:-0} from_err=${from_err:-0} detached= ends= patience=100
-"$mode"
+# Words to a listener that came too late, whole or in part, are no requests.
+request() {
+  while IFS= read -r N || exit 95; do
+    case $N in show | how | ow | w | '') ;; *) break ;; esac
+  done
+  J=
+  while :; do
+    IFS= read -r l || exit 95
+    [ "$l" = "end $N" ] && break
+    J="$J$l
+"
+  done
+}
+
+mine=
+while request; do
+  tails= shown= from_out=0 from_err=0 detached= ends= patience=100
+  eval "$J" || exit 95
+  "$mode"
+  [ "$mode" = launch ] || exit 0
+done

@@ -103,6 +103,32 @@ async fn twenty_launches_of_one_attempt_start_it_once() {
 }
 
 #[tokio::test]
+async fn one_runner_follows_attempts_after_one_another() {
+    for name in ["dash", "bash", "busybox"] {
+        let sshd = Sshd::start(&Options { shell: Some(name.into()), ..Options::default() });
+        let mut bed = Bed::new(Some(&sshd));
+        let mut runners = Vec::new();
+        // The second is seen while it runs, so that the runner is asked to show it.
+        for (step, between) in [("a", ":"), ("b", "sleep 0.6"), ("c", ":"), ("d", "kill -9 $$")] {
+            let text = format!("echo out-{step}; echo err-{step} >&2; {between}");
+            let wanted = if step == "d" { Outcome::Killed { signal: 9 } } else { Outcome::Succeeded };
+            assert_eq!(bed.run(shell(step, &h1(), &text)).await.0, wanted, "in {name}");
+            let log = bed.log(&attempt(step, &h1(), 1));
+            let mut said: Vec<&str> =
+                log.lines().filter(|line| line.contains("out-") || line.contains("err-")).collect();
+            said.sort_by_key(|line| line.contains("out-"));
+            assert_eq!(said.len(), 2, "{log} in {name}");
+            assert!(said[0].ends_with(&format!("err-{step}")) && said[1].ends_with(&format!("out-{step}")), "{log}");
+            runners.push(std::fs::read_to_string(bed.record(&h1(), &attempt(step, &h1(), 1)).join("sup")).unwrap());
+        }
+        // On a machine so busy that an end takes a second, one is let go and another takes its place.
+        runners.dedup();
+        assert!(runners.len() < 4, "{runners:?} in {name}");
+        bed.hosts.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_attempt_becomes_impossible() {
     let sshd = Sshd::start(&Options::default());
     for site in [Site::Controller, h1()] {
