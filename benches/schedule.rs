@@ -3,8 +3,16 @@
 //! `cargo bench --bench schedule`. Projects are generated like the usual test sets (R. Kolisch, A. Sprecher, A. Drexl,
 //! "Characterization and generation of a general class of resource-constrained project scheduling problems", 1995), with
 //! a seed each. Asserts nothing.
+//!
+//! `cargo bench --bench schedule -- FOLDER` plans every project file of a folder through the program instead, as `runbook new
+//! --from FILE.sm` and `runbook plan` do, and holds it against the best makespan known, which it reads from the lists in the
+//! folder that are called like `j30opt.sm` and `j120hrs.sm`.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a bench prints its table, and may panic")]
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 use runbook::schedule::{Project, search};
@@ -50,6 +58,70 @@ fn project(seed: u64, n: usize, complexity: u32, factor: u32, strength: u32) -> 
 }
 
 fn main() {
+    match std::env::args().skip(1).find(|arg| !arg.starts_with('-')) {
+        Some(folder) => published(Path::new(&folder)),
+        None => generated(),
+    }
+}
+
+/// The best makespans known, by set (`j30`), parameter and instance.
+type Best = BTreeMap<(String, u32, u32), f64>;
+
+fn published(folder: &Path) {
+    let files = || fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let name = |path: &PathBuf| path.file_stem().unwrap().to_string_lossy().into_owned();
+    let mut best = Best::new();
+    for path in files() {
+        if let Some(set) = name(&path).strip_suffix("opt").or(name(&path).strip_suffix("hrs")) {
+            best.extend(listed(set, &fs::read_to_string(&path).unwrap()));
+        }
+    }
+    let bed = tempfile::tempdir().unwrap();
+    let mut gaps: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for path in files().filter(|path| path.extension().is_some_and(|e| e == "sm")) {
+        let known = best.iter().find(|((set, par, inst), _)| format!("{set}{par}_{inst}") == name(&path));
+        let Some(((set, ..), known)) = known else { continue };
+        let began = Instant::now();
+        let found = planned(&path, &bed.path().join(name(&path)));
+        let gap = (found / known - 1.0) * 100.0;
+        println!(
+            "{:<12} best {known:>4} found {found:>4} {gap:>6.2}% {:>6.2} s",
+            name(&path),
+            began.elapsed().as_secs_f64()
+        );
+        gaps.entry(set.clone()).or_default().push(gap);
+    }
+    for (set, gaps) in gaps {
+        println!(
+            "{set}: {} projects, {:.2}% above the best known",
+            gaps.len(),
+            gaps.iter().sum::<f64>() / gaps.len() as f64
+        );
+    }
+}
+
+fn listed(set: &str, text: &str) -> Best {
+    let row = |line: &str| {
+        let mut numbers = line.split_whitespace().map_while(|word| word.parse::<u32>().ok());
+        Some(((set.to_owned(), numbers.next()?, numbers.next()?), f64::from(numbers.next()?)))
+    };
+    text.lines().filter_map(row).collect()
+}
+
+/// The makespan that `plan` shows, in units of the file.
+fn planned(project: &Path, plan: &Path) -> f64 {
+    let runbook = |args: &[&str]| {
+        let out = Command::new(env!("CARGO_BIN_EXE_runbook")).args(args).output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        out.stdout
+    };
+    let plan = plan.with_extension("yaml").display().to_string();
+    runbook(&["new", &plan, "--from", &project.display().to_string()]);
+    let page: serde_json::Value = serde_json::from_slice(&runbook(&["--json", "plan", &plan])).unwrap();
+    page["makespan_s"].as_f64().unwrap() / 60.0
+}
+
+fn generated() {
     println!("{:>4} {:>10} {:>12} {:>9}", "n", "effort", "over bound", "seconds");
     for n in [30, 60, 120] {
         let projects: Vec<Project> = (0..PROJECTS)

@@ -6,17 +6,23 @@ use super::place::Placer;
 use super::project::Project;
 use crate::schedule::dice::Dice;
 
-/// Lists that are kept.
-const POPULATION: usize = 50;
+/// How many lists are kept: more where there is the effort to breed them for some generations.
+const POPULATION: std::ops::RangeInclusive<u64> = 50..=200;
+const GENERATIONS: u64 = 120;
 /// After so many children in vain the population is replaced, but for its best.
-const PATIENCE: u32 = 1_500;
+const PATIENCE: u32 = 3_000;
+/// Of how many stretches of a father the densest is taken.
+const STRETCHES: usize = 3;
+/// How many activities of a list near the best one are drawn anew, on average.
+const DRAWN_ANEW: usize = 20;
 /// How often two neighbours of a child's list are swapped, of 256.
 const MUTATION: u64 = 13;
 
-/// A list, in which everything comes after what it needs, and the end of its schedule.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A list, in which everything comes after what it needs, and its schedule.
+#[derive(Debug, Clone)]
 struct Individual {
     list: Vec<u32>,
+    starts: Vec<u32>,
     makespan: u32,
 }
 
@@ -28,6 +34,8 @@ pub(super) struct Breeder<'a> {
     latest_end: Vec<u32>,
     /// Place in an order in which everything comes after what it needs: decides between activities that take no time.
     position: Vec<u32>,
+    /// How much of what there is each activity takes, times how long.
+    work: Vec<u64>,
     dice: Dice,
 }
 
@@ -50,7 +58,8 @@ impl<'a> Breeder<'a> {
         for (place, activity) in project.topological().into_iter().enumerate() {
             position[activity] = place as u32;
         }
-        Self { project, dependants: project.dependants(), latest_end, position, dice: Dice::new(seed) }
+        let work = (0..project.len()).map(|a| work(project, a)).collect();
+        Self { project, dependants: project.dependants(), latest_end, position, work, dice: Dice::new(seed) }
     }
 
     /// The starts of the best schedule that was found.
@@ -68,25 +77,27 @@ impl<'a> Breeder<'a> {
         let first = self.by_priority();
         let mut best = self.grown(first, &mut bench);
         let mut population = Vec::new();
-        let mut in_vain = 0;
+        let room = population_for(effort, n);
+        let (mut in_vain, mut near_the_best) = (0, false);
         while best.makespan > bound && bench.placed < effort {
-            let child = if population.len() < POPULATION {
-                let list = self.sampled();
-                self.grown(list, &mut bench)
-            } else {
-                let list = self.child(&population);
-                self.grown(list, &mut bench)
+            let second_half = bench.placed > effort / 2;
+            if in_vain > PATIENCE || second_half && !near_the_best {
+                near_the_best = second_half;
+                population = vec![best.clone()];
+                in_vain = 0;
+            }
+            let list = match (population.len() < room, near_the_best) {
+                (true, false) => self.sampled(),
+                (true, true) => self.near(&best),
+                (false, _) => self.child(&population),
             };
+            let child = self.grown(list, &mut bench);
             in_vain += 1;
             if child.makespan < best.makespan {
                 best = child.clone();
                 in_vain = 0;
             }
-            keep(&mut population, child);
-            if in_vain > PATIENCE {
-                population = vec![best.clone()];
-                in_vain = 0;
-            }
+            keep(&mut population, child, room);
         }
         bench.forward.place(&best.list, &mut bench.starts);
         bench.starts
@@ -100,28 +111,47 @@ impl<'a> Breeder<'a> {
         })
     }
 
-    /// A random list that prefers what is urgent, by how much one would regret to leave it (A. Drexl, "Scheduling of
-    /// project networks by job assignment", 1991).
+    /// A random list that prefers what is urgent.
     fn sampled(&mut self) -> Vec<u32> {
         let mut dice = self.dice.clone();
+        let list = self.listed(|breeder, ready| breeder.by_regret(ready, &mut dice));
+        self.dice = dice;
+        list
+    }
+
+    /// The list of the best schedule with some activities drawn anew: the second phase of V. Valls, F. Ballestín, S.
+    /// Quintanilla, "A hybrid genetic algorithm for the resource-constrained project scheduling problem", 2008.
+    fn near(&mut self, best: &Individual) -> Vec<u32> {
+        let mut dice = self.dice.clone();
+        let n = best.list.len();
+        let mut place = vec![0; n];
+        best.list.iter().enumerate().for_each(|(i, a)| place[*a as usize] = i);
         let list = self.listed(|breeder, ready| {
-            let latest = ready.iter().map(|a| breeder.latest_end[*a as usize]).max().unwrap_or(0);
-            let regret = |a: &u32| latest - breeder.latest_end[*a as usize] + 1;
-            let all: u64 = ready.iter().map(|a| u64::from(regret(a))).sum();
-            let mut left = dice.next() % all.max(1);
-            ready
-                .iter()
-                .position(|a| match left.checked_sub(u64::from(regret(a))) {
-                    Some(rest) => {
-                        left = rest;
-                        false
-                    }
-                    None => true,
-                })
-                .unwrap_or(0)
+            if dice.below(n) < DRAWN_ANEW {
+                return breeder.by_regret(ready, &mut dice);
+            }
+            let first = ready.iter().enumerate().min_by_key(|(_, a)| place[**a as usize]);
+            first.map_or(0, |(i, _)| i)
         });
         self.dice = dice;
         list
+    }
+
+    /// The place of one of them, drawn by how much one would regret to leave it (A. Drexl, "Scheduling of project networks
+    /// by job assignment", 1991).
+    fn by_regret(&self, ready: &[u32], dice: &mut Dice) -> usize {
+        let latest = ready.iter().map(|a| self.latest_end[*a as usize]).max().unwrap_or(0);
+        let regret = |a: &u32| u64::from(latest - self.latest_end[*a as usize] + 1);
+        let all: u64 = ready.iter().map(regret).sum();
+        let mut left = dice.next() % all.max(1);
+        let drawn = ready.iter().position(|a| match left.checked_sub(regret(a)) {
+            Some(rest) => {
+                left = rest;
+                false
+            }
+            None => true,
+        });
+        drawn.unwrap_or(0)
     }
 
     /// A list of all activities; `choose` picks the place of the next one among those whose needs are listed.
@@ -146,10 +176,7 @@ impl<'a> Breeder<'a> {
     fn child(&mut self, population: &[Individual]) -> Vec<u32> {
         let (mother, father) = (self.parent(population), self.parent(population));
         let n = self.project.len();
-        let (mut from, mut to) = (self.dice.below(n + 1), self.dice.below(n + 1));
-        if from > to {
-            std::mem::swap(&mut from, &mut to);
-        }
+        let (from, to) = self.dense_stretch(&population[father]);
         let mut taken = vec![false; n];
         let mut list = Vec::with_capacity(n);
         let take = |source: &[u32], upto: usize, list: &mut Vec<u32>, taken: &mut [bool]| {
@@ -175,6 +202,28 @@ impl<'a> Breeder<'a> {
         list
     }
 
+    /// A stretch of a list in whose schedule little lies idle, from and to: the densest of a few. What is used well is handed
+    /// on as a whole (the *peak crossover* of the same article).
+    fn dense_stretch(&mut self, father: &Individual) -> (usize, usize) {
+        let n = father.list.len();
+        let length = n / 4 + self.dice.below(n / 2 + 1);
+        let stretches = (0..STRETCHES).map(|_| {
+            let from = self.dice.below(n - length + 1);
+            (self.density(father, from, from + length), from)
+        });
+        let (_, from) = stretches.collect::<Vec<_>>().into_iter().max().unwrap_or((0, 0));
+        (from, from + length)
+    }
+
+    /// How much is done in the time that a stretch takes.
+    fn density(&self, of: &Individual, from: usize, to: usize) -> u64 {
+        let stretch = || of.list[from..to].iter().map(|a| *a as usize);
+        let begins = stretch().map(|a| of.starts[a]).min().unwrap_or(0);
+        let ends = stretch().map(|a| of.starts[a] + self.project.durations[a]).max().unwrap_or(0);
+        let work: u64 = stretch().map(|a| self.work[a]).sum();
+        work.saturating_mul(1_000) / u64::from(ends.saturating_sub(begins).max(1))
+    }
+
     /// The better of two at random.
     fn parent(&mut self, population: &[Individual]) -> usize {
         let (a, b) = (self.dice.below(population.len()), self.dice.below(population.len()));
@@ -195,16 +244,27 @@ impl<'a> Breeder<'a> {
         let makespan = bench.forward.place(&list, starts);
         debug_assert!(makespan <= first, "justification never lengthens");
         list.sort_unstable_by_key(|a| (starts[*a as usize], end(starts, *a), place(*a)));
-        Individual { list, makespan }
+        Individual { list, starts: starts.clone(), makespan }
     }
 }
 
+fn population_for(effort: u64, activities: usize) -> usize {
+    let children = effort / (3 * activities.max(1) as u64);
+    (children / GENERATIONS).clamp(*POPULATION.start(), *POPULATION.end()) as usize
+}
+
+/// The thousandths of each resource that an activity takes, together, times how long.
+fn work(project: &Project, activity: usize) -> u64 {
+    let part = |(r, units): &(u32, u32)| 1_000 * u64::from(*units) / u64::from(project.capacity[*r as usize].max(1));
+    project.uses[activity].iter().map(part).sum::<u64>() * u64::from(project.durations[activity])
+}
+
 /// Adds a child; the worst of a full population goes. A schedule that is there already is no gain.
-fn keep(population: &mut Vec<Individual>, child: Individual) {
-    if population.contains(&child) {
+fn keep(population: &mut Vec<Individual>, child: Individual, room: usize) {
+    if population.iter().any(|p| p.makespan == child.makespan && p.list == child.list) {
         return;
     }
-    if population.len() < POPULATION {
+    if population.len() < room {
         population.push(child);
         return;
     }

@@ -10,7 +10,9 @@
 //!   F. Ballestín, S. Quintanilla, "Justification and RCPSP: a technique that pays", 2005);
 //! - lists are bred from good lists (S. Hartmann, "A competitive genetic algorithm for resource-constrained project
 //!   scheduling", 1998; compared in R. Kolisch, S. Hartmann, "Experimental investigation of heuristics for
-//!   resource-constrained project scheduling: an update", 2006).
+//!   resource-constrained project scheduling: an update", 2006); what is handed on is a stretch in which little lies idle, and
+//!   half of the effort goes to the neighbourhood of the best (V. Valls, F. Ballestín, S. Quintanilla, "A hybrid genetic
+//!   algorithm for the resource-constrained project scheduling problem", 2008).
 //!
 //! What is found is kept as an [`Order`]: who goes first, and who waits for whom on a shared resource. Steps that turn
 //! out shorter or longer then shift the others, but never overtake (*partial order schedules*: N. Policella et al.,
