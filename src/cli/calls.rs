@@ -4,22 +4,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use crate::driver::Asked;
 use crate::driver::clock::Clock;
 use crate::engine::fact::Actor;
-use crate::engine::input::{Ask, Operator};
+use crate::engine::input::{Ask, CALL_MOVED, Operator};
 use crate::graph::Graph;
 use crate::journal::{JournalError, Store};
 use crate::view::{Call, RunView, What};
 
 /// How often the forecast is looked at. A call is minutes before its time.
 const EVERY: Duration = Duration::from_secs(5);
-/// Whoever was called for about this time is not called again.
-const MOVED: SignedDuration = SignedDuration::from_mins(15);
 
 /// Whether any gate of the plan has people to call.
 #[must_use]
@@ -65,6 +63,6 @@ fn news(view: &RunView, now: Timestamp) -> Vec<Call> {
             _ => None,
         })
     };
-    let is_news = |call: &Call| said(call).is_none_or(|said| said.duration_since(call.expected).abs() > MOVED);
+    let is_news = |call: &Call| said(call).is_none_or(|said| said.duration_since(call.expected).abs() > CALL_MOVED);
     view.calls_due(now).into_iter().filter(is_news).collect()
 }

@@ -7,11 +7,10 @@ use std::sync::{Mutex, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::engine::input::DOUBTED;
+
 /// The wall clock and the time since boot may drift apart by this much before it counts as a jump.
 const TOLERANCE: SignedDuration = SignedDuration::from_secs(2);
-
-/// A wall clock that is set forward by more at once is not believed at first.
-pub const DOUBTED: SignedDuration = SignedDuration::from_secs(60);
 
 /// Where a run loop gets its time from.
 pub trait Clock: Send + Sync + fmt::Debug {

@@ -12,12 +12,12 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
-use super::clock::{Clock, DOUBTED};
+use super::clock::Clock;
 use super::resolve::Unreached;
 use crate::engine::Engine;
 use crate::engine::effect::{Effect, Turn};
 use crate::engine::fact::{Actor, Fact, FactRecord, HoldAnswer, Mark};
-use crate::engine::input::{Ask, Input, Operator, Reply};
+use crate::engine::input::{Ask, DOUBTED, Input, Operator, Reply};
 use crate::graph::ids::{AttemptId, Direction};
 use crate::graph::job::{Job, Site};
 use crate::graph::outcome::{Evidence, Outcome};

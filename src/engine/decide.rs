@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::effect::{Effect, Turn};
 use super::fact::{Actor, Fact, FactRecord, GateAnswer, HoldAnswer, HoldReason, KillReason, RunEnd, SkipReason};
-use super::input::Input;
+use super::input::{DOUBTED, Input};
 use super::likely::Likely;
 use super::state::{Doing, Phase, State, Timer};
 use super::{deadline, retry};
@@ -16,9 +16,6 @@ use crate::graph::ids::{AttemptId, Direction};
 use crate::graph::outcome::{Evidence, Outcome};
 use crate::graph::{ActionIx, StepIx, render};
 use crate::plan::model::{OnFailure, Undo, Verb, Wait};
-
-/// A wall clock that is set forward by more is asked about.
-const FAR: SignedDuration = SignedDuration::from_secs(60);
 
 /// One turn in the making.
 pub(super) struct Decision<'a> {
@@ -70,7 +67,7 @@ impl Decision<'_> {
     /// Until the hosts have said whether it is right, nothing starts by a clock that was set far.
     fn clock_jumped(&mut self, by: SignedDuration) {
         self.record(Fact::ClockJumped { by });
-        if by > FAR && self.state.is_forward() && self.state.hold().is_none() {
+        if by > DOUBTED && self.state.is_forward() && self.state.hold().is_none() {
             self.hold(HoldReason::Clock, HoldAnswer::Rollback);
         }
     }

@@ -1,11 +1,16 @@
 //! What the world tells the engine. Knows nothing of where it comes from.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::fact::{Actor, Amendment, Fact, HoldAnswer, Mark, RunStarted};
 use crate::graph::ids::AttemptId;
 use crate::graph::outcome::{Evidence, Outcome};
+
+/// A wall clock that is set forward by more at once is not believed at first, and asked about.
+pub const DOUBTED: SignedDuration = SignedDuration::from_secs(60);
+/// People who were called for a step are called again when their time moves by more.
+pub const CALL_MOVED: SignedDuration = SignedDuration::from_mins(15);
 
 /// Inputs may arrive twice, late, or for attempts that have ended: the engine ignores what it knows already.
 #[derive(Debug, Clone, PartialEq)]

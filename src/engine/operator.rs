@@ -1,18 +1,15 @@
 //! What people ask for: each request is recorded as facts, or refused with a sentence that says what is true instead.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::decide::Decision;
 use super::fact::{
     Actor, Fact, FleetStop, GateAnswer, HoldAnswer, HoldReason, Mark, RollbackCause, RunEnd, SkipReason,
 };
-use super::input::{Ask, Operator, Reply};
+use super::input::{Ask, CALL_MOVED, Operator, Reply};
 use super::state::{Doing, Phase};
 use crate::graph::ActionIx;
 use crate::graph::ids::ActionId;
-
-/// People who were called are told when their time moves by more.
-const MOVED: SignedDuration = SignedDuration::from_mins(15);
 
 impl Decision<'_> {
     pub fn operator(&mut self, request: Operator) {
@@ -249,7 +246,7 @@ impl Decision<'_> {
         let Some(ix) = ahead.filter(|_| self.state.is_forward()) else {
             return Err(format!("`{gate}` is not ahead"));
         };
-        if self.state.called.get(&step).is_some_and(|said| said.duration_since(expected).abs() <= MOVED) {
+        if self.state.called.get(&step).is_some_and(|said| said.duration_since(expected).abs() <= CALL_MOVED) {
             return Err(format!("the people of `{gate}` are called already"));
         }
         self.record(Fact::CallDue { action: self.id(ix), expected, planned });

@@ -3,6 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::wire::hundredths;
 use crate::graph::ids::{ActionId, AttemptId, Direction};
 
 /// What one host remembers.
@@ -69,12 +70,6 @@ fn attempt(name: &str) -> Option<Attempted> {
     let (step, host) = action.split_once('@').map_or((action, None), |(step, host)| (step, Some(host)));
     let attempt = AttemptId { action: ActionId::new(step, host), direction, number: number.parse().ok()? };
     Some(Attempted { attempt, started: None, ended: None })
-}
-
-/// `12.34` seconds as hundredths.
-fn hundredths(text: &str) -> Option<i64> {
-    let (seconds, rest) = text.split_once('.')?;
-    Some(i64::from(seconds.parse::<u32>().ok()?) * 100 + i64::from(rest.parse::<u8>().ok()?))
 }
 
 #[cfg(test)]

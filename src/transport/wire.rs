@@ -128,7 +128,7 @@ pub fn read_done(line: &str) -> Result<Done, String> {
     };
     let (rc, pid) = (field("rc=")?, field("pid=")?);
     let (outcome, ended, note) = read_outcome(rc)?;
-    let started = pid.split(' ').nth(3).map(hundredths).transpose()?;
+    let started = pid.split(' ').nth(3).map(|text| hundredths(text).ok_or_else(|| impossible(text))).transpose()?;
     let took = match (started, ended) {
         (Some(from), Some(to)) if to >= from => Some(SignedDuration::from_millis((to - from) * 10)),
         (Some(_), Some(_)) => return Err("the record ends before it begins".into()),
@@ -145,7 +145,7 @@ pub fn read_done(line: &str) -> Result<Done, String> {
 fn read_outcome(rc: &str) -> Result<(Outcome, Option<i64>, Option<String>), String> {
     let words: Vec<&str> = rc.split(' ').collect();
     let number = |at: usize| words.get(at).and_then(|w| w.parse::<u8>().ok()).ok_or_else(|| impossible(rc));
-    let time = |at: usize| words.get(at).ok_or_else(|| impossible(rc)).and_then(|w| hundredths(w)).map(Some);
+    let time = |at: usize| words.get(at).and_then(|w| hundredths(w)).ok_or_else(|| impossible(rc)).map(Some);
     Ok(match words[0] {
         "exit" => match number(1)? {
             0 => (Outcome::Succeeded, time(2)?, None),
@@ -176,12 +176,10 @@ fn impossible(rc: &str) -> String {
 }
 
 /// `12.34` seconds as hundredths.
-fn hundredths(text: &str) -> Result<i64, String> {
-    let parts = text.split_once('.').and_then(|(s, h)| Some((s.parse::<u32>().ok()?, h.parse::<u32>().ok()?)));
-    match parts {
-        Some((seconds, rest)) if rest < 100 => Ok(i64::from(seconds) * 100 + i64::from(rest)),
-        _ => Err(impossible(text)),
-    }
+pub(super) fn hundredths(text: &str) -> Option<i64> {
+    let (seconds, rest) = text.split_once('.')?;
+    let (seconds, rest) = (seconds.parse::<u32>().ok()?, rest.parse::<u32>().ok()?);
+    (rest < 100).then_some(i64::from(seconds) * 100 + i64::from(rest))
 }
 
 fn read_stream(text: &str) -> Result<Option<Stream>, String> {
