@@ -219,6 +219,7 @@ pub fn status_json(view: &RunView, engine: Option<&Engine>, odds: Option<&Odds>,
         "title": view.header().map(|h| &h.title),
         "digest": view.header().map(|h| &h.digest),
         "state": state(view, engine).to_lowercase().replace([' ', '-'], "_"),
+        "say": super::say::say(view, engine, now),
         "as_of": time(now),
         "seq": view.seq(),
         "engine": engine.map(|e| json!({

@@ -1,7 +1,7 @@
 //! One screen, now: for the bridge, and for somebody who finds a run without an engine.
 
-use runbook::report::Look;
 use runbook::report::status::{Engine, status, status_json};
+use runbook::report::{Look, say};
 
 use runbook::view::Outlook;
 
@@ -58,4 +58,24 @@ fn the_document_says_the_same() {
     assert_eq!((json["done"].as_u64(), json["total"].as_u64()), (Some(8), Some(11)));
     let stuck = status_json(&Night::stuck().view(), None, None, at("02:29:00"));
     assert_eq!(stuck["stuck"][0]["command"], "callcentre-restore \"$PREVIOUS.dump\"");
+}
+
+fn said(night: &Night, clock: &str, engine: &Engine) -> String {
+    say(&night.view_at(clock), Some(engine), at(clock))
+}
+
+#[test]
+fn a_run_is_said_in_a_few_sentences() {
+    let alive = |clock| engine(clock, true);
+    let nights = [
+        ("two steps run", said(&Night::until_0147(), "01:47:20", &alive("01:47:19"))),
+        ("a gate is open", said(&Night::until_0220(), "02:09:31", &alive("02:09:29"))),
+        ("nobody drives it", said(&Night::until_0150(), "02:31:00", &engine("02:03:10", false))),
+        ("it goes back", said(&Night::rolling_back(), "02:09:15", &alive("02:09:13"))),
+        ("it is done", said(&Night::whole(), "05:02:00", &alive("05:01:59"))),
+        ("it went back", said(&Night::rolled_back(), "02:50:00", &alive("02:49:59"))),
+        ("half-way", said(&Night::stuck(), "02:29:00", &alive("02:28:58"))),
+    ];
+    let text: Vec<String> = nights.iter().map(|(when, text)| format!("{when}\n{text}\n")).collect();
+    insta::assert_snapshot!("m7-say", text.join("\n"));
 }

@@ -7,24 +7,27 @@ use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::{look, pager, store};
 use crate::driver::clock;
-use crate::report::Look;
 use crate::report::status::{status, status_json};
+use crate::report::{Look, fold, say};
 use crate::view::Outlook;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  runbook status\n  runbook status 2007-12-02-a --json\n  runbook status --exit-code"
+    after_help = "Examples:\n  runbook status\n  runbook status --say\n  runbook status 2007-12-02-a --json\n  runbook status --exit-code"
 )]
 pub struct Args {
     /// The run: its name, the beginning of it, or `latest` [default: the open one, or else the newest]
     run: Option<String>,
+    /// A few sentences instead of the screen, to be read out on the bridge
+    #[arg(long)]
+    say: bool,
     /// Exit as the run did: 0 done, 10 rolled back, 20 a human is needed, 30 not finished, ...
     #[arg(long)]
     exit_code: bool,
 }
 
 pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
-    let Args { run: named, exit_code } = args;
+    let Args { run: named, say: spoken, exit_code } = args;
     let store = store::existing(cx)?;
     let run = store::find_to_look(&store, named.as_deref())?;
     let now = clock::now();
@@ -37,6 +40,8 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
         pager::put(format!("{document}\n").as_bytes())?;
     } else if view.header().is_none() {
         pager::put_lines(&[format!("{}  {}   not started", run.id, json!(run.title))])?;
+    } else if spoken {
+        pager::put_lines(&fold(&say(&view, engine.as_ref(), now), pager::width()))?;
     } else {
         let look = Look { width: pager::width(), ascii: true };
         pager::put_lines(&status(&view, engine.as_ref(), odds, now, look))?;
