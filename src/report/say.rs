@@ -13,7 +13,7 @@ use crate::view::{ActionState, Phase, RunView, StepRow};
 #[must_use]
 pub fn say(view: &RunView, engine: Option<&Engine>, now: Timestamp) -> String {
     let clock = words::clock_of(view);
-    let speaker = Speaker { view, clock: &clock, now };
+    let speaker = Speaker { view, clock: &clock, now, driven: engine.is_some_and(|e| e.live) };
     let mut said = vec![format!("It is {}.", speaker.hm(now))];
     match view.end() {
         Some((at, end)) => said.push(speaker.ended(*at, end)),
@@ -29,6 +29,8 @@ struct Speaker<'a> {
     view: &'a RunView,
     clock: &'a Clock,
     now: Timestamp,
+    /// A live engine stands behind it: without one nobody knows what runs, nor when it ends.
+    driven: bool,
 }
 
 impl Speaker<'_> {
@@ -61,28 +63,33 @@ impl Speaker<'_> {
 
     fn waiting(&self) -> Vec<String> {
         let opens = self.view.opens().map_or(String::new(), |t| format!(", which opens at {}", self.hm(t)));
-        vec![format!("The run waits for its window{opens}."), self.finish()]
+        let mut said = vec![format!("The run waits for its window{opens}.")];
+        said.extend(self.driven.then(|| self.finish()));
+        said
     }
 
     fn forward(&self) -> Vec<String> {
-        let mut said = vec![self.held().unwrap_or_else(|| self.going_on())];
+        let mut said: Vec<String> = self.held().or_else(|| self.going_on()).into_iter().collect();
         said.extend(self.asked());
-        said.push(self.finish());
+        said.extend(self.driven.then(|| self.finish()));
         said.extend(self.next());
         said.extend(self.turning_back());
         said
     }
 
-    /// What runs, and since when the longest of it does.
-    fn going_on(&self) -> String {
+    /// What runs, and since when the longest of it does. Nothing is to be said of it where only a person is asked.
+    fn going_on(&self) -> Option<String> {
         let active = self.view.active();
         let runs: Vec<&StepRow<'_>> = active.iter().filter(|row| row.state != ActionState::Asking).collect();
         let names: Vec<&str> = runs.iter().map(|row| row.step.id.as_str()).collect();
         let since = runs.iter().filter_map(|row| row.started).min();
         match since {
-            Some(since) => format!("Running since {}: {}.", self.hm(since), several(&names)),
-            None if active.is_empty() => "Nothing runs at the moment.".to_owned(),
-            None => "No machine is at work: a person is asked.".to_owned(),
+            Some(since) if self.driven => Some(format!("Running since {}: {}.", self.hm(since), several(&names))),
+            Some(since) => {
+                let since = self.hm(since);
+                Some(format!("What was running when contact was lost: {}, since {since}.", several(&names)))
+            }
+            None => active.is_empty().then(|| "Nothing runs at the moment.".to_owned()),
         }
     }
 
@@ -90,7 +97,7 @@ impl Speaker<'_> {
         let hold = self.view.hold()?;
         let answers: Vec<&str> = self.view.hold_answers(self.now).iter().map(|a| a.word).collect();
         let else_ = hold.limit.map_or(String::new(), |limit| {
-            format!("; without one by {} it will be {}", self.hm(limit), hold.default.word())
+            format!("; without an answer by {}: {}", self.hm(limit), hold.default.word())
         });
         let (since, why) = (self.hm(hold.since), words::hold_reason(&hold.reason));
         Some(format!("The run is held since {since}: {why}. It is a person's turn: {}{else_}.", either(&answers)))
@@ -124,7 +131,8 @@ impl Speaker<'_> {
 
     /// The next question to people that is not asked yet.
     fn next(&self) -> Option<String> {
-        let row = self.view.rows().find(|r| r.state == ActionState::Waiting && r.step.gate.is_some())?;
+        let waits = |r: &StepRow<'_>| self.driven && r.state == ActionState::Waiting && r.step.gate.is_some();
+        let row = self.view.rows().find(waits)?;
         let start = self.view.forecast(self.now).steps[row.ix.index()].start;
         Some(format!("Next for people is {} at about {}: {}.", row.step.id, self.hm(start), self.who(&row)))
     }

@@ -1,5 +1,7 @@
 //! One screen, now: for the bridge, and for somebody who finds a run without an engine.
 
+use runbook::engine::fact::{Fact, HoldAnswer, HoldReason};
+use runbook::graph::ids::ActionId;
 use runbook::report::status::{Engine, status, status_json};
 use runbook::report::{Look, say};
 
@@ -64,11 +66,20 @@ fn said(night: &Night, clock: &str, engine: &Engine) -> String {
     say(&night.view_at(clock), Some(engine), at(clock))
 }
 
+fn held() -> Night {
+    let mut night = Night::until_0150();
+    let reason = HoldReason::Failed { actions: vec![ActionId::new("sanity-backend", Some("be1"))] };
+    night.add("01:58:00", Fact::HoldOpened { reason, limit: Some(at("06:00")), default: HoldAnswer::Rollback });
+    night
+}
+
 #[test]
 fn a_run_is_said_in_a_few_sentences() {
     let alive = |clock| engine(clock, true);
     let nights = [
         ("two steps run", said(&Night::until_0147(), "01:47:20", &alive("01:47:19"))),
+        ("it waits for the window", said(&Night::started(), "01:16:30", &alive("01:16:29"))),
+        ("it is held", said(&held(), "02:00:00", &alive("01:59:59"))),
         ("a gate is open", said(&Night::until_0220(), "02:09:31", &alive("02:09:29"))),
         ("nobody drives it", said(&Night::until_0150(), "02:31:00", &engine("02:03:10", false))),
         ("it goes back", said(&Night::rolling_back(), "02:09:15", &alive("02:09:13"))),
