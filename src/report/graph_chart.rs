@@ -35,7 +35,7 @@ pub struct GraphChart {
     what: String,
     width: f64,
     height: f64,
-    boxes: Vec<Box>,
+    boxes: Vec<Tile>,
     lines: Vec<Line>,
     /// What its marks mean; only those that it has.
     key: Vec<(&'static str, &'static str)>,
@@ -45,7 +45,7 @@ pub struct GraphChart {
 
 /// A step, or several.
 #[derive(Debug, Serialize)]
-struct Box {
+struct Tile {
     x: f64,
     y: f64,
     width: f64,
@@ -75,7 +75,7 @@ impl GraphChart {
     /// `linked`: boxes lead to the elements `step-1`, `step-2` ... of the same page.
     pub fn new(graph: &Graph, marks: &Marks, linked: bool) -> Self {
         let net = folded(graph, &marks.critical, BOXES);
-        let mut boxes: Vec<Box> = net.nodes.iter().map(|steps| a_box(graph, marks, steps)).collect();
+        let mut boxes: Vec<Tile> = net.nodes.iter().map(|steps| a_box(graph, marks, steps)).collect();
         let longest = boxes.iter().flat_map(|b| [b.name.chars().count(), b.about.chars().count()]).max().unwrap_or(0);
         let width = longest as f64 * CHARACTER + PADDING;
         let laid = lay_out(&net, Size::new(width, HEIGHT));
@@ -174,14 +174,14 @@ fn a_line(points: &[Point], corner: Point) -> Line {
     Line { points: text.join(" "), tip, critical: false, same_host: false }
 }
 
-fn a_box(graph: &Graph, marks: &Marks, steps: &[StepIx]) -> Box {
+fn a_box(graph: &Graph, marks: &Marks, steps: &[StepIx]) -> Tile {
     let (name, about) = match steps {
         [step] => one_step(graph, marks, *step),
         steps => many_steps(graph, steps),
     };
     let first = steps.first().copied().unwrap_or(StepIx(0));
     let kinds: BTreeSet<&str> = steps.iter().map(|s| pages::kind(graph.step(*s))).collect();
-    Box {
+    Tile {
         x: 0.0,
         y: 0.0,
         width: 0.0,
@@ -225,7 +225,7 @@ fn shortened(text: &str) -> String {
     if text.chars().count() <= LABEL { text } else { text.chars().take(LABEL - 3).collect::<String>() + "..." }
 }
 
-fn key(boxes: &[Box], lines: &[Line]) -> Vec<(&'static str, &'static str)> {
+fn key(boxes: &[Tile], lines: &[Line]) -> Vec<(&'static str, &'static str)> {
     let all = [("work", "work"), ("tests", "test"), ("people", "person"), ("final", "no way back")];
     let mut key: Vec<_> = all.into_iter().filter(|(kind, _)| boxes.iter().any(|b| b.kind == *kind)).collect();
     key.extend(boxes.iter().any(|b| b.critical).then_some(("critical", "decides the end")));
@@ -268,7 +268,7 @@ mod tests {
         for (i, a) in chart.boxes.iter().enumerate() {
             assert!(a.x >= 0.0 && a.x + a.width <= chart.width && a.y + a.height <= chart.height, "{a:?}");
             let apart =
-                |b: &Box| a.x + a.width < b.x || b.x + b.width < a.x || a.y + a.height < b.y || b.y + b.height < a.y;
+                |b: &Tile| a.x + a.width < b.x || b.x + b.width < a.x || a.y + a.height < b.y || b.y + b.height < a.y;
             assert!(chart.boxes[..i].iter().all(apart), "{a:?}");
         }
         let path: Vec<u32> = chart.boxes.iter().filter(|b| b.critical).map(|b| b.number).collect();

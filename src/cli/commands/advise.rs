@@ -10,7 +10,7 @@ use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::variables::VarArgs;
 use crate::cli::{history, load, look, order, output, pager, store};
-use crate::graph::Graph;
+use crate::graph::{Graph, StepIx};
 use crate::journal::{RunRow, Store};
 use crate::plan::model::{Opening, Plan, Verb};
 use crate::report::{AdvicePage, Ran};
@@ -90,7 +90,7 @@ fn opens(plan: &Plan) -> Option<Timestamp> {
 fn of_plan(file: &Path, vars: &VarArgs, cx: &Context) -> Result<Subject, CommandError> {
     let loaded = load::load_or_report(file, &vars.values()?, cx)?;
     if !loaded.plan.waves.is_empty() {
-        return Err(CommandError::refused("a plan in waves cannot be advised on as a whole"));
+        return Err(load::in_waves("advised on"));
     }
     let graph = Arc::new(Graph::build(Arc::new(loaded.plan)));
     let order = order::of(&graph);
@@ -110,13 +110,14 @@ fn of_run(named: &str, cx: &Context) -> Result<Subject, CommandError> {
     let order = view.header().and_then(|started| started.order.clone());
     let past = history::past(&mut store, &graph);
     let mut known = known(&graph, &past);
+    let began = began(&view);
     let took = view::durations(&graph, &store.facts(&run.id, 0)?);
     for (ix, known) in graph.step_ixs().zip(&mut known) {
         let step = graph.step(ix);
         let worked = took.iter().filter(|t| t.step == step.id && !t.undone).map(|t| t.most).max();
         let asks = step.gate.is_some() || matches!(step.verb, Verb::Wait(_));
-        known.took =
-            worked.or_else(|| asks.then(|| times_of(&view, &graph, ix.index())).flatten().map(|t| t.end - t.start));
+        let lasted = || times_of(&view, ix, began?).map(|t| t.end - t.start);
+        known.took = worked.or_else(|| lasted().filter(|_| asks));
     }
     let ran = ran(&view, &graph, order.as_ref(), run.id.clone()).ok_or_else(|| {
         CommandError::refused(format!("run {} has not done anything yet, so there is nothing to advise", run.id))
@@ -156,9 +157,9 @@ fn last_ran(store: &Store, graph: &Graph) -> Option<Ran> {
 
 /// `None` where nothing has ended.
 fn ran(view: &RunView, graph: &Graph, order: Option<&Order>, run: String) -> Option<Ran> {
-    let times: Vec<Option<Times>> = graph.step_ixs().map(|ix| times_of(view, graph, ix.index())).collect();
-    let path = ran_path(graph, order, &times);
     let began = began(view)?;
+    let times: Vec<Option<Times>> = graph.step_ixs().map(|ix| times_of(view, ix, began)).collect();
+    let path = ran_path(graph, order, &times);
     (!path.is_empty()).then_some(Ran { run, began, times, path })
 }
 
@@ -168,10 +169,8 @@ fn began(view: &RunView) -> Option<Timestamp> {
 }
 
 /// From the beginning of the run; `None` for what has not ended.
-fn times_of(view: &RunView, graph: &Graph, step: usize) -> Option<Times> {
-    let began = began(view)?;
-    let ix = graph.step_ixs().nth(step)?;
-    let start = view.actions_of(ix).filter_map(|a| a.started).min()?;
-    let end = view.actions_of(ix).filter(|a| a.started.is_some()).filter_map(|a| a.ended).max()?;
+fn times_of(view: &RunView, step: StepIx, began: Timestamp) -> Option<Times> {
+    let start = view.actions_of(step).filter_map(|a| a.started).min()?;
+    let end = view.actions_of(step).filter(|a| a.started.is_some()).filter_map(|a| a.ended).max()?;
     Some(Times { start: start.duration_since(began), end: end.duration_since(began) })
 }

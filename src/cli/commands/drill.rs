@@ -34,7 +34,7 @@ impl Args {
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let loaded = load::load_or_report(&args.plan, &args.vars.values()?, cx)?;
     if !loaded.plan.waves.is_empty() {
-        return Err(CommandError::refused("a plan in waves cannot be drilled as a whole"));
+        return Err(load::in_waves("drilled"));
     }
     let graph = Arc::new(Graph::build(Arc::new(loaded.plan)));
     let opens = super::plan::opens(graph.plan());

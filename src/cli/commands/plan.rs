@@ -15,7 +15,7 @@ use crate::cli::narrow::{LeftOut, Narrow, selected};
 use crate::cli::review::review;
 use crate::cli::setup::Setup;
 use crate::cli::variables::VarArgs;
-use crate::cli::{approval, history, order, output, pager, preflight, reach, save, store};
+use crate::cli::{approval, history, load, order, output, pager, preflight, reach, save, store};
 use crate::driver::clock;
 use crate::graph::Graph;
 use crate::plan::diagnostic::{Diagnostic, sort};
@@ -298,7 +298,7 @@ fn waves(args: &Args, loaded: &Loaded, file: Option<(&Path, save::Form)>, cx: &C
         Narrow { .. } => {}
     }
     if args.with_drill {
-        return Err(CommandError::refused("a plan in waves cannot be drilled as a whole"));
+        return Err(load::in_waves("drilled"));
     }
     if args.probe {
         return Err(CommandError::usage("`--probe` of a plan with waves is not possible yet"));
