@@ -93,7 +93,10 @@ impl Scenario {
         let told = match attempt.direction {
             Direction::Do => self.takes.get(attempt.action.as_str()).or_else(|| self.takes.get(step)),
             Direction::Undo => self.takes.get(&format!("undo {step}")),
-            Direction::Check | Direction::UndoCheck => return SignedDuration::ZERO,
+            part => {
+                let told = self.takes.get(&format!("{} {step}", part.as_str()));
+                return told.map_or(SignedDuration::ZERO, |t| t.parse().expect("a duration"));
+            }
         };
         told.map_or(estimate, |t| t.parse().expect("a duration"))
     }

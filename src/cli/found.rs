@@ -199,7 +199,7 @@ pub fn table(found: &[Found], silent_since: Option<Timestamp>, clock: &Clock, no
 }
 
 fn what(one: &Found, silent_since: Option<Timestamp>, clock: &Clock, now: Timestamp) -> String {
-    let undo = if one.attempt.direction == Direction::Undo { "its rollback " } else { "" };
+    let undo = part(one.attempt.direction);
     let text = match &one.state {
         State::Running => format!("{undo}still running, for {}", coarse(now.duration_since(one.since))),
         State::Unknown(why) => format!("cannot be asked: {why}"),
@@ -217,9 +217,20 @@ fn what(one: &Found, silent_since: Option<Timestamp>, clock: &Clock, now: Timest
     escape_for_terminal(&text)
 }
 
+/// Which part of its action was found, where it is not the work itself.
+const fn part(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Do | Direction::Check | Direction::UndoCheck => "",
+        Direction::Drain | Direction::Drained => "its drain ",
+        Direction::Reboot | Direction::UndoReboot => "its restart ",
+        Direction::Undrain | Direction::Undrained | Direction::UndoUndrain | Direction::UndoUndrained => "its undrain ",
+        Direction::Undo => "its rollback ",
+    }
+}
+
 /// What the run makes of it.
 const fn becomes(one: &Found) -> &'static str {
-    let undo = matches!(one.attempt.direction, Direction::Undo | Direction::UndoCheck);
+    let undo = one.attempt.direction.is_back();
     match &one.state {
         State::Running => "FOLLOWED",
         State::Ended(Outcome::Succeeded, _) if undo => "UNDONE",

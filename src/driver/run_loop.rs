@@ -396,12 +396,12 @@ impl RunLoop {
     fn perform(&mut self, effects: Vec<Effect>) -> Result<(), JournalError> {
         for effect in effects {
             match effect {
-                Effect::Launch(attempt) if self.progress.scarce && attempt.direction == Direction::Do => {
+                Effect::Launch(attempt) if self.progress.scarce && begins_work(attempt.direction) => {
                     self.never_started(attempt, NO_SPACE);
                 }
                 Effect::Launch(attempt) => {
                     // An undo is started all the same: the append just before has proven that the run is ours.
-                    match self.holds()? || attempt.direction != Direction::Do {
+                    match self.holds()? || !begins_work(attempt.direction) {
                         true => self.launch(attempt),
                         false => self.never_started(attempt, NOT_HELD),
                     }
@@ -502,4 +502,9 @@ const fn goes_on(ask: &Ask) -> bool {
 /// What the engine is told when the disk is full: nothing new starts, what is undone can still be recorded.
 fn hold() -> Input {
     Input::Operator(Operator { by: Actor::engine(), ask: Ask::Pause })
+}
+
+/// Whether more is changed by it than before; a proof changes nothing, and an undrain ends what has begun.
+const fn begins_work(part: Direction) -> bool {
+    matches!(part, Direction::Drain | Direction::Do | Direction::Reboot)
 }

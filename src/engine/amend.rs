@@ -84,7 +84,7 @@ impl State {
             matches!(
                 d,
                 Doing::Undoing { .. }
-                    | Doing::UndoVerify
+                    | Doing::UndoNext(_)
                     | Doing::UndoJudge { .. }
                     | Doing::UndoRetrying { .. }
                     | Doing::Undone

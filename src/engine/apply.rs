@@ -10,6 +10,7 @@ use super::state::{Doing, Hold, IllegalFact, Phase, State, Timer};
 use crate::graph::ActionIx;
 use crate::graph::ids::{ActionId, AttemptId, Direction};
 use crate::graph::outcome::Outcome;
+use crate::graph::parts;
 use crate::plan::model::{OnFailure, Verb};
 
 /// How much longer than its own limit a host may be silent before its attempt is looked at from here.
@@ -188,36 +189,32 @@ impl State {
         let step = self.graph.step_of(ix);
         let changes = step.changes_something();
         let estimate = step.estimate_or_zero();
-        let timeout = match direction {
-            Direction::Do | Direction::Check => step.timeout,
-            Direction::Undo | Direction::UndoCheck => step.rollback().and_then(|r| r.timeout),
-        };
+        let timeout = parts::limit(step, direction);
+        let first = direction == parts::first(step);
         let a = &mut self.actions[ix.index()];
         a.tries[direction as usize] = attempt.number;
         a.kill_asked = None;
         a.lost = false;
-        let first = a.started.is_none();
+        let begins = first && a.started.is_none();
         a.started.get_or_insert(at);
-        match direction {
-            Direction::Do => {
-                a.attempt = Some(id.clone());
-                a.forward = None;
-                self.set_doing(ix, Doing::Running { attempt: id.clone(), since: at });
-                if matches!(self.graph.step_of(ix).verb, Verb::Copy(_) | Verb::Template { .. }) {
-                    self.actions[ix.index()].puts.insert(0, id);
-                }
-                if changes {
-                    self.touch(ix);
-                }
-                if first && estimate.worst > SignedDuration::ZERO {
-                    self.set_timer(ix, Timer::Late, at.checked_add(estimate.worst + LATE).ok());
-                }
+        if direction == Direction::Do {
+            a.attempt = Some(id.clone());
+            a.forward = None;
+            if matches!(self.graph.step_of(ix).verb, Verb::Copy(_) | Verb::Template { .. }) {
+                a.puts.insert(0, id.clone());
             }
-            Direction::Check => self.set_doing(ix, Doing::Running { attempt: id, since: at }),
-            Direction::Undo | Direction::UndoCheck => {
-                self.unqueue_undo(ix);
-                self.set_doing(ix, Doing::Undoing { attempt: id, since: at });
-            }
+        }
+        if direction.is_back() {
+            self.unqueue_undo(ix);
+            self.set_doing(ix, Doing::Undoing { attempt: id, since: at });
+        } else {
+            self.set_doing(ix, Doing::Running { attempt: id, since: at });
+        }
+        if direction == Direction::Drain || (direction == Direction::Do && changes) {
+            self.touch(ix);
+        }
+        if begins && estimate.worst > SignedDuration::ZERO {
+            self.set_timer(ix, Timer::Late, at.checked_add(estimate.worst + LATE).ok());
         }
         self.set_timer(ix, Timer::Limit, timeout.and_then(|t| at.checked_add(t + SILENCE).ok()));
         Ok(())
@@ -278,68 +275,101 @@ impl State {
         at: Timestamp,
     ) -> Result<(), String> {
         let Some(ix) = self.graph.find(&attempt.action) else { return self.end_after(attempt, outcome, at) };
-        let step = self.graph.step_of(ix);
-        let (verify, gate, atomic) = (step.verify.is_some(), step.gate.is_some(), step.atomic);
-        let undo_verify = step.rollback().is_some_and(|r| r.verify.is_some());
-        let a = &mut self.actions[ix.index()];
+        let a = &self.actions[ix.index()];
         let open = a.open_attempt() == Some(attempt);
-        let refined = a.attempt.as_ref() == Some(attempt) && matches!(a.forward, Some(Outcome::InDoubt { .. }));
-        if !open && !refined {
+        if !open && a.doubt.as_ref() != Some(attempt) {
             return Err(format!("attempt {attempt} is not open"));
         }
-        a.unstarted[attempt.direction as usize] += u32::from(open && !outcome.may_have_run());
-        let harmless = !outcome.may_have_run() || (atomic && matches!(outcome, Outcome::Failed { .. }));
-        if attempt.direction == Direction::Do {
-            a.forward = Some(outcome.clone());
-            if matches!(outcome, Outcome::InDoubt { .. }) {
-                a.kill_asked = None;
-                self.in_doubt.insert(ix);
-            } else {
-                a.left_something |= !harmless;
-                self.in_doubt.remove(&ix);
-            }
-            if outcome.is_success() {
-                a.took = took.or_else(|| a.started.map(|s| at.duration_since(s)));
-            }
+        self.learn(ix, attempt, outcome, open);
+        if attempt.direction == Direction::Do && outcome.is_success() {
+            let a = &mut self.actions[ix.index()];
+            a.took = took.or_else(|| a.started.map(|s| at.duration_since(s)));
         }
         if !open {
-            self.refine(ix, harmless);
+            self.clear_timers(ix, false);
+            self.check_settled(ix);
             return Ok(());
         }
-        a.lost = false;
-        match (attempt.direction, outcome.is_success()) {
-            (Direction::Do | Direction::Check, true) if self.is_rolling_back() => {
-                self.settle_forward(ix, Doing::Done, at);
+        self.actions[ix.index()].lost = false;
+        if outcome.is_success() {
+            return self.go_on_after(ix, attempt.direction, at);
+        }
+        let (direction, outcome) = (attempt.direction, outcome.clone());
+        if direction.is_back() {
+            self.set_doing(ix, Doing::UndoJudge { direction, outcome });
+        } else if self.is_rolling_back() {
+            self.settle_forward(ix, Doing::Failed, at);
+        } else {
+            self.set_doing(ix, Doing::Judge { direction, outcome });
+        }
+        Ok(())
+    }
+
+    /// What the end of an attempt says of what it may have left behind, and of what may still be alive.
+    fn learn(&mut self, ix: ActionIx, attempt: &AttemptId, outcome: &Outcome, open: bool) {
+        let step = self.graph.step_of(ix);
+        let (atomic, changes) = (step.atomic, step.changes_something());
+        let direction = attempt.direction;
+        let ran = outcome.may_have_run();
+        let a = &mut self.actions[ix.index()];
+        a.unstarted[direction as usize] += u32::from(open && !ran);
+        if direction.is_back() || direction.only_looks() {
+            return;
+        }
+        if direction == Direction::Do {
+            a.forward = Some(outcome.clone());
+        }
+        if matches!(outcome, Outcome::InDoubt { .. }) {
+            a.kill_asked = None;
+            a.doubt = Some(attempt.clone());
+            a.drained |= direction == Direction::Drain;
+            self.in_doubt.insert(ix);
+            return;
+        }
+        a.doubt = None;
+        self.in_doubt.remove(&ix);
+        match direction {
+            Direction::Drain => a.drained |= ran,
+            Direction::Do => {
+                a.left_something |= changes && ran && !(atomic && matches!(outcome, Outcome::Failed { .. }));
             }
-            (Direction::Do, true) if verify => self.set_doing(ix, Doing::Verify),
-            (Direction::Do | Direction::Check, true) if gate => self.set_doing(ix, Doing::Ask),
-            (Direction::Do | Direction::Check, true) => self.finish(ix, at)?,
-            (Direction::Do | Direction::Check, false) => {
-                if attempt.direction == Direction::Do && harmless && !self.actions[ix.index()].left_something {
-                    self.untouch(ix);
-                }
-                if self.is_rolling_back() {
-                    self.settle_forward(ix, Doing::Failed, at);
-                } else {
-                    self.set_doing(ix, Doing::Judge { direction: attempt.direction, outcome: outcome.clone() });
-                }
+            _ => {}
+        }
+        if !a.left_something && !a.drained {
+            self.untouch(ix);
+        }
+    }
+
+    /// A part of the action has succeeded: the next one follows, or it is done.
+    fn go_on_after(&mut self, ix: ActionIx, direction: Direction, at: Timestamp) -> Result<(), String> {
+        let step = self.graph.step_of(ix);
+        let (next, gate) = (parts::after(step, direction), step.gate.is_some());
+        let worked = !matches!(direction, Direction::Drain | Direction::Drained);
+        match next {
+            Some(next) if direction.is_back() => self.set_doing(ix, Doing::UndoNext(next)),
+            None if direction.is_back() => self.undone(ix, at),
+            // No part of an action begins once everything goes back.
+            _ if self.is_rolling_back() => {
+                self.settle_forward(ix, if worked { Doing::Done } else { Doing::Failed }, at);
             }
-            (Direction::Undo, true) if undo_verify => self.set_doing(ix, Doing::UndoVerify),
-            (Direction::Undo | Direction::UndoCheck, true) => self.undone(ix, at),
-            (Direction::Undo | Direction::UndoCheck, false) => {
-                self.set_doing(ix, Doing::UndoJudge { direction: attempt.direction, outcome: outcome.clone() });
+            Some(next) => self.set_doing(ix, Doing::Next(next)),
+            None if gate => self.set_doing(ix, Doing::Ask),
+            None => {
+                self.back_in_service(ix);
+                self.finish(ix, at)?;
             }
         }
         Ok(())
     }
 
-    /// An outcome that was in doubt is known now.
-    pub(super) fn refine(&mut self, ix: ActionIx, harmless: bool) {
-        self.clear_timers(ix, false);
-        if harmless && !self.actions[ix.index()].left_something {
-            self.untouch(ix);
+    /// Its host was drained for it, and serves again.
+    fn back_in_service(&mut self, ix: ActionIx) {
+        if self.graph.step_of(ix).fleet.undrain.is_some() {
+            self.actions[ix.index()].drained = false;
+            if !self.actions[ix.index()].left_something {
+                self.untouch(ix);
+            }
         }
-        self.check_settled(ix);
     }
 
     /// The forward process ended while everything is being rolled back.
@@ -399,9 +429,9 @@ impl State {
             a.doing = Doing::Retrying { at, next: next.clone() };
             return Ok(());
         };
-        let doing = match next.direction {
-            Direction::Do | Direction::Check => Doing::Retrying { at, next: next.clone() },
-            Direction::Undo | Direction::UndoCheck => Doing::UndoRetrying { at, next: next.clone() },
+        let doing = match next.direction.is_back() {
+            false => Doing::Retrying { at, next: next.clone() },
+            true => Doing::UndoRetrying { at, next: next.clone() },
         };
         self.set_doing(ix, doing);
         self.set_timer(ix, Timer::Retry, Some(at));

@@ -124,6 +124,7 @@ impl State {
 
     pub(super) fn undone(&mut self, ix: ActionIx, at: Timestamp) {
         self.actions[ix.index()].ended = Some(at);
+        self.actions[ix.index()].drained = false;
         self.set_doing(ix, Doing::Undone);
         self.untouch(ix);
         self.check_settled(ix);

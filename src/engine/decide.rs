@@ -14,7 +14,7 @@ use super::state::{Doing, Phase, State, Timer};
 use super::{deadline, retry};
 use crate::graph::ids::{AttemptId, Direction};
 use crate::graph::outcome::{Evidence, Outcome};
-use crate::graph::{ActionIx, StepIx, render};
+use crate::graph::{ActionIx, StepIx, parts, render};
 use crate::plan::model::{OnFailure, Undo, Verb, Wait};
 
 /// One turn in the making.
@@ -98,7 +98,7 @@ impl Decision<'_> {
     fn ended(&mut self, attempt: AttemptId, outcome: Outcome, evidence: Evidence) {
         let Some(a) = self.state.find(&attempt.action) else { return };
         let open = a.open_attempt() == Some(&attempt);
-        let doubted = a.attempt.as_ref() == Some(&attempt) && matches!(a.forward, Some(Outcome::InDoubt { .. }));
+        let doubted = a.doubt.as_ref() == Some(&attempt);
         let news = open || (doubted && !matches!(outcome, Outcome::InDoubt { .. }));
         if news {
             self.record(Fact::AttemptEnded { attempt, outcome, evidence });
@@ -173,8 +173,7 @@ impl Decision<'_> {
         }
         let attempt = a.open_attempt().expect("just looked").clone();
         let (lost, asked) = (a.lost, a.kill_asked.is_some());
-        let undoing = matches!(attempt.direction, Direction::Undo | Direction::UndoCheck);
-        if lost && undoing && deadline::time_left_for_undo(self.state, self.now) {
+        if lost && attempt.direction.is_back() && deadline::time_left_for_undo(self.state, self.now) {
             self.record(Fact::LinkLost { attempt, why: "still no answer".into() });
         } else if lost || asked {
             let why = if lost { "the host cannot be reached" } else { "the host did not end it" };
@@ -211,7 +210,7 @@ impl Decision<'_> {
     fn settle(&mut self) {
         for ix in self.state.undecided() {
             match self.state.action(ix).doing.clone() {
-                Doing::Verify => self.launch(self.next_attempt(ix, Direction::Check)),
+                Doing::Next(part) => self.launch(self.next_attempt(ix, part)),
                 Doing::Ask => self.ask_once(ix),
                 Doing::Judge { direction, outcome } => self.judge(ix, direction, &outcome),
                 _ => {}
@@ -224,7 +223,8 @@ impl Decision<'_> {
         let graph = self.state.graph().clone();
         let step = graph.step_of(ix);
         let unclear = matches!(outcome, Outcome::Interrupted | Outcome::InDoubt { .. });
-        if direction == Direction::Do && unclear && step.verify.is_some() {
+        // Whether a restart is still to come, a proof of the work does not tell.
+        if direction == Direction::Do && unclear && parts::after(step, Direction::Do) == Some(Direction::Check) {
             let check = self.next_attempt(ix, Direction::Check);
             return self.launch(check);
         }
@@ -243,16 +243,20 @@ impl Decision<'_> {
     fn next_try(&self, ix: ActionIx, direction: Direction, outcome: &Outcome) -> Option<(AttemptId, Timestamp)> {
         let step = self.state.graph().step_of(ix);
         let a = self.state.action(ix);
-        let could_not_verify = direction == Direction::Check && !outcome.may_have_run();
-        let (next, wait) = if could_not_verify && a.forward == Some(Outcome::Succeeded) {
-            (Direction::Check, retry::after_silence(a.tried(Direction::Check)))
-        } else {
+        let started = outcome.may_have_run();
+        let work = a.tried(Direction::Do);
+        let (next, wait) = match direction {
+            Direction::Check if !started && a.forward == Some(Outcome::Succeeded) => {
+                (direction, retry::after_silence(a.tried(direction)))
+            }
             // What a failed verification says of the work: that it ran, and is not done.
-            let work = if direction == Direction::Check { &Outcome::Failed { exit: 1 } } else { outcome };
-            let doubt = matches!(a.forward, Some(Outcome::InDoubt { .. }));
-            (Direction::Do, retry::after_failure(step, work, a.tried(Direction::Do)).filter(|_| !doubt))
+            Direction::Check => (Direction::Do, retry::after_failure(step, &Outcome::Failed { exit: 1 }, work)),
+            Direction::Do => (direction, retry::after_failure(step, outcome, work)),
+            Direction::Reboot => (direction, retry::after_silence(a.tried(direction)).filter(|_| !started)),
+            _ => (direction, retry::after_failed_drain(step, outcome, a.tried(direction))),
         };
-        Some((self.next_attempt(ix, next), self.now.checked_add(wait?).ok()?))
+        let wait = wait.filter(|_| a.doubt.is_none())?;
+        Some((self.next_attempt(ix, next), self.now.checked_add(wait).ok()?))
     }
 
     /// What the failure of an action leads to, once no further try is left.
@@ -405,7 +409,7 @@ impl Decision<'_> {
                     if matches!(step.undo, Undo::Irreversible(_)) && self.state.reversible() {
                         self.record(Fact::ReversibleEnded { why: format!("{} cannot be undone", step.id) });
                     }
-                    self.launch(self.next_attempt(ix, Direction::Do));
+                    self.launch(self.next_attempt(ix, parts::first(step)));
                 }
             }
         }

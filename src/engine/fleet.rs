@@ -126,7 +126,7 @@ impl State {
         let takes_out = takes_out(self.graph.step(step));
         let a = &mut self.actions[ix.index()];
         let failed = matches!(a.doing, Doing::Failed) || (a.doing == Doing::Done && a.tolerated);
-        let again = a.doing == Doing::Waiting && a.attempt.is_some();
+        let again = a.doing == Doing::Waiting && a.started.is_some();
         let broken = failed || again || matches!(a.doing, Doing::Parked { .. });
         let out = takes_out && (a.doing.takes_a_place() || (broken && !a.standing.disregarded));
         let (was_failed, was_out) =

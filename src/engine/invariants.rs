@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::fact::{Fact, FactRecord, RunEnd};
 use crate::graph::ids::{ActionId, AttemptId, Direction};
 use crate::graph::outcome::Outcome;
-use crate::graph::{Graph, StepIx};
+use crate::graph::{Graph, StepIx, parts};
 
 /// Looks for one violation and says what it is.
 type Check = fn(&Graph, &[FactRecord]) -> Option<String>;
@@ -54,6 +54,8 @@ fn invariant_one_start_per_attempt(_: &Graph, journal: &[FactRecord]) -> Option<
 #[derive(Default)]
 struct Life {
     may_have_run: bool,
+    /// Its host may be out of service because of it.
+    drained: bool,
     open: BTreeMap<AttemptId, u64>,
     in_doubt: bool,
     first_undo: Option<u64>,
@@ -69,11 +71,11 @@ fn lives(graph: &Graph, journal: &[FactRecord]) -> BTreeMap<ActionId, Life> {
                 let life = lives.entry(attempt.action.clone()).or_default();
                 life.open.insert(attempt.clone(), r.seq);
                 match attempt.direction {
-                    Direction::Do => life.in_doubt = false,
-                    Direction::Undo => {
+                    Direction::Drain | Direction::Do | Direction::Reboot | Direction::Undrain => life.in_doubt = false,
+                    Direction::Undo | Direction::UndoUndrain => {
                         life.first_undo.get_or_insert(r.seq);
                     }
-                    Direction::Check | Direction::UndoCheck => {}
+                    _ => {}
                 }
             }
             Fact::AttemptEnded { attempt, outcome, .. } => {
@@ -86,11 +88,16 @@ fn lives(graph: &Graph, journal: &[FactRecord]) -> BTreeMap<ActionId, Life> {
                         let clean = atomic && matches!(outcome, Outcome::Failed { .. });
                         life.may_have_run |= outcome.may_have_run() && !clean && !life.in_doubt;
                     }
-                    Direction::Undo | Direction::UndoCheck => {
-                        life.undo_ended = Some(r.seq);
-                        life.undone = outcome.is_success();
+                    Direction::Drain | Direction::Reboot | Direction::Undrain => {
+                        life.in_doubt = matches!(outcome, Outcome::InDoubt { .. });
+                        life.drained |= attempt.direction == Direction::Drain && outcome.may_have_run();
+                        life.drained &= attempt.direction != Direction::Undrain || !outcome.is_success();
                     }
-                    Direction::Check => {}
+                    part if part.is_back() => {
+                        life.undo_ended = Some(r.seq);
+                        life.undone = outcome.is_success() && last_part(graph, attempt);
+                    }
+                    _ => {}
                 }
             }
             Fact::ActionMarked { action, mark: super::fact::Mark::Undone, .. } => {
@@ -102,6 +109,11 @@ fn lives(graph: &Graph, journal: &[FactRecord]) -> BTreeMap<ActionId, Life> {
         }
     }
     lives
+}
+
+/// Whether nothing of the way back follows this attempt.
+fn last_part(graph: &Graph, attempt: &AttemptId) -> bool {
+    graph.find(&attempt.action).is_none_or(|ix| parts::after(graph.step_of(ix), attempt.direction).is_none())
 }
 
 fn end_of(journal: &[FactRecord]) -> Option<&RunEnd> {
@@ -121,9 +133,12 @@ fn invariant_undone_or_listed(graph: &Graph, journal: &[FactRecord]) -> Option<S
     let lives = lives(graph, journal);
     let left = lives.iter().find(|(id, life)| {
         let changes = graph.find(id).is_some_and(|ix| graph.step_of(ix).changes_something());
-        rolled_back && changes && (life.may_have_run || life.in_doubt) && !life.undone && !listed.contains(*id)
+        let left = changes && (life.may_have_run || life.in_doubt) || life.drained;
+        rolled_back && left && !life.undone && !listed.contains(*id)
     });
-    let needless = lives.iter().find(|(_, life)| life.first_undo.is_some() && !life.may_have_run && !life.in_doubt);
+    let needless = lives
+        .iter()
+        .find(|(_, life)| life.first_undo.is_some() && !life.may_have_run && !life.drained && !life.in_doubt);
     left.map(|(id, _)| format!("{id} may have run and is neither undone nor listed as stuck"))
         .or(needless.map(|(id, _)| format!("{id} certainly did not run, and was undone")))
 }
@@ -135,10 +150,16 @@ fn invariant_undo_order(graph: &Graph, journal: &[FactRecord]) -> Option<String>
     };
     for r in journal {
         let Fact::AttemptArmed { attempt } = &r.fact else { continue };
-        let (Direction::Undo, Some(ix)) = (attempt.direction, graph.find(&attempt.action)) else { continue };
+        let (Direction::Undo | Direction::UndoUndrain, Some(ix)) = (attempt.direction, graph.find(&attempt.action))
+        else {
+            continue;
+        };
         let alive = journal.iter().take_while(|x| x.seq < r.seq).find_map(|x| match &x.fact {
             Fact::AttemptArmed { attempt: a }
-                if a.action == attempt.action && a.direction == Direction::Do && !ended_before(r.seq, a) =>
+                if a.action == attempt.action
+                    && !a.direction.is_back()
+                    && !a.direction.only_looks()
+                    && !ended_before(r.seq, a) =>
             {
                 Some(a.clone())
             }
@@ -156,7 +177,7 @@ fn invariant_undo_order(graph: &Graph, journal: &[FactRecord]) -> Option<String>
             open.extend(graph.all_dependants(step));
             for other in graph.actions_of(step) {
                 let Some(life) = lives.get(&graph.action(other).id) else { continue };
-                let changes = graph.step(step).changes_something() && life.may_have_run;
+                let changes = graph.step(step).changes_something() && life.may_have_run || life.drained;
                 if changes && life.undo_ended.is_none_or(|ended| ended > r.seq) {
                     return Some(format!("{attempt} began before the undo of {} had ended", graph.action(other).id));
                 }
@@ -169,10 +190,7 @@ fn invariant_undo_order(graph: &Graph, journal: &[FactRecord]) -> Option<String>
 fn invariant_no_start_after_stop(_: &Graph, journal: &[FactRecord]) -> Option<String> {
     let stopped = journal.iter().find(|r| matches!(r.fact, Fact::RollbackDecided { .. }))?.seq;
     journal.iter().filter(|r| r.seq > stopped).find_map(|r| match &r.fact {
-        Fact::AttemptArmed { attempt }
-            if matches!(attempt.direction, Direction::Do | Direction::Check)
-                && attempt.action.step() != "after_rollback" =>
-        {
+        Fact::AttemptArmed { attempt } if !attempt.direction.is_back() && attempt.action.step() != "after_rollback" => {
             Some(format!("{attempt} was armed after the stop decision"))
         }
         _ => None,

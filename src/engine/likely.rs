@@ -81,12 +81,12 @@ fn standing(action: &ActionState) -> Standing {
         Doing::Running { since, .. } | Doing::Asking { since, .. } => {
             Standing::Running { since: action.started.filter(|_| once).unwrap_or(*since) }
         }
-        Doing::Pausing { .. } | Doing::Verify | Doing::Ask => {
+        Doing::Pausing { .. } | Doing::Next(_) | Doing::Ask => {
             action.started.map_or(Standing::Waiting, |since| Standing::Running { since })
         }
         Doing::Waiting | Doing::Judge { .. } | Doing::Retrying { .. } | Doing::Failed => Standing::Waiting,
         Doing::Undoing { .. }
-        | Doing::UndoVerify
+        | Doing::UndoNext(_)
         | Doing::UndoJudge { .. }
         | Doing::UndoRetrying { .. }
         | Doing::Undone

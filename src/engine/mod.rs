@@ -16,7 +16,7 @@
 //!      |  \_ gate ------------> Asking --- approved -----------> Done
 //!      |   \_ wait: {for, at} -> Pausing -- over --------------> Done
 //!      v armed                                                   ^
-//!   Running --- succeeded --> [Verify -> Running] -> [Ask -> Asking]
+//!   Running --- succeeded --> [Next -> Running] -> [Ask -> Asking]
 //!      |  not succeeded                                          |
 //!      v                                                         |
 //!    Judge ---> Retrying ---> Running        tolerated, skipped -+
@@ -25,12 +25,14 @@
 //!
 //!   rollback decided: everything that holds a place ends or is ended; then, for all that may have run,
 //!
-//!   Done, Failed --> Undoing --> [UndoVerify -> Undoing] --> Undone
+//!   Done, Failed --> Undoing --> [UndoNext -> Undoing] --> Undone
 //!                       |  not succeeded
 //!                       v
 //!                   UndoJudge --> UndoRetrying --> Undoing
 //!                       +-------> Parked (a person is needed)
 //! ```
+//!
+//! The parts that follow each other (drain, work, reboot, proof, undrain) are in [`crate::graph::parts`].
 //!
 //! # What the engine owns, and what the shell owns
 //!
@@ -57,6 +59,7 @@ pub mod fact;
 mod fleet;
 pub mod input;
 pub mod invariants;
+mod life;
 mod likely;
 mod operator;
 mod readiness;

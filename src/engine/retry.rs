@@ -30,7 +30,15 @@ pub fn after_failure(step: &Step, outcome: &Outcome, tried: Tried) -> Option<Sig
     (repeatable && tried.ran <= step.retry.times).then(|| wait(&step.retry, tried.ran))
 }
 
-/// The same for something that only looks and could not be started.
+/// The same for what takes a host out of service or brings it back: doing it again does no harm.
+pub fn after_failed_drain(step: &Step, outcome: &Outcome, tried: Tried) -> Option<SignedDuration> {
+    if !outcome.may_have_run() {
+        return after_silence(tried);
+    }
+    (tried.ran <= step.retry.times).then(|| wait(&step.retry, tried.ran))
+}
+
+/// The same for something that only looks, or that is never repeated once it has run, and could not be started.
 pub fn after_silence(tried: Tried) -> Option<SignedDuration> {
     (tried.unstarted < TRIES_TO_START).then_some(WAIT_TO_START)
 }

@@ -12,9 +12,9 @@ use super::fact::{Channel, Fact, HoldAnswer, HoldReason, KillReason, RollbackCau
 use super::retry;
 use super::state::{Doing, Phase};
 use crate::engine::effect::Effect;
-use crate::graph::ActionIx;
 use crate::graph::ids::{ActionId, AttemptId, Direction};
 use crate::graph::outcome::{Evidence, Outcome};
+use crate::graph::{ActionIx, parts};
 use crate::plan::model::{OnFailure, OnStop, Undo};
 
 impl Decision<'_> {
@@ -112,7 +112,7 @@ impl Decision<'_> {
     /// Makes sure that a forward attempt whose outcome is in doubt is dead, or parks its undo.
     pub fn prove_dead(&mut self, ix: ActionIx) {
         let a = self.state.action(ix);
-        let (Some(attempt), false) = (a.attempt.clone(), matches!(a.doing, Doing::Parked { .. })) else { return };
+        let (Some(attempt), false) = (a.doubt.clone(), matches!(a.doing, Doing::Parked { .. })) else { return };
         if time_left_for_undo(self.state, self.now) {
             self.kill(attempt, KillReason::BeforeUndo);
         } else {
@@ -124,7 +124,7 @@ impl Decision<'_> {
     fn settle_undos(&mut self) {
         for ix in self.state.undecided() {
             match self.state.action(ix).doing.clone() {
-                Doing::UndoVerify => self.launch(self.next_attempt(ix, Direction::UndoCheck)),
+                Doing::UndoNext(part) => self.launch(self.next_attempt(ix, part)),
                 Doing::UndoJudge { direction, outcome } => self.judge_undo(ix, direction, &outcome),
                 _ => {}
             }
@@ -141,7 +141,9 @@ impl Decision<'_> {
             None => {
                 let patience = time_left_for_undo(self.state, self.now);
                 let rollback = graph.step_of(ix).rollback();
-                (Direction::Undo, retry::after_undo_failure(rollback, outcome, a.tried(Direction::Undo), patience))
+                // What a failed proof says of the undo: that it is not done. Any other part is repeated by itself.
+                let redo = if direction == Direction::UndoCheck { Direction::Undo } else { direction };
+                (redo, retry::after_undo_failure(rollback, outcome, a.tried(redo), patience))
             }
         };
         let doubt = matches!(outcome, Outcome::InDoubt { .. });
@@ -172,13 +174,28 @@ impl Decision<'_> {
             return;
         }
         let graph = self.state.graph().clone();
-        match &graph.step_of(ix).undo {
+        let step = graph.step_of(ix);
+        if a.drained && !a.left_something {
+            return self.bring_back(ix, parts::back_to_service(step));
+        }
+        match &step.undo {
             Undo::Command(_) | Undo::BuiltIn(_) => self.launch(self.next_attempt(ix, Direction::Undo)),
             Undo::Manual(text) => self.ask_for_hands(ix, text),
             Undo::Irreversible(reason) => {
                 self.record(Fact::UndoParked { action: self.id(ix), why: format!("it cannot be undone: {reason}") });
             }
             Undo::Nothing | Undo::ReadOnly => unreachable!("a step that changes nothing is never touched"),
+        }
+    }
+
+    /// Of an action whose host was drained, and to which nothing else was done.
+    fn bring_back(&mut self, ix: ActionIx, part: Option<Direction>) {
+        match part {
+            Some(part) => self.launch(self.next_attempt(ix, part)),
+            None => {
+                let why = "its host was taken out of service, and the plan has no `undrain`".into();
+                self.record(Fact::UndoParked { action: self.id(ix), why });
+            }
         }
     }
 

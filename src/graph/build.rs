@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::action::{Action, ActionIx, StepIx};
 use super::ids::{ActionId, AttemptId, Direction};
 use super::job::Site;
+use super::parts;
 use crate::plan::model::{Order, Place, Plan, Step};
 
 /// The compiled plan. Immutable; the same plan always gives the same graph.
@@ -175,17 +176,24 @@ impl Graph {
         &self.after_rollback
     }
 
-    /// Where an attempt runs: an undo at the place that its rollback names, everything else at the action's own.
-    /// An undo runs in one place: at home where home is among the hosts named, else on the first of them. `None` for
-    /// an attempt that the plan does not know, or that runs nowhere.
+    /// Where an attempt runs: an undo, a drain and an undrain at the place that the plan names for it, everything else at
+    /// the action's own. Each runs in one place: at home where home is among the hosts named, else on the first of them.
+    /// `None` for an attempt that the plan does not know, or that runs nowhere.
     #[must_use]
     pub fn site_of(&self, attempt: &AttemptId) -> Option<Site> {
         let Some(ix) = self.find(&attempt.action) else {
             return self.after_rollback.iter().find(|a| a.id == attempt.action)?.site.clone();
         };
         let own = self.action(ix).site.clone();
-        let undoing = matches!(attempt.direction, Direction::Undo | Direction::UndoCheck);
-        match self.step_of(ix).rollback().filter(|_| undoing).and_then(|r| r.place.as_ref()) {
+        let step = self.step_of(ix);
+        let place = match attempt.direction {
+            Direction::Undo | Direction::UndoCheck => step.rollback().and_then(|r| r.place.as_ref()),
+            Direction::Drain | Direction::Undrain | Direction::UndoUndrain => {
+                parts::drain_of(step, attempt.direction).and_then(|d| d.hosts.as_ref())
+            }
+            _ => None,
+        };
+        match place {
             Some(Place::Controller) => Some(Site::Controller),
             Some(Place::Hosts(hosts)) => match own {
                 Some(Site::Host(home)) if hosts.contains(&home) => Some(Site::Host(home)),

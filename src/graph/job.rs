@@ -60,6 +60,8 @@ pub enum Work {
         replaced_by: Vec<AttemptId>,
     },
     Http(HttpCheck),
+    /// Restarts the machine. Succeeds when the machine answers after another boot.
+    Reboot,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,6 +9,7 @@ pub mod ids;
 pub mod job;
 pub mod lint;
 pub mod outcome;
+pub mod parts;
 pub mod preview;
 mod reach;
 pub mod render;

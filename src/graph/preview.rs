@@ -8,6 +8,7 @@ use super::build::Graph;
 use super::ids::{ActionId, AttemptId, Direction};
 use super::job::{Content, Job, Site, Work};
 use super::outcome::Outcome;
+use super::parts;
 use super::render::{Known, Outputs, RenderError, job, scope_of};
 use crate::plan::model::{RollbackWork, Step, Undo, Verb, Wait};
 use crate::template;
@@ -67,16 +68,10 @@ impl Sampler<'_> {
                 None => found.push(new),
             }
         };
-        let before = step.fleet.drain.as_ref().map(|d| ("drain", d.run.as_str()));
-        let after = step.fleet.undrain.as_ref().map(|d| ("undrain", d.run.as_str()));
-        if let Some((what, text)) = before {
-            actions.iter().for_each(|action| add(self.beside(step, action, what, text)));
-        }
-        for direction in [Direction::Do, Direction::Check, Direction::Undo, Direction::UndoCheck] {
-            actions.iter().filter_map(|action| self.attempt(step, action, direction)).for_each(&mut add);
-        }
-        if let Some((what, text)) = after {
-            actions.iter().for_each(|action| add(self.beside(step, action, what, text)));
+        // The way back ends as the way forward does: what brings a host back into service is shown once.
+        let shown_once = |part: &Direction| !matches!(part, Direction::UndoUndrain | Direction::UndoUndrained);
+        for part in parts::forward(step).chain(parts::back(step).filter(shown_once)) {
+            actions.iter().filter_map(|action| self.attempt(step, action, part)).for_each(&mut add);
         }
         if let Undo::Manual(text) = &step.undo {
             let (what, text) = ("by hand", text.clone());
@@ -92,8 +87,11 @@ impl Sampler<'_> {
         let known = self.known();
         match job(self.graph, &attempt, &known) {
             Ok(job) => {
-                let looped = direction == Direction::Do
-                    && (step.hold.is_some() || matches!(step.verb, Verb::Wait(Wait::Until { .. })));
+                let looped = match direction {
+                    Direction::Do => step.hold.is_some() || matches!(step.verb, Verb::Wait(Wait::Until { .. })),
+                    Direction::Drained | Direction::Undrained => true,
+                    _ => false,
+                };
                 // The loop around a repeated command is ours, and is not shown.
                 let text = if looped { self.text(step, &attempt, written?).ok()? } else { self.of(&job) };
                 let unquoted = written.map(unquoted).unwrap_or_default();
@@ -108,17 +106,6 @@ impl Sampler<'_> {
                 unknown: Some(e.to_string()),
             }),
         }
-    }
-
-    /// A text that is executed around the step's work, on its host or on hosts of its own.
-    fn beside(&self, step: &Step, action: &ActionId, what: &'static str, written: &str) -> Preview {
-        let attempt = AttemptId { action: action.clone(), direction: Direction::Do, number: 1 };
-        let sites = self.graph.site_of(&attempt).into_iter().collect();
-        let (text, unknown) = match self.text(step, &attempt, written) {
-            Ok(text) => (text, None),
-            Err(why) => (written.to_owned(), Some(why)),
-        };
-        Preview { what, sites, text, unquoted: unquoted(written), unknown }
     }
 
     fn text(&self, step: &Step, attempt: &AttemptId, written: &str) -> Result<String, String> {
@@ -154,6 +141,7 @@ impl Sampler<'_> {
             }
             Work::Restore { dest, .. } => format!("put the previous {dest} back"),
             Work::Http(check) => format!("{} {}", check.method, check.url),
+            Work::Reboot => "restart the machine, and wait until it answers after another boot".into(),
         }
     }
 }
@@ -177,6 +165,18 @@ fn written(step: &Step, direction: Direction) -> Option<(&'static str, Option<&s
             RollbackWork::Script(_) | RollbackWork::Restore => ("rollback", None),
         }),
         Direction::UndoCheck => step.rollback()?.verify.as_deref().map(|text| ("proof", Some(text))),
+        Direction::Reboot => step.fleet.reboot.map(|_| ("reboot", None)),
+        Direction::UndoReboot => step.rollback()?.reboot.map(|_| ("reboot after the rollback", None)),
+        Direction::Drain => parts::drain_of(step, direction).map(|d| ("drain", Some(d.run.as_str()))),
+        Direction::Drained => {
+            parts::drain_of(step, direction)?.until.as_deref().map(|text| ("drained when", Some(text)))
+        }
+        Direction::Undrain | Direction::UndoUndrain => {
+            parts::drain_of(step, direction).map(|d| ("undrain", Some(d.run.as_str())))
+        }
+        Direction::Undrained | Direction::UndoUndrained => {
+            parts::drain_of(step, direction)?.until.as_deref().map(|text| ("undrained when", Some(text)))
+        }
     }
 }
 

@@ -9,12 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::action::StepIx;
 use super::build::Graph;
 use super::ids::{ActionId, AttemptId, Direction};
-use super::job::{Content, Job, Site, Work};
+use super::job::{Content, Job, Work};
 use super::outcome::Outcome;
-use super::soak;
-use crate::plan::model::{
-    CopyFile, FileKind, HttpCheck, Place, Rollback, RollbackWork, SecretRef, Step, Value, Verb, Wait,
-};
+use super::{parts, soak};
+use crate::plan::model::{CopyFile, FileKind, HttpCheck, Rollback, RollbackWork, SecretRef, Step, Value, Verb, Wait};
 use crate::template::{self, Scope, TemplateError};
 
 /// What the actions of this run have written to `$RUNBOOK_OUTPUT` so far.
@@ -31,6 +29,9 @@ pub struct Known<'a> {
     /// The attempts whose files a built-in rollback brings back, newest first.
     pub replaced_by: Vec<AttemptId>,
 }
+
+/// How often it is looked whether a host is drained, or back in service.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 
 type Variables = BTreeMap<String, String>;
 type Secrets = BTreeMap<String, SecretRef>;
@@ -117,18 +118,17 @@ pub fn say(graph: &Graph, action: &ActionId, known: &Known<'_>) -> Result<Option
 struct Subject<'a> {
     step: &'a Step,
     ix: Option<StepIx>,
-    site: Option<Site>,
 }
 
 impl<'a> Subject<'a> {
     fn find(graph: &'a Graph, attempt: &AttemptId) -> Result<Self, RenderError> {
         if let Some(ix) = graph.find(&attempt.action) {
-            let action = graph.action(ix);
-            return Ok(Self { step: graph.step(action.step), ix: Some(action.step), site: action.site.clone() });
+            let step = graph.action(ix).step;
+            return Ok(Self { step: graph.step(step), ix: Some(step) });
         }
-        let after = graph.after_rollback().iter().find(|a| a.id == attempt.action);
+        let after = graph.after_rollback().iter().any(|a| a.id == attempt.action);
         match (after, &graph.plan().after_rollback) {
-            (Some(action), Some(step)) => Ok(Self { step, ix: None, site: action.site.clone() }),
+            (true, Some(step)) => Ok(Self { step, ix: None }),
             _ => Err(RenderError::UnknownAction(attempt.action.clone())),
         }
     }
@@ -145,22 +145,22 @@ struct Rendering<'a> {
 impl Rendering<'_> {
     fn job(&self) -> Result<Job, RenderError> {
         let step = self.subject.step;
-        let undo = step.rollback().ok_or_else(|| self.no_work());
-        let own_limit = || step.timeout.or_else(|| twice(step.estimate.map(|e| e.worst)));
-        let (work, timeout) = match self.attempt.direction {
-            Direction::Do => (self.forward()?, own_limit().map(|t| soak::limit(step, t))),
-            Direction::Check => (self.check(step.verify.as_deref(), "verify")?, own_limit()),
-            Direction::Undo => (self.undo(undo?)?, undo_limit(step.rollback())),
-            Direction::UndoCheck => {
-                (self.check(undo?.verify.as_deref(), "rollback verify")?, undo_limit(step.rollback()))
-            }
-        };
+        let part = self.attempt.direction;
+        let worst =
+            if part.is_back() { step.rollback().map(|r| r.estimate.worst) } else { step.estimate.map(|e| e.worst) };
+        let limit = parts::limit(step, part).or_else(|| twice(worst));
+        let timeout = if part == Direction::Do { limit.map(|t| soak::limit(step, t)) } else { limit };
+        let work = self.work()?;
         let (env, secrets) = self.environment()?;
         let repeats = matches!(step.verb, Verb::Wait(Wait::Until { .. })) || step.hold.is_some();
-        let own_loop = repeats && self.attempt.direction == Direction::Do;
+        let own_loop = match part {
+            Direction::Do => repeats,
+            Direction::Drained | Direction::Undrained | Direction::UndoUndrained => true,
+            _ => false,
+        };
         Ok(Job {
             attempt: self.attempt.clone(),
-            site: self.site()?,
+            site: self.graph.site_of(self.attempt).ok_or_else(|| self.no_work())?,
             work,
             env,
             secrets,
@@ -170,8 +170,31 @@ impl Rendering<'_> {
             sudo: step.shell.sudo,
             dir: step.shell.dir.as_deref().map(|d| self.plain(d, "dir")).transpose()?,
             timeout,
-            outputs: if self.attempt.direction == Direction::Do { step.outputs.clone() } else { Vec::new() },
+            outputs: if part == Direction::Do { step.outputs.clone() } else { Vec::new() },
         })
+    }
+
+    fn work(&self) -> Result<Work, RenderError> {
+        let (step, part) = (self.subject.step, self.attempt.direction);
+        let undo = || step.rollback().ok_or_else(|| self.no_work());
+        let drain = || parts::drain_of(step, part).ok_or_else(|| self.no_work());
+        match part {
+            Direction::Do => self.forward(),
+            Direction::Check => self.check(step.verify.as_deref(), "verify"),
+            Direction::Undo => self.undo(undo()?),
+            Direction::UndoCheck => self.check(undo()?.verify.as_deref(), "rollback verify"),
+            Direction::Drain => self.shell(&drain()?.run, "drain"),
+            Direction::Undrain | Direction::UndoUndrain => self.shell(&drain()?.run, "undrain"),
+            Direction::Drained => self.waiting(drain()?.until.as_deref(), "drain until"),
+            Direction::Undrained | Direction::UndoUndrained => self.waiting(drain()?.until.as_deref(), "undrain until"),
+            Direction::Reboot | Direction::UndoReboot => Ok(Work::Reboot),
+        }
+    }
+
+    /// What is repeated until it is true.
+    fn waiting(&self, until: Option<&str>, what: &'static str) -> Result<Work, RenderError> {
+        let text = self.text(until.ok_or_else(|| self.no_work())?, what)?;
+        Ok(Work::Shell(soak::until_true(&text, &self.subject.step.shell, LOOK_AGAIN)))
     }
 
     fn forward(&self) -> Result<Work, RenderError> {
@@ -265,23 +288,6 @@ impl Rendering<'_> {
         })
     }
 
-    /// Where the attempt runs: an undo at its own place, where the plan names one.
-    fn site(&self) -> Result<Site, RenderError> {
-        let own = self.subject.site.clone();
-        let undoing = matches!(self.attempt.direction, Direction::Undo | Direction::UndoCheck);
-        let place = self.subject.step.rollback().filter(|_| undoing).and_then(|r| r.place.as_ref());
-        let site = match (place, own) {
-            (Some(Place::Controller), _) => Some(Site::Controller),
-            // One undo runs in one place: at home where home is among the hosts, else on the first of them.
-            (Some(Place::Hosts(hosts)), own) => match own {
-                Some(Site::Host(host)) if hosts.contains(&host) => Some(Site::Host(host)),
-                _ => hosts.first().cloned().map(Site::Host),
-            },
-            (Some(Place::Nowhere | Place::Wave) | None, own) => own,
-        };
-        site.ok_or_else(|| self.no_work())
-    }
-
     fn environment(&self) -> Result<(Variables, Secrets), RenderError> {
         let mut env: BTreeMap<String, String> = self
             .scope
@@ -343,10 +349,6 @@ fn twice(worst: Option<SignedDuration>) -> Option<SignedDuration> {
     worst.filter(|w| !w.is_zero()).map(|w| w.saturating_mul(2))
 }
 
-fn undo_limit(rollback: Option<&Rollback>) -> Option<SignedDuration> {
-    rollback.and_then(|r| r.timeout.or_else(|| twice(Some(r.estimate.worst))))
-}
-
 /// Everything visible to one attempt, weakest first: the run's names, variables, host variables, outputs. The run's
 /// names come last again, so that nothing can pretend to be them.
 fn scope(graph: &Graph, subject: &Subject<'_>, attempt: &AttemptId, known: &Known<'_>) -> Scope {
@@ -374,7 +376,7 @@ fn own_names(subject: &Subject<'_>, attempt: &AttemptId, known: &Known<'_>) -> V
         ("RUNBOOK_ATTEMPT", attempt.number.to_string()),
     ];
     names.extend(known.roll_back_by.map(|at| ("RUNBOOK_ROLL_BACK_BY", at.to_string())));
-    if matches!(attempt.direction, Direction::Undo | Direction::UndoCheck) {
+    if attempt.direction.is_back() {
         names.extend(known.forward_outcome.map(|o| ("RUNBOOK_OUTCOME", o.word().to_owned())));
     }
     names

@@ -132,12 +132,7 @@ impl Story {
         let What::TryFailed { attempt, outcome, took, tries, again, .. } = what else { return };
         let host = attempt.action.host().map_or(String::new(), |h| format!("{h}, "));
         let try_of = if *tries > 1 { format!("try {} of {tries}, ", attempt.number) } else { String::new() };
-        let part = match attempt.direction {
-            Direction::Do => "",
-            Direction::Check => "verify: ",
-            Direction::Undo => "undo: ",
-            Direction::UndoCheck => "verify of the undo: ",
-        };
+        let part = words::part_prefix(attempt.direction);
         let next = again.map_or(String::new(), |at| format!("; again at {}", page.clock.hms(at)));
         let word = if *outcome == Outcome::Cancelled { "KILL" } else { "FAIL" };
         let how = esc(&outcome.to_string());

@@ -4,6 +4,7 @@ use super::clock::Clock;
 use super::escape::escape_for_terminal as esc;
 use crate::engine::fact::{Actor, Channel, FleetStop, HoldReason, RollbackCause};
 use crate::graph::ids::{ActionId, Direction};
+use crate::graph::parts;
 use crate::plan::injected;
 use crate::plan::model::{Gate, Plan, Step, Verb, Wait};
 use crate::schedule::probably;
@@ -135,6 +136,24 @@ fn first_line(text: &str) -> String {
     }
 }
 
+/// What an attempt is for, before what became of it: nothing for the work itself.
+pub(super) const fn part_prefix(part: Direction) -> &'static str {
+    match part {
+        Direction::Do => "",
+        Direction::Check => "verify: ",
+        Direction::Undo => "undo: ",
+        Direction::UndoCheck => "verify of the undo: ",
+        Direction::Drain => "drain: ",
+        Direction::Drained => "until drained: ",
+        Direction::Reboot => "reboot: ",
+        Direction::Undrain => "undrain: ",
+        Direction::Undrained => "until undrained: ",
+        Direction::UndoReboot => "reboot after the undo: ",
+        Direction::UndoUndrain => "undrain after the undo: ",
+        Direction::UndoUndrained => "until undrained after the undo: ",
+    }
+}
+
 /// The command that an attempt of this step executed.
 pub(super) fn command(view: &RunView, id: &ActionId, direction: Direction) -> Option<String> {
     let graph = view.graph();
@@ -147,6 +166,11 @@ pub(super) fn command(view: &RunView, id: &ActionId, direction: Direction) -> Op
         Direction::Check => step.verify.clone()?,
         Direction::Undo => view.undo_by_hand(id)?,
         Direction::UndoCheck => step.rollback()?.verify.clone()?,
+        Direction::Reboot | Direction::UndoReboot => return Some("reboot".into()),
+        Direction::Drain | Direction::Undrain | Direction::UndoUndrain => parts::drain_of(step, direction)?.run.clone(),
+        Direction::Drained | Direction::Undrained | Direction::UndoUndrained => {
+            parts::drain_of(step, direction)?.until.clone()?
+        }
     };
     Some(first_line(injected::own_text(&text).unwrap_or(&text)))
 }

@@ -260,7 +260,7 @@ impl OneFault<'_> {
         let mut fate = Fate::succeeds_after(match attempt.direction {
             Direction::Do if step.gate.is_none() => step.estimate_or_zero().expected,
             Direction::Undo => step.rollback().map_or(SignedDuration::ZERO, |r| r.estimate.worst),
-            Direction::Do | Direction::Check | Direction::UndoCheck => SignedDuration::ZERO,
+            _ => SignedDuration::ZERO,
         });
         fate.outputs = step.outputs.iter().map(|name| (name.clone(), name.clone())).collect();
         fate

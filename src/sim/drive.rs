@@ -140,7 +140,11 @@ impl<'a> Simulation<'a> {
     pub fn crash_and_resume(&mut self, kept: usize) {
         self.journal.truncate(kept);
         self.facts = kept as u64;
-        self.world.controller_died();
+        let armed = self.journal.iter().filter_map(|record| match &record.fact {
+            Fact::AttemptArmed { attempt } => Some(attempt),
+            _ => None,
+        });
+        self.world.controller_died(&armed.collect());
         self.engine = Engine::replay(self.graph.clone(), &self.journal).expect("a prefix of a journal is a journal");
         let by = Actor { name: "the next controller".into(), channel: Channel::Cli };
         self.turn(Input::Resumed { by, epoch: 2 });

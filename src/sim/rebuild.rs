@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::engine::effect::Effect;
 use crate::engine::fact::{Actor, FactRecord, HoldAnswer, HoldReason, RunStarted};
 use crate::engine::input::{Ask, Input, Operator, Reply};
-use crate::graph::ids::{ActionId, AttemptId, Direction};
+use crate::graph::ids::{ActionId, AttemptId};
 use crate::graph::job::Site;
 use crate::graph::outcome::{Evidence, Outcome};
 use crate::graph::{Graph, Reach, StepIx};
@@ -188,13 +188,13 @@ impl Rebuilder {
         let decisions: Vec<Option<(Timestamp, Said)>> = match state.hold().map(|hold| &hold.reason) {
             Some(HoldReason::FleetStopped { actions, .. }) => {
                 let next =
-                    |a: &AttemptId| state.find(&a.action).is_some_and(|s| s.attempt.as_ref().is_none_or(|l| l < a));
+                    |a: &AttemptId| state.find(&a.action).is_some_and(|s| a.number > s.tries[a.direction as usize]);
                 let again = first(&|a| actions.contains(&a.action) && next(a), &forward);
                 vec![hold(HoldAnswer::Retry, again), hold(HoldAnswer::Continue, first(&all, &forward)), undone]
             }
             Some(HoldReason::Failed { actions } | HoldReason::ForwardOnly { actions }) => {
                 let next =
-                    |a: &AttemptId| state.find(&a.action).is_some_and(|s| s.attempt.as_ref().is_none_or(|l| l < a));
+                    |a: &AttemptId| state.find(&a.action).is_some_and(|s| a.number > s.tries[a.direction as usize]);
                 let again = first(&|a| actions.contains(&a.action) && next(a), &forward);
                 vec![hold(HoldAnswer::Retry, again), hold(HoldAnswer::Skip, behind(actions)), undone]
             }
@@ -248,9 +248,7 @@ impl Rebuilder {
     /// Those of them that go forward, and those that go back; the proof of a rollback goes back.
     fn rest(&self) -> (Vec<AttemptId>, Vec<AttemptId>) {
         let proof = |id: &ActionId| self.graph.after_rollback().iter().any(|action| action.id == *id);
-        let forward = |attempt: &AttemptId| {
-            matches!(attempt.direction, Direction::Do | Direction::Check) && !proof(&attempt.action)
-        };
+        let forward = |attempt: &AttemptId| !attempt.direction.is_back() && !proof(&attempt.action);
         self.unexplained().into_iter().partition(forward)
     }
 
@@ -294,8 +292,9 @@ impl Rebuilder {
         let open = self.engine.state().open_attempts();
         let silent: Vec<AttemptId> = open.filter(|attempt| !self.ledger.contains_key(attempt)).cloned().collect();
         let done = |attempt: &&AttemptId| {
-            let work = matches!(attempt.direction, Direction::Do | Direction::Check);
-            work && self.leaves_no_record(attempt) && self.is_before_any(&attempt.action, &forward)
+            !attempt.direction.is_back()
+                && self.leaves_no_record(attempt)
+                && self.is_before_any(&attempt.action, &forward)
         };
         if let Some(attempt) = silent.iter().find(done).cloned() {
             self.concluded.push(format!("{} was done: what waits for it was started", attempt.action));

@@ -15,6 +15,7 @@ use crate::engine::input::{Ask, Input, Operator};
 use crate::graph::Graph;
 use crate::graph::ids::{ActionId, AttemptId, Direction};
 use crate::graph::outcome::{Evidence, Outcome};
+use crate::graph::parts;
 
 /// What one attempt does when it is executed.
 #[derive(Debug, Clone, PartialEq)]
@@ -194,14 +195,20 @@ impl World {
         }
     }
 
-    /// The controller died: nobody follows anything any more, and what was on its way to the engine is lost.
-    pub fn controller_died(&mut self) {
+    /// The controller died: nobody follows anything any more, and what was on its way to the engine is lost. Facts come
+    /// before their effects, so what none of the durable ones armed has never been heard of.
+    pub fn controller_died(&mut self, armed: &BTreeSet<&AttemptId>) {
+        self.records.retain(|attempt, _| armed.contains(attempt));
+        self.log.retain(|line| armed.contains(&line.attempt));
+        let worked = |a: &&&AttemptId| a.direction == Direction::Do;
+        let worked: BTreeSet<&ActionId> = armed.iter().filter(worked).map(|a| &a.action).collect();
+        self.left_behind.retain(|action, _| worked.contains(action));
         self.followed.clear();
         self.wake = None;
         let lost = |h: &Happening| match h {
             Happening::Input(input) => !matches!(**input, Input::Operator(_)),
             Happening::Wake => true,
-            Happening::End(_) => false,
+            Happening::End(attempt) => !armed.contains(attempt),
         };
         self.events.retain(|_, h| !lost(h));
     }
@@ -252,10 +259,7 @@ impl World {
     fn limit(&self, attempt: &AttemptId) -> Option<SignedDuration> {
         let plan = self.graph.plan();
         let step = plan.steps.get(attempt.action.step()).or(plan.after_rollback.as_ref())?;
-        match attempt.direction {
-            Direction::Do | Direction::Check => step.timeout,
-            Direction::Undo | Direction::UndoCheck => step.rollback().and_then(|r| r.timeout),
-        }
+        parts::limit(step, attempt.direction)
     }
 
     /// The attempt's own end: its effects become final, and whoever follows it is told.

@@ -65,8 +65,7 @@ impl Memory {
 fn attempt(name: &str) -> Option<Attempted> {
     let (rest, number) = name.rsplit_once('.')?;
     let (action, direction) = rest.rsplit_once('.')?;
-    let all = [Direction::Do, Direction::Check, Direction::Undo, Direction::UndoCheck];
-    let direction = all.into_iter().find(|d| d.as_str() == direction)?;
+    let direction = Direction::ALL.into_iter().find(|d| d.as_str() == direction)?;
     let (step, host) = action.split_once('@').map_or((action, None), |(step, host)| (step, Some(host)));
     let attempt = AttemptId { action: ActionId::new(step, host), direction, number: number.parse().ok()? };
     Some(Attempted { attempt, started: None, ended: None })

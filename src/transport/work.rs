@@ -13,6 +13,7 @@ use crate::graph::job::{Content, Job, Site, Work};
 
 const PUT: &str = include_str!("../../templates/remote/put.sh");
 const RESTORE: &str = include_str!("../../templates/remote/restore.sh");
+const REBOOT: &str = include_str!("../../templates/remote/reboot.sh");
 /// Reads a text from stdin and evaluates it, in the shell of another user, whose command then reads nothing.
 const AS_OTHER: &str = "P=$(cat); exec </dev/null; eval \"$P\"";
 
@@ -71,6 +72,7 @@ pub(super) async fn start(
             let names: Vec<String> = replaced_by.iter().map(|a| quote(&record_of(a))).collect();
             Ok((built_in(job, RESTORE, &settings, &format!("\"$r\" {}", names.join(" ")), None)?, None))
         }
+        Work::Reboot => Ok((from_text(job, environment, &["sh", "-eu"], REBOOT)?, None)),
         Work::Http(_) => Err("a request is not made by a shell".into()),
     }
 }

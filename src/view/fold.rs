@@ -5,13 +5,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::action_view::{ActionState, ActionView};
-use super::event::{Event, Mark, What};
+use super::event::{Event, What};
 use super::run_view::{OpenGate, OpenHold, RunView};
 use crate::engine::fact::{Fact, FactRecord, GateAnswer, HoldAnswer, Mark as PersonsMark, RunStarted, SkipReason};
 use crate::graph::Graph;
-use crate::graph::ids::{ActionId, AttemptId, Direction};
-use crate::graph::outcome::{Evidence, Outcome};
-use crate::plan::model::{OnFailure, Step, Undo, Verb};
+use crate::graph::ids::ActionId;
+use crate::graph::outcome::Outcome;
+use crate::plan::model::Step;
 
 impl RunView {
     /// Folds one fact. Facts come in the order of their `seq`; one that was applied already is ignored.
@@ -126,14 +126,14 @@ impl RunView {
         }
     }
 
-    fn tell(&mut self, what: What) {
+    pub(super) fn tell(&mut self, what: What) {
         if let Some(at) = self.last_at {
             self.events.push(Event { seq: self.seq, at, what });
         }
     }
 
     /// Events of the same instant, newest first: what came of one turn of the engine.
-    fn same_turn(&mut self) -> impl Iterator<Item = &mut What> {
+    pub(super) fn same_turn(&mut self) -> impl Iterator<Item = &mut What> {
         let at = self.last_at;
         self.events.iter_mut().rev().take_while(move |e| Some(e.at) == at).map(|e| &mut e.what)
     }
@@ -147,7 +147,7 @@ impl RunView {
         self.tell(What::RunStarted);
     }
 
-    fn set(&mut self, i: usize, to: ActionState) {
+    pub(super) fn set(&mut self, i: usize, to: ActionState) {
         let row = self.row_of(i);
         let from = self.actions[i].state;
         self.counts[row][from as usize] -= 1;
@@ -155,12 +155,12 @@ impl RunView {
         self.actions[i].state = to;
     }
 
-    fn step_at(&self, row: usize) -> Option<&Step> {
+    pub(super) fn step_at(&self, row: usize) -> Option<&Step> {
         let plan = self.graph.plan();
         plan.steps.get_index(row).map(|(_, step)| step).or(plan.after_rollback.as_ref())
     }
 
-    fn hosts_of_row(&self, row: usize, which: impl Fn(&ActionView) -> bool) -> Vec<String> {
+    pub(super) fn hosts_of_row(&self, row: usize, which: impl Fn(&ActionView) -> bool) -> Vec<String> {
         let members = &self.actions[self.members(row)];
         members.iter().filter(|a| which(a)).filter_map(|a| a.id.host().map(str::to_owned)).collect()
     }
@@ -168,264 +168,6 @@ impl RunView {
     fn link(&mut self, action: &ActionId, lost: Option<Timestamp>) {
         if let Some(i) = self.index_of(action) {
             self.actions[i].lost_since = lost;
-        }
-    }
-
-    fn armed(&mut self, attempt: &AttemptId, at: Timestamp) {
-        let Some(i) = self.index_of(&attempt.action) else { return };
-        let action = &mut self.actions[i];
-        action.attempt = Some(attempt.clone());
-        action.attempt_started = Some(at);
-        action.until = None;
-        action.lost_since = None;
-        match attempt.direction {
-            Direction::Do | Direction::Check => self.forward_armed(i, attempt.direction, at),
-            Direction::Undo | Direction::UndoCheck => self.undo_armed(i, at),
-        }
-    }
-
-    fn forward_armed(&mut self, i: usize, direction: Direction, at: Timestamp) {
-        let action = &mut self.actions[i];
-        action.started.get_or_insert(at);
-        action.ended = None;
-        action.may_have_run |= direction == Direction::Do;
-        self.set(i, ActionState::Running);
-        self.row_started(i, at);
-    }
-
-    /// A step's first hosts make one event; what starts later is silent.
-    fn row_started(&mut self, i: usize, at: Timestamp) {
-        let row = self.row_of(i);
-        let (name, host) = self.name_and_host(i);
-        self.spans[row].ended = None;
-        self.spans[row].told_done = false;
-        if self.spans[row].started.is_none() {
-            self.spans[row].started = Some(at);
-            self.tell(What::StepStarted { step: name, hosts: host.into_iter().collect() });
-            return;
-        }
-        let same = self.same_turn().find_map(|w| match w {
-            What::StepStarted { step, hosts } if *step == name => Some(hosts),
-            _ => None,
-        });
-        add_once(same, host);
-    }
-
-    fn undo_armed(&mut self, i: usize, at: Timestamp) {
-        let row = self.row_of(i);
-        let (name, host) = self.name_and_host(i);
-        self.actions[i].undo_started.get_or_insert(at);
-        self.set(i, ActionState::Undoing);
-        if self.spans[row].undo_started.is_none() {
-            self.spans[row].undo_started = Some(at);
-            self.tell(What::UndoStarted { step: name, hosts: host.into_iter().collect() });
-            return;
-        }
-        let same = self.same_turn().find_map(|w| match w {
-            What::UndoStarted { step, hosts } if *step == name => Some(hosts),
-            _ => None,
-        });
-        add_once(same, host);
-    }
-
-    fn name_and_host(&self, i: usize) -> (String, Option<String>) {
-        let id = &self.actions[i].id;
-        (id.step().to_owned(), id.host().map(str::to_owned))
-    }
-
-    fn ended(&mut self, attempt: &AttemptId, outcome: &Outcome, evidence: &Evidence, at: Timestamp) {
-        let Some(i) = self.index_of(&attempt.action) else { return };
-        let row = self.row_of(i);
-        let atomic = self.step_at(row).is_some_and(|s| s.atomic);
-        let action = &mut self.actions[i];
-        let from = action.attempt_started.unwrap_or(at);
-        action.evidence = evidence.clone();
-        action.evidence_at = Some(at);
-        action.lost_since = None;
-        let forward = matches!(attempt.direction, Direction::Do | Direction::Check);
-        if forward {
-            action.outcome = Some(outcome.clone());
-        }
-        if !evidence.outputs.is_empty() {
-            self.outputs.insert(attempt.action.clone(), evidence.outputs.clone());
-        }
-        let action = &mut self.actions[i];
-        if attempt.direction == Direction::Do && attempt.number == 1 {
-            let harmless = !outcome.may_have_run() || (atomic && matches!(outcome, Outcome::Failed { .. }));
-            action.may_have_run = !harmless;
-        }
-        if outcome.is_success() {
-            match attempt.direction {
-                Direction::Do => self.work_succeeded(i, at),
-                Direction::Check => self.proven(i, at),
-                Direction::Undo => self.undo_succeeded(i, at),
-                Direction::UndoCheck => self.undone(i, at),
-            }
-            return;
-        }
-        if forward {
-            self.actions[i].ended = Some(at);
-            self.set(i, ActionState::Failed);
-        }
-        self.tell(What::TryFailed {
-            attempt: attempt.clone(),
-            outcome: outcome.clone(),
-            evidence: Box::new(evidence.clone()),
-            took: evidence.took.unwrap_or_else(|| at.duration_since(from)),
-            tries: self.tries_allowed(row, attempt.direction),
-            again: None,
-            then: None,
-        });
-    }
-
-    /// No further try is made.
-    fn failed(&mut self, action: &ActionId, then: OnFailure, at: Timestamp) {
-        let Some(i) = self.index_of(action) else { return };
-        self.actions[i].ended.get_or_insert(at);
-        self.actions[i].tolerated = then == OnFailure::Continue;
-        self.set(i, ActionState::Failed);
-        let last = self.same_turn().find_map(|w| match w {
-            What::TryFailed { attempt, then, .. } if attempt.action == *action => Some(then),
-            _ => None,
-        });
-        if let Some(said) = last {
-            *said = Some(then);
-        }
-        self.settle(self.row_of(i), at);
-    }
-
-    fn tries_allowed(&self, row: usize, direction: Direction) -> u32 {
-        let Some(step) = self.step_at(row) else { return 1 };
-        let retry = match direction {
-            Direction::Do | Direction::Check => Some(step.retry),
-            Direction::Undo | Direction::UndoCheck => step.rollback().map(|r| r.retry),
-        };
-        1 + retry.map_or(0, |r| r.times)
-    }
-
-    fn work_succeeded(&mut self, i: usize, at: Timestamp) {
-        let verify = self.step_at(self.row_of(i)).is_some_and(|s| s.verify.is_some());
-        if !verify {
-            self.proven(i, at);
-        }
-    }
-
-    /// The machine's half is over, but for a soak.
-    fn proven(&mut self, i: usize, at: Timestamp) {
-        let soak = self.step_at(self.row_of(i)).is_some_and(|s| s.hold.is_some());
-        if !soak {
-            self.machine_done(i, at);
-        }
-    }
-
-    fn machine_done(&mut self, i: usize, at: Timestamp) {
-        let asks = self.step_at(self.row_of(i)).is_some_and(|s| s.gate.is_some());
-        if asks {
-            self.set(i, ActionState::Asking);
-        } else {
-            self.done(i, at);
-        }
-    }
-
-    fn done(&mut self, i: usize, at: Timestamp) {
-        self.actions[i].ended = Some(at);
-        self.set(i, ActionState::Done);
-        self.settle(self.row_of(i), at);
-    }
-
-    /// Tells once that a step is over on all its hosts.
-    fn settle(&mut self, row: usize, at: Timestamp) {
-        let Some(step) = self.step_at(row) else { return };
-        let total = self.members(row).len();
-        let done = self.count(row, ActionState::Done) as usize;
-        let skipped = self.count(row, ActionState::Skipped) as usize;
-        let failed = self.count(row, ActionState::Failed) as usize;
-        if done + skipped + failed < total || done + failed == 0 || self.spans[row].told_done {
-            return;
-        }
-        let members = &self.actions[self.members(row)];
-        if members.iter().any(|a| a.state == ActionState::Failed && !a.tolerated) {
-            return;
-        }
-        let (name, verified) = (step.id.clone(), step.verify.is_some());
-        let mark = if row == self.counts.len() - 1 { None } else { self.mark(row, step) };
-        self.spans[row].ended = Some(at);
-        self.spans[row].told_done = true;
-        let took = self.spans[row].started.map_or(jiff::SignedDuration::ZERO, |from| at.duration_since(from));
-        let hosts = self.hosts_of_row(row, |a| a.state == ActionState::Done);
-        let failed = self.hosts_of_row(row, |a| a.state == ActionState::Failed);
-        self.tell(What::StepDone { step: name, hosts, failed, took, mark, verified });
-    }
-
-    /// People are never too quick or too slow; machines are. An explicit `expect` holds for each host; the estimate's
-    /// two fifths must be undercut by all of them, because hosts differ.
-    fn mark(&self, row: usize, step: &Step) -> Option<Mark> {
-        let lab = self.header().is_some_and(|run| run.options.lab);
-        if lab || step.gate.is_some() || matches!(step.verb, Verb::Wait(_)) {
-            return None;
-        }
-        let expect = step.expect.unwrap_or_default();
-        let members = &self.actions[self.members(row)];
-        let took: Vec<_> = members.iter().filter_map(|a| Some(a.ended?.duration_since(a.started?))).collect();
-        let (quickest, slowest) = (*took.iter().min()?, *took.iter().max()?);
-        let worst = expect.max.or_else(|| step.estimate.map(|e| e.worst));
-        let suspicious = step.estimate.map(|e| e.expected * 2 / 5);
-        let quick = expect.min.map_or(suspicious.is_some_and(|t| slowest < t), |min| quickest < min);
-        match worst {
-            Some(worst) if slowest > worst => Some(Mark::Late),
-            _ => quick.then_some(Mark::Fast),
-        }
-    }
-
-    fn undo_succeeded(&mut self, i: usize, at: Timestamp) {
-        let verify = self.step_at(self.row_of(i)).and_then(Step::rollback).is_some_and(|r| r.verify.is_some());
-        if !verify {
-            self.undone(i, at);
-        }
-    }
-
-    fn undone(&mut self, i: usize, at: Timestamp) {
-        self.actions[i].undo_ended = Some(at);
-        self.actions[i].why = None;
-        self.set(i, ActionState::Undone);
-        let row = self.row_of(i);
-        if self.spans[row].told_undone || self.members(row).any(|m| self.needs_undo(m)) {
-            return;
-        }
-        self.spans[row].told_undone = true;
-        self.spans[row].undo_ended = Some(at);
-        let took = self.spans[row].undo_started.map_or(jiff::SignedDuration::ZERO, |from| at.duration_since(from));
-        let hosts = self.hosts_of_row(row, |a| a.state == ActionState::Undone);
-        let step = self.name_and_host(i).0;
-        self.tell(What::StepUndone { step, hosts, took });
-    }
-
-    /// Whether a rollback still has to undo this action.
-    pub(super) fn needs_undo(&self, i: usize) -> bool {
-        let action = &self.actions[i];
-        let Some(step) = action.step.map(|s| self.graph.step(s)) else { return false };
-        let undoable = match &step.undo {
-            Undo::Command(_) | Undo::BuiltIn(_) | Undo::Manual(_) => true,
-            Undo::Nothing | Undo::ReadOnly | Undo::Irreversible(_) => false,
-        };
-        undoable && action.may_have_run && action.state != ActionState::Undone
-    }
-
-    fn retry_scheduled(&mut self, attempt: &AttemptId, next: Timestamp, _at: Timestamp) {
-        if let Some(i) = self.index_of(&attempt.action) {
-            self.actions[i].until = Some(next);
-            if matches!(attempt.direction, Direction::Do | Direction::Check) {
-                self.actions[i].ended = None;
-                self.set(i, ActionState::BackingOff);
-            }
-        }
-        let action = &attempt.action;
-        let last = self.same_turn().find_map(|w| match w {
-            What::TryFailed { attempt, again, .. } if attempt.action == *action => Some(again),
-            _ => None,
-        });
-        if let Some(again) = last {
-            *again = Some(next);
         }
     }
 
@@ -580,7 +322,7 @@ impl RunView {
     }
 }
 
-fn add_once(hosts: Option<&mut Vec<String>>, host: Option<String>) {
+pub(super) fn add_once(hosts: Option<&mut Vec<String>>, host: Option<String>) {
     if let (Some(hosts), Some(host)) = (hosts, host)
         && !hosts.contains(&host)
     {

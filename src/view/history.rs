@@ -29,8 +29,8 @@ pub struct Took {
     pub most: SignedDuration,
 }
 
-/// By step, group and direction.
-type Durations = BTreeMap<(String, String, bool), BTreeMap<ActionId, (SignedDuration, Timestamp)>>;
+/// By step, group and way: what the parts of each action took, and when the last of them was over.
+type Durations = BTreeMap<(String, String, bool), BTreeMap<ActionId, (BTreeMap<Direction, SignedDuration>, Timestamp)>>;
 
 /// What this run's steps took, so far.
 #[must_use]
@@ -63,25 +63,21 @@ fn works(graph: &Graph, action: &ActionId) -> bool {
     step.is_some_and(|s| s.gate.is_none() && !matches!(s.verb, Verb::Gate | Verb::Wait(_)))
 }
 
-/// A proof comes on top of what it proves.
+/// The parts of an action come on top of each other; of one that was repeated, the last counts.
 fn add(found: &mut Durations, attempt: &AttemptId, group: &str, took: SignedDuration, at: Timestamp) {
-    let undone = matches!(attempt.direction, Direction::Undo | Direction::UndoCheck);
+    let undone = attempt.direction.is_back();
     let hosts = found.entry((attempt.action.step().to_owned(), group.to_owned(), undone)).or_default();
-    match attempt.direction {
-        Direction::Do | Direction::Undo => {
-            hosts.insert(attempt.action.clone(), (took, at));
-        }
-        Direction::Check | Direction::UndoCheck => {
-            if let Some(work) = hosts.get_mut(&attempt.action) {
-                *work = (work.0 + took, at);
-            }
-        }
-    }
+    let (parts, last) = hosts.entry(attempt.action.clone()).or_default();
+    parts.insert(attempt.direction, took);
+    *last = at;
 }
 
-fn took((step, group, undone): (String, String, bool), hosts: &[(SignedDuration, Timestamp)]) -> Option<Took> {
+fn took(
+    (step, group, undone): (String, String, bool),
+    hosts: &[(BTreeMap<Direction, SignedDuration>, Timestamp)],
+) -> Option<Took> {
     let at = hosts.iter().map(|(_, at)| *at).max()?;
-    let mut all: Vec<SignedDuration> = hosts.iter().map(|(took, _)| *took).collect();
+    let mut all: Vec<SignedDuration> = hosts.iter().map(|(parts, _)| parts.values().sum()).collect();
     all.sort_unstable();
     let (least, median, most) = (*all.first()?, all[all.len() / 2], *all.last()?);
     Some(Took { step, group, undone, at, hosts: all.len() as u32, least, median, most })

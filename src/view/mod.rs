@@ -6,6 +6,7 @@
 
 mod action_view;
 mod answers;
+mod attempts;
 mod by_hand;
 mod calls;
 mod event;

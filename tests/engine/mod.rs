@@ -5,6 +5,7 @@ mod decisions;
 mod fleet;
 mod injection;
 mod odds;
+mod parts;
 mod plans;
 mod properties;
 mod races;

@@ -199,6 +199,42 @@ fn vary(step: &mut Step, dice: &mut Dice) {
     if dice.one_in(6) && !step.changes_something() {
         step.retry = Retry { times: 1, wait: SignedDuration::from_secs(30), backoff: Backoff::Fixed };
     }
+    // Dice of their own, so that what else is drawn from a seed stays the same.
+    let mut others = Dice(dice.0 ^ 0x5ca1_ab1e);
+    if matches!(step.verb, Verb::Run(_)) && others.one_in(4) {
+        take_out_of_service(step, &mut others);
+    }
+}
+
+/// The same plan without anything around its work.
+pub fn work_alone(mut plan: Plan) -> Plan {
+    for step in plan.steps.values_mut() {
+        (step.fleet.drain, step.fleet.reboot, step.fleet.undrain) = (None, None, None);
+        if let Undo::Command(rollback) = &mut step.undo {
+            rollback.reboot = None;
+        }
+    }
+    plan
+}
+
+/// Some of: drained before, restarted after, and brought back.
+fn take_out_of_service(step: &mut Step, dice: &mut Dice) {
+    let command = |dice: &mut Dice| Drain {
+        run: "lb".into(),
+        hosts: None,
+        until: dice.one_in(2).then(|| "idle".into()),
+        timeout: Some(minutes(5)),
+    };
+    if !dice.one_in(4) {
+        step.fleet.drain = Some(command(dice));
+        step.fleet.undrain = Some(command(dice));
+    }
+    if dice.one_in(2) {
+        step.fleet.reboot = Some(minutes(10));
+        if let Undo::Command(rollback) = &mut step.undo {
+            rollback.reboot = Some(minutes(10));
+        }
+    }
 }
 
 /// A world drawn from a seed. Fates are fixed by attempt, so a resumed run meets the same world.
@@ -231,12 +267,12 @@ impl Script for RandomWorld {
         let mut dice = self.dice(&attempt.to_string());
         let plan = graph.plan();
         let step = plan.steps.get(attempt.action.step()).or(plan.after_rollback.as_ref()).expect("a step");
-        let undoing = matches!(attempt.direction, Direction::Undo | Direction::UndoCheck);
+        let undoing = attempt.direction.is_back();
         let estimate = match attempt.direction {
             Direction::Do if step.gate.is_some() => Estimate::ZERO,
             Direction::Do => step.estimate_or_zero(),
             Direction::Undo => step.rollback().map_or(Estimate::ZERO, |r| r.estimate),
-            Direction::Check | Direction::UndoCheck => Estimate::ZERO,
+            _ => Estimate::ZERO,
         };
         let takes = self.duration(&mut dice, estimate);
         let may_fail = self.faults > 0 && (!undoing || self.undo_faults);

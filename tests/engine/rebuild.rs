@@ -14,7 +14,7 @@ use runbook::plan::source::Source;
 use runbook::plan::{Draft, Outside};
 use runbook::sim::{Ledger, Rebuilt, Remembered, Simulation, rebuild, started, window_instants};
 
-use super::plans::{Dice, RandomWorld, minutes, opens, random_plan};
+use super::plans::{Dice, RandomWorld, minutes, opens, random_plan, work_alone};
 
 /// Points of each run at which its journal is lost.
 const POINTS: usize = 20;
@@ -51,8 +51,9 @@ fn again(graph: &Arc<Graph>, first: &RunStarted, facts: &[FactRecord]) -> Rebuil
 
 /// What a host can know of an action, and a rebuilt run must know again.
 fn known(a: &ActionState) -> (Option<Outcome>, bool, bool) {
-    let doubt = matches!(a.forward, Some(Outcome::InDoubt { .. }));
-    (a.forward.clone().filter(|_| !doubt), a.touched, a.doing == Doing::Undone)
+    // Nor does a host know of an attempt that never reached it.
+    let told = |o: &Outcome| o.may_have_run() && !matches!(o, Outcome::InDoubt { .. });
+    (a.forward.clone().filter(told), a.touched, a.doing == Doing::Undone)
 }
 
 /// The actions of which anything was started, the proof of a rollback aside.
@@ -73,11 +74,13 @@ fn wrong(graph: &Arc<Graph>, first: &RunStarted, facts: &[FactRecord]) -> Vec<St
     let mut wrong: Vec<String> = rebuilt.unexplained.iter().map(|a| format!("{a} fits nowhere")).collect();
     for id in begun(graph, facts) {
         let lost = lost.state().find(&id).unwrap();
-        if lost.open_attempt().is_some() && !lost.launched {
+        let found = rebuilt.engine.state().find(&id).unwrap();
+        let unheard = |a: &ActionState| a.open_attempt().is_some() && !a.launched;
+        if unheard(lost) || unheard(found) {
             // No host has heard of its next attempt.
             continue;
         }
-        let (was, is) = (known(lost), known(rebuilt.engine.state().find(&id).unwrap()));
+        let (was, is) = (known(lost), known(found));
         if was != is {
             wrong.push(format!("{id} was {was:?}, is {is:?}"));
         }
@@ -93,7 +96,10 @@ fn text(facts: &[FactRecord]) -> String {
 }
 
 fn night(seed: u64, faults: u64) -> (Arc<Graph>, RunStarted, Vec<FactRecord>) {
-    let graph = Arc::new(Graph::build(Arc::new(random_plan(&mut Dice(seed)))));
+    let plan = random_plan(&mut Dice(seed));
+    // What was refused late leaves no record: of a longer way it cannot be told where it stood.
+    let plan = if faults > 0 { work_alone(plan) } else { plan };
+    let graph = Arc::new(Graph::build(Arc::new(plan)));
     let mut world = RandomWorld { seed, faults, undo_faults: seed.is_multiple_of(2), overruns: false };
     let options = RunOptions { no_input: true, ..RunOptions::default() };
     let first = started(&graph, window_instants(graph.plan(), opens()), options);

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::fact::{Fact, FactRecord, FleetStop, HoldAnswer, HoldReason, Mark};
-use crate::graph::ids::{ActionId, Direction};
-use crate::graph::{ActionIx, Graph, StepIx};
+use crate::graph::ids::{ActionId, AttemptId};
+use crate::graph::{ActionIx, Graph, StepIx, parts};
 
 /// What is known of the hosts of all steps at one point of the way forward.
 #[derive(Default)]
@@ -21,7 +21,7 @@ struct Hosts {
 impl Hosts {
     fn read(&mut self, graph: &Graph, fact: &Fact) {
         match fact {
-            Fact::AttemptArmed { attempt } if attempt.direction == Direction::Do => {
+            Fact::AttemptArmed { attempt } if is_first(graph, attempt) => {
                 self.settle(graph, &attempt.action);
                 if let Some(step) = step_of(graph, &attempt.action) {
                     self.working.entry(step).or_default().insert(attempt.action.clone());
@@ -29,12 +29,8 @@ impl Hosts {
             }
             Fact::AttemptEnded { attempt, outcome, .. } if outcome.is_success() => {
                 let Some(ix) = graph.find(&attempt.action) else { return };
-                let proof = match attempt.direction {
-                    Direction::Do => graph.step_of(ix).verify.is_none(),
-                    Direction::Check => true,
-                    Direction::Undo | Direction::UndoCheck => false,
-                };
-                if proof {
+                let (part, step) = (attempt.direction, graph.step_of(ix));
+                if !part.is_back() && parts::after(step, part).is_none() {
                     self.settle(graph, &attempt.action);
                     self.done.entry(graph.action(ix).step).or_default().insert(attempt.action.clone());
                 }
@@ -90,6 +86,11 @@ impl Hosts {
     }
 }
 
+/// Whether the action begins with this attempt, or begins anew.
+fn is_first(graph: &Graph, attempt: &AttemptId) -> bool {
+    graph.find(&attempt.action).is_some_and(|ix| attempt.direction == parts::first(graph.step_of(ix)))
+}
+
 fn step_of(graph: &Graph, action: &ActionId) -> Option<StepIx> {
     graph.find(action).map(|ix| graph.action(ix).step)
 }
@@ -123,7 +124,7 @@ pub(super) fn invariant_limits(graph: &Graph, journal: &[FactRecord]) -> Option<
     }
     forward(graph, journal, |hosts, fact| {
         let Fact::AttemptArmed { attempt } = fact else { return None };
-        let ix = graph.find(&attempt.action).filter(|_| attempt.direction == Direction::Do)?;
+        let ix = graph.find(&attempt.action).filter(|_| is_first(graph, attempt))?;
         let step = graph.action(ix).step;
         let (fleet, all) = (&graph.step(step).fleet, graph.actions_of(step).len());
         let others = hosts.working_in(step)
@@ -158,7 +159,7 @@ pub(super) fn invariant_no_start_after_too_many_failed(graph: &Graph, journal: &
             stopped |= failed - forgiven.get(&step).copied().unwrap_or(0).min(failed) > allowed;
         }
         let Fact::AttemptArmed { attempt } = fact else { return None };
-        let first = attempt.direction == Direction::Do && attempt.number == 1;
+        let first = is_first(graph, attempt) && attempt.number == 1;
         (stopped && first).then(|| format!("{attempt} began after more had failed than are allowed"))
     })
 }

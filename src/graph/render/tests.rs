@@ -5,8 +5,9 @@ use std::process::Command;
 use indexmap::IndexMap;
 
 use super::*;
+use crate::graph::job::Site;
 use crate::graph::sample::{self, december, file, graph, plan, rollback, run, step};
-use crate::plan::model::{Host, Plan, Undo};
+use crate::plan::model::{Host, Place, Plan, Undo};
 
 fn attempt(step: &str, host: Option<&str>, direction: Direction) -> AttemptId {
     AttemptId { action: ActionId::new(step, host), direction, number: 1 }
