@@ -434,17 +434,19 @@ fn a_finished_run_can_be_rolled_back_once() {
 fn what_cannot_be_executed_yet_is_named_and_nothing_starts() {
     let plan = "runbook: 1
 name: Fleet
+timezone: UTC
 hosts: {app: [a1, a2]}
+waves:
+  - {name: one, opens: \"2013-03-04 09:00\", closes: \"2013-03-04 12:00\", hosts: {app: all}}
 steps:
   update:
-    hosts: app
+    hosts: wave
     run: echo
-    reboot: 5m
     estimate: 1s
     read_only: true
 ";
     let bed = Bed::new(plan);
-    bed.exec(&[]).refused(3, &["cannot execute it yet", "`reboot` of step `update` (line 5)"]);
+    bed.exec(&[]).refused(3, &["cannot execute it yet", "`waves` cannot be executed yet"]);
     assert_eq!(bed.runs(), 0);
 }
 

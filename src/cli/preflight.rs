@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::error::CommandError;
-use crate::graph::Graph;
-use crate::graph::ids::{AttemptId, Direction};
+use crate::graph::ids::AttemptId;
 use crate::graph::job::Site;
+use crate::graph::{Graph, parts};
 use crate::plan::model::{Plan, Step};
 use crate::plan::not_executable_yet;
 use crate::transport::{SiteState, Survey, SurveyRequest};
@@ -65,7 +65,7 @@ pub fn requests(graph: &Graph, without_hosts: &[String]) -> Vec<SurveyRequest> {
     let proof = graph.plan().after_rollback.iter();
     let proof = proof.flat_map(|step| graph.after_rollback().iter().map(move |a| (&a.id, step)));
     for (action, step) in forward.chain(proof) {
-        for direction in [Direction::Do, Direction::Undo] {
+        for direction in parts::forward(step).chain(parts::back(step)) {
             let attempt = AttemptId { action: action.clone(), direction, number: 1 };
             if let Some(site) = graph.site_of(&attempt) {
                 note(sites.entry(site).or_default(), step);

@@ -83,11 +83,13 @@ pub(super) fn make(
     let mut hosts = IndexMap::new();
     let mut table = String::new();
     let path = path_of(folder, lab_dir);
+    let boot = folder.map_or_else(String::new, |f| f.dir.join("boot").display().to_string());
     for (index, name) in names.iter().enumerate() {
         let mut host = LabHost { address: block.address(index), ..LabHost::bare(name, lab_dir) };
         let groups = groups_of(plan, name);
         let _ = writeln!(table, "{} {name} {}", host.address, if groups.is_empty() { "-" } else { &groups });
         host.env = environment(&host, &groups, &path, lab_dir);
+        host.env.extend(boot_of(&host, &boot)?);
         build(&host, &destinations(plan, |place| matches!(place, Place::Hosts(h) if h.contains(name))))?;
         hosts.insert(name.clone(), host);
     }
@@ -136,6 +138,16 @@ fn environment(host: &LabHost, groups: &str, path: &str, lab_dir: &Path) -> BTre
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+/// A host of a lab is restarted without its machine: it has a boot id of its own, at first the machine's.
+fn boot_of(host: &LabHost, script: &str) -> Result<[(String, String); 2], LabError> {
+    let file = host.dir.join(".boot_id");
+    let copied = fs::create_dir_all(&host.dir).and_then(|()| fs::read("/proc/sys/kernel/random/boot_id"));
+    copied.and_then(|id| fs::write(&file, id)).map_err(io("write", &file))?;
+    // What starts the host's services after a restart: the plan's `boot`, where it has one.
+    Ok([("RUNBOOK_BOOT_ID", file.display().to_string()), ("LAB_BOOT", script.to_owned())]
+        .map(|(name, value)| (name.to_owned(), value)))
+}
+
 /// The folders into which the plan's files are put on a host; a real host has them.
 fn destinations(plan: &Plan, is_here: impl Fn(&Place) -> bool) -> Vec<String> {
     let here = plan.steps.values().filter(|s| is_here(&s.place));
@@ -160,6 +172,7 @@ fn build(host: &LabHost, destinations: &[String]) -> Result<(), LabError> {
         let _ = writeln!(text, "export {name}={}", quoted(value));
     }
     text.push_str("unset OLDPWD SHLVL ZDOTDIR MAIL\n");
+    text.push_str("[ ! -e \"$LAB_HOST_DIR/.down\" ] || exit 255\n");
     text.push_str("[ -n \"${SSH_ORIGINAL_COMMAND+set}\" ] || exec sh -i\nexec sh -c \"$SSH_ORIGINAL_COMMAND\"\n");
     write_script(&host.session(), &text).map_err(io("write", &host.session()))
 }

@@ -3,7 +3,8 @@
 //! Every host of the plan becomes a private directory with its own `HOME`, its own `PATH` and its own loopback address,
 //! served by a private `sshd`: real ssh, real runner. Where the plan has a folder `NAME.lab` beside it, `NAME.lab/setup`
 //! prepares each host and `NAME.lab/bin` comes first on its `PATH`; commands that would touch this machine
-//! (`systemctl`, `reboot`, `sudo`, ...) are stand-ins that only write down what they were asked. A plan without such a
+//! (`systemctl`, `sudo`, ...) are stand-ins that only write down what they were asked; `reboot` restarts the lab's host
+//! alone, and `NAME.lab/boot` then starts its services. A plan without such a
 //! folder gets stand-ins for the commands that this machine lacks, too: [`Lab::stand_ins`] says which. The lab separates
 //! environments, not file systems: a step that names an absolute path reaches this machine's file.
 //!

@@ -10,20 +10,8 @@ use super::{LabError, hosts, io};
 /// Where they lie in the lab's folder.
 pub(super) const BIN: &str = "bin";
 
-const RECORDED: [&str; 12] = [
-    "systemctl",
-    "service",
-    "reboot",
-    "shutdown",
-    "poweroff",
-    "halt",
-    "init",
-    "telinit",
-    "mail",
-    "sendmail",
-    "mailx",
-    "wall",
-];
+const RECORDED: [&str; 11] =
+    ["systemctl", "service", "shutdown", "poweroff", "halt", "init", "telinit", "mail", "sendmail", "mailx", "wall"];
 
 /// Writes down what it was asked, and does nothing.
 const RECORD: &str = r#"#!/bin/sh
@@ -40,6 +28,38 @@ if [ -z "$direction" ]; then
     fi
 fi
 printf '%s %s %s %s\n' "$LAB_HOST" "${RUNBOOK_STEP:--}" "$direction" "${0##*/} $*" >>"$LAB_DIR/effects.log"
+"#;
+
+/// Restarts the lab's host, as `reboot` restarts a machine: it returns at once, and soon everything of the host is ended
+/// by force. For a moment nobody can log in; then the host has another boot id, and the plan's `boot` starts its services.
+const REBOOT: &str = r#"#!/bin/sh
+# Stands for the restart of a machine: everything of this host is ended, then it has another boot id.
+if [ "${1:-}" != now ]; then
+    printf '%s %s %s reboot\n' "$LAB_HOST" "${RUNBOOK_STEP:--}" "${RUNBOOK_OUTCOME:+un}do" >>"$LAB_DIR/effects.log"
+    # Not a part of the attempt that asks for it.
+    env -u RUNBOOK_COOKIE -u RUNBOOK_STEP -u RUNBOOK_OUTCOME LAB_RESTARTS=1 setsid sh "$0" now </dev/null >/dev/null 2>&1 &
+    exit 0
+fi
+has() { tr '\0' '\n' <"$1/environ" 2>/dev/null | grep -qxF "$2"; }
+sleep 0.2
+: >"$LAB_HOST_DIR/.down"
+# Again and again: what was about to start another process did so.
+found=1
+while [ -n "$found" ]; do
+    found=
+    for dir in /proc/[0-9]*; do
+        has "$dir" "LAB_HOST_DIR=$LAB_HOST_DIR" && ! has "$dir" LAB_RESTARTS=1 || continue
+        # The connections of the host are cut with it.
+        parent=$(sed 's/.*) [A-Z] //; s/ .*//' "$dir/stat" 2>/dev/null)
+        case $(cat "/proc/$parent/comm" 2>/dev/null) in sshd*) kill -KILL "$parent" 2>/dev/null ;; esac
+        kill -KILL "${dir#/proc/}" 2>/dev/null && found=1
+    done
+done
+sleep 1
+cat /proc/sys/kernel/random/uuid >"$LAB_HOST_DIR/.boot_id"
+rm -f "$LAB_HOST_DIR/.down"
+unset LAB_RESTARTS
+[ ! -x "$LAB_BOOT" ] || exec "$LAB_BOOT"
 "#;
 
 /// Executes the command as the user who started the lab: the lab has no other users.
@@ -64,8 +84,11 @@ pub(super) fn write(dir: &Path) -> Result<(), LabError> {
         let path = bin.join(name);
         write_script(&path, RECORD).map_err(io("write", &path))?;
     }
-    let path = bin.join("sudo");
-    write_script(&path, SUDO).map_err(io("write", &path))
+    for (name, script) in [("sudo", SUDO), ("reboot", REBOOT)] {
+        let path = bin.join(name);
+        write_script(&path, script).map_err(io("write", &path))?;
+    }
+    Ok(())
 }
 
 /// Makes stand-ins for those commands that are found nowhere; gives their names.

@@ -10,21 +10,11 @@ pub fn not_executable_yet(plan: &Plan) -> Vec<String> {
         reasons.push("`waves` cannot be executed yet".to_string());
     }
     for step in plan.steps.values() {
-        let fleet = &step.fleet;
         let mut say = |key: &str| {
             reasons.push(format!("`{key}` of step `{}` (line {}) cannot be executed yet", step.id, step.line));
         };
         if step.place == Place::Wave && plan.waves.is_empty() {
             say("hosts: wave");
-        }
-        for (key, given) in [
-            ("drain", fleet.drain.is_some()),
-            ("undrain", fleet.undrain.is_some()),
-            ("reboot", fleet.reboot.is_some() || step.rollback().is_some_and(|r| r.reboot.is_some())),
-        ] {
-            if given {
-                say(key);
-            }
         }
     }
     reasons

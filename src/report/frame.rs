@@ -8,6 +8,7 @@ use super::style::{Look, Tone};
 use super::tail::Said;
 use super::text::{Line, bar, column, shorten};
 use super::{ask, odds, words};
+use crate::graph::ids::Direction;
 use crate::plan::units::Short;
 use crate::schedule::Odds;
 use crate::view::{ActionState, ActionView, Phase, RunView, StepRow};
@@ -277,28 +278,51 @@ fn note(scene: &Scene<'_>, clock: &Clock, row: &StepRow<'_>) -> String {
 /// `be1 DONE, be2 running`; counts where there are many; nothing where all are alike.
 fn differing(scene: &Scene<'_>, row: &StepRow<'_>) -> Option<String> {
     let actions: Vec<&ActionView> = scene.view.actions_of(row.ix).collect();
-    let same = actions.iter().all(|a| a.state == actions[0].state && a.lost_since.is_none());
-    if same {
+    let is_plain = |a: &&ActionView| a.state == actions[0].state && a.lost_since.is_none() && around(a).is_none();
+    if actions.iter().all(is_plain) {
         return None;
     }
     if actions.len() <= 3 {
-        let one = |a: &&ActionView| match a.lost_since {
+        let one = |a: &&ActionView| match a.lost_since.filter(|_| a.is_lost()) {
             Some(since) => format!("{} LOST {}", a.host(), coarse(scene.now.duration_since(since))),
-            None => format!("{} {}", a.host(), state_word(a.state)),
+            None => format!("{} {}", a.host(), around(a).unwrap_or_else(|| state_word(a.state))),
         };
         return Some(actions.iter().map(one).collect::<Vec<_>>().join(", "));
     }
-    let lost = actions.iter().filter(|a| a.lost_since.is_some()).count();
-    let mut parts: Vec<String> = STATES
-        .iter()
-        .filter(|s| row.count(**s) > 0)
-        .map(|s| format!("{} {}", row.count(*s), state_word(*s).to_lowercase()))
-        .collect();
+    let lost = actions.iter().filter(|a| a.is_lost()).count();
+    let mut parts: Vec<String> = Vec::new();
+    let around: Vec<(ActionState, &str)> = actions.iter().filter_map(|a| Some((a.state, around(a)?))).collect();
+    for state in STATES {
+        let mut add = |word: &str, count: usize| {
+            if count > 0 {
+                parts.push(format!("{count} {word}"));
+            }
+        };
+        let of_state = around.iter().filter(|(s, _)| *s == state);
+        add(&state_word(state).to_lowercase(), row.count(state) as usize - of_state.clone().count());
+        for word in AROUND {
+            add(word, of_state.clone().filter(|(_, w)| *w == word).count());
+        }
+    }
     if lost > 0 {
         parts.push(format!("{lost} lost"));
     }
     Some(parts.join(" "))
 }
+
+/// What is done to a host around its work, as a word; nothing for the work itself and its proof.
+fn around(action: &ActionView) -> Option<&'static str> {
+    let at = match action.part()? {
+        Direction::Drain | Direction::Drained => 0,
+        Direction::Reboot | Direction::UndoReboot if action.lost_since.is_some() => 2,
+        Direction::Reboot | Direction::UndoReboot => 1,
+        Direction::Undrain | Direction::Undrained | Direction::UndoUndrain | Direction::UndoUndrained => 3,
+        Direction::Do | Direction::Check | Direction::Undo | Direction::UndoCheck => return None,
+    };
+    Some(AROUND[at])
+}
+
+const AROUND: [&str; 4] = ["draining", "restarting", "restarting, no ssh yet", "undraining"];
 
 const STATES: [ActionState; 9] = [
     ActionState::Done,

@@ -11,7 +11,7 @@ use super::text::{Line, column, flow, fold};
 use super::{odds, summary, words};
 use crate::engine::fact::RunEnd;
 use crate::schedule::Odds;
-use crate::view::{ActionState, Phase, RunView, StepRow};
+use crate::view::{ActionState, ActionView, Phase, RunView, StepRow};
 
 /// Who drives the run, by the journal's record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,7 +151,7 @@ fn row_line(view: &RunView, clock: &Clock, row: &StepRow<'_>, alone: bool, now: 
         ActionState::Failed => "FAIL",
         ActionState::Soaking => "WAIT",
         ActionState::BackingOff => "RETRY",
-        _ if alone || view.actions_of(row.ix).any(|a| a.lost_since.is_some()) => "LOST",
+        _ if alone || view.actions_of(row.ix).any(ActionView::is_lost) => "LOST",
         _ if row.late => "LATE",
         _ => "RUN",
     };

@@ -10,6 +10,7 @@ use super::channel::Channel;
 use super::files::Payload;
 use super::hosts::Inner;
 use super::request::{Mode, Request};
+use super::restart::{self, Restart};
 use super::sink::{Lane, Sink};
 use super::wire::{Done, Next, Piece, Splitter, read_done, read_outputs};
 use super::{Event, Report, Reports, jitter};
@@ -122,6 +123,7 @@ impl Follow<'_> {
             Purpose::End => (Mode::End, None),
         };
         let asked = mode != Mode::Launch;
+        let restarts = mode != Mode::End && self.target.attempt.direction.restarts_its_host();
         let (mut failures, mut silences, mut pause) = (0, 0, FIRST_PAUSE);
         loop {
             let from = (self.sink.received(Lane::Out), self.sink.received(Lane::Err));
@@ -136,7 +138,22 @@ impl Follow<'_> {
                 Err(why) if mode == Mode::Launch => return Err(Stop::NeverStarted(why)),
                 Err(why) => why,
                 Ok(channel) => match self.talk(channel, &request, payload).await {
-                    Talk::Done(done) => return self.complete(done).await,
+                    Talk::Done(done) if !restarts => return self.complete(done).await,
+                    Talk::Done(done) => match restart::read(&done) {
+                        Restart::Back => return self.complete(Done { outcome: Outcome::Succeeded, ..done }).await,
+                        Restart::Failed => return self.complete(done).await,
+                        Restart::GoingDown => {
+                            mode = Mode::Ask;
+                            tokio::time::sleep(jitter(pause)).await;
+                            continue;
+                        }
+                    },
+                    // What is ended in the middle of its last word makes no sense.
+                    Talk::Lie(_) if restarts => {
+                        mode = Mode::Ask;
+                        tokio::time::sleep(jitter(pause)).await;
+                        continue;
+                    }
                     Talk::Refused(why) if mode == Mode::Launch => return Err(Stop::NeverStarted(why)),
                     Talk::Refused(why) | Talk::Lie(why) if asked && !self.launched => {
                         return Err(Stop::Unreachable(why));

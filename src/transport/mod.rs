@@ -19,6 +19,7 @@ mod native;
 mod offered;
 pub mod quote;
 mod request;
+mod restart;
 mod secrets;
 mod sink;
 mod spare;

@@ -105,6 +105,8 @@ pub struct Done {
     pub err: Option<Stream>,
     pub note: Option<String>,
     pub next: Next,
+    /// The machine has been restarted since the attempt was.
+    pub restarted: bool,
 }
 
 /// Whether the runner takes another request after an attempt's end.
@@ -118,7 +120,7 @@ pub enum Next {
     Marked,
 }
 
-/// Reads `rc=...;pid=...;out=...;err=...;`.
+/// Reads `rc=...;pid=...;out=...;err=...;`, and what else a runner may add.
 ///
 /// # Errors
 /// A text that no runner writes: the caller must count the attempt as in doubt.
@@ -139,7 +141,12 @@ pub fn read_done(line: &str) -> Result<Done, String> {
         Ok("marked") => Next::Marked,
         _ => Next::No,
     };
-    Ok(Done { outcome, took, out: read_stream(field("out=")?)?, err: read_stream(field("err=")?)?, note, next })
+    let restarted = match (pid.split(' ').nth(2), field("boot=")) {
+        (Some(then), Ok(now)) => !now.is_empty() && then != now,
+        _ => false,
+    };
+    let (out, err) = (read_stream(field("out=")?)?, read_stream(field("err=")?)?);
+    Ok(Done { outcome, took, out, err, note, next, restarted })
 }
 
 fn read_outcome(rc: &str) -> Result<(Outcome, Option<i64>, Option<String>), String> {
@@ -248,6 +255,14 @@ mod tests {
 
     fn done(rc: &str) -> Result<Done, String> {
         read_done(&format!("rc={rc};pid=7 100 boot 10.50;out=3 3 1 0 0 0;err=;"))
+    }
+
+    #[test]
+    fn a_restart_is_another_boot_than_that_of_the_start() {
+        let boot = |now: &str| read_done(&format!("rc=interrupted;pid=7 100 one 10.50;out=;err=;{now}")).unwrap();
+        assert!(boot("boot=two;").restarted);
+        assert!(!boot("boot=one;").restarted);
+        assert!(!boot("").restarted, "who says nothing of it was not restarted");
     }
 
     #[test]

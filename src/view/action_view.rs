@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::graph::StepIx;
-use crate::graph::ids::{ActionId, AttemptId};
+use crate::graph::ids::{ActionId, AttemptId, Direction};
 use crate::graph::outcome::{Evidence, Outcome};
 
 /// Where an action stands.
@@ -83,6 +83,19 @@ pub struct ActionView {
 }
 
 impl ActionView {
+    /// Whether contact to its host is lost, and nobody expected that.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.lost_since.is_some() && !self.part().is_some_and(Direction::restarts_its_host)
+    }
+
+    /// The part of the action that is being executed; `None` while nothing is.
+    #[must_use]
+    pub fn part(&self) -> Option<Direction> {
+        let executes = matches!(self.state, ActionState::Running | ActionState::Undoing);
+        self.attempt.as_ref().filter(|_| executes).map(|a| a.direction)
+    }
+
     pub(super) fn new(id: ActionId, step: Option<StepIx>) -> Self {
         Self {
             id,

@@ -33,11 +33,16 @@ impl RunView {
             Fact::AttemptLaunched { .. } | Fact::Unknown => {}
             Fact::LinkLost { attempt, why } => {
                 self.link(&attempt.action, Some(at));
-                self.tell(What::LinkLost { action: attempt.action.clone(), why: why.clone() });
+                // Whoever restarts is expected to go away, and to come back.
+                if !attempt.direction.restarts_its_host() {
+                    self.tell(What::LinkLost { action: attempt.action.clone(), why: why.clone() });
+                }
             }
             Fact::LinkRestored { attempt } => {
                 self.link(&attempt.action, None);
-                self.tell(What::LinkRestored { action: attempt.action.clone() });
+                if !attempt.direction.restarts_its_host() {
+                    self.tell(What::LinkRestored { action: attempt.action.clone() });
+                }
             }
             Fact::AttemptEnded { attempt, outcome, evidence } => self.ended(attempt, outcome, evidence, at),
             Fact::ActionFailed { action, then } => self.failed(action, *then, at),

@@ -10,6 +10,8 @@ say() { printf '@%s %s\n' "$N" "$*"; }
 refuse() { say "refused $*"; exit 0; }
 nap() { sleep "$1" 2>/dev/null || sleep 1; }
 uptime() { read -r up rest </proc/uptime; }
+# The boot of this machine. Where many pretend to be machines of their own, each names a file with its own.
+booted() { read -r boot <"${RUNBOOK_BOOT_ID:-/proc/sys/kernel/random/boot_id}"; }
 
 # State and start (ticks since boot) of process $1; false when there is none.
 born() {
@@ -90,7 +92,7 @@ become() {
   p=${stat%% *}
   fields
   set -- $rest
-  read -r boot </proc/sys/kernel/random/boot_id
+  booted
   uptime
   first "$d/pid" "$p ${20} $boot $up" || exit 0
   dd if=/dev/null of="$d/pid" conv=notrunc,fsync 2>/dev/null
@@ -243,7 +245,8 @@ trailer() {
     next=now
     case $shown$e in 0*) ;; *) next=marked ;; esac
   fi
-  say "done rc=$rc;pid=$pid;out=$o;err=$e;next=$next;"
+  booted
+  say "done rc=$rc;pid=$pid;out=$o;err=$e;next=$next;boot=$boot;"
   [ "$next" != marked ] || say next >&2
 }
 
@@ -351,7 +354,7 @@ attend() {
 look() {
   is=ended
   whole "$d/rc" && return
-  read -r boot </proc/sys/kernel/random/boot_id
+  booted
   if whole "$d/ending"; then set -- $line; if alive "$2" "$3"; then is=runs; return; fi; fi
   sup=
   if whole "$d/sup"; then set -- $line; if alive "$1" "$2"; then sup=1; fi; fi

@@ -72,6 +72,7 @@ impl Checker<'_> {
             tags: texts(&raw.tags),
         };
         self.retry_is_harmless(name, raw, &step);
+        self.restarts_hosts_only(raw, &step.place);
         self.expectation(raw);
         Some(step)
     }

@@ -6,7 +6,7 @@ use super::Checker;
 use super::step::{clock_base, text};
 use crate::plan::codes;
 use crate::plan::diagnostic::{Diagnostic, Quoted};
-use crate::plan::model::{CopyFile, Drain, Fleet, HttpCheck, Plan, Wait};
+use crate::plan::model::{CopyFile, Drain, Fleet, HttpCheck, Place, Plan, Wait};
 use crate::plan::raw::{RawStep, RawWait};
 use crate::plan::shapes::Drainage;
 use crate::plan::span::{Span, Spanned};
@@ -129,14 +129,33 @@ impl Checker<'_> {
         }
     }
 
+    /// The machine that executes the plan would end with itself what waits for it.
+    pub fn restarts_hosts_only(&mut self, raw: &RawStep, place: &Place) {
+        if let (Some(reboot), Place::Controller) = (&raw.reboot, place) {
+            self.error(
+                codes::MISPLACED,
+                "`reboot` is for hosts",
+                reboot.span,
+                "would restart the machine that runs the plan",
+            );
+        }
+    }
+
     fn drain(&mut self, drain: &Drainage, span: Span) -> Option<Drain> {
         let raw = &drain.0;
         if raw.run.is_none() && !raw.has("run") {
             self.error(codes::MISSING, "`run` is missing", span, "which command?");
         }
+        let place = raw.hosts.as_ref().and_then(|h| Some((self.place(&h.value)?, h.span)));
+        if let Some((Place::Hosts(hosts), span)) = &place
+            && hosts.len() > 1
+        {
+            let d = Diagnostic::error(codes::MISPLACED, "the command is executed once, in one place");
+            self.found.push(d.at(*span, format!("{} hosts", hosts.len())).help("name one host, or `local`"));
+        }
         Some(Drain {
             run: self.command(&raw.run)?,
-            hosts: raw.hosts.as_ref().and_then(|h| self.place(&h.value)),
+            hosts: place.map(|(place, _)| place),
             until: self.command(&raw.until),
             timeout: raw.timeout.as_ref().map(|t| t.value.0),
         })
