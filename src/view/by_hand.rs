@@ -6,32 +6,59 @@ use std::collections::BTreeMap;
 use super::run_view::RunView;
 use super::stuck::undo_text;
 use crate::graph::ids::{ActionId, AttemptId, Direction};
-use crate::graph::job::{Job, Work};
+use crate::graph::job::{Job, Site, Work};
+use crate::graph::parts;
 use crate::graph::render::{self, Known};
 
 impl RunView {
-    /// The command that undoes this action by hand. Where it cannot be rendered: as the plan writes it.
+    /// The command that undoes this action by hand, and what brings its host back into service after it: from the part
+    /// of the way back that did not succeed on. Where it cannot be rendered: as the plan writes it.
     #[must_use]
     pub fn undo_by_hand(&self, action: &ActionId) -> Option<String> {
-        let written = self.graph.find(action).and_then(|ix| undo_text(self.graph.step_of(ix)))?;
-        let attempt = AttemptId { action: action.clone(), direction: Direction::Undo, number: 1 };
-        let outcome = self.action(action).and_then(|a| a.outcome.as_ref());
+        let step = self.graph.step_of(self.graph.find(action)?);
+        let reached = self.action(action).and_then(|a| a.attempt.as_ref()).map_or(Direction::Do, |a| a.direction);
+        let from = match reached {
+            Direction::Drain | Direction::Drained => Direction::UndoUndrain,
+            // A proof that failed says that the undo itself is to be done.
+            part if part.is_back() && part != Direction::UndoCheck => part,
+            _ => Direction::Undo,
+        };
+        let mut lines: Vec<String> = Vec::new();
+        if from == Direction::Undo {
+            lines.extend(self.by_hand(action, from).or_else(|| undo_text(step)));
+        }
+        let rest = parts::back(step).filter(|part| *part >= from && *part != Direction::Undo && !part.only_looks());
+        lines.extend(rest.filter_map(|part| self.by_hand(action, part)));
+        (!lines.is_empty()).then(|| lines.join("; then "))
+    }
+
+    fn by_hand(&self, action: &ActionId, part: Direction) -> Option<String> {
+        let attempt = AttemptId { action: action.clone(), direction: part, number: 1 };
         let known = Known {
             run: self.run(),
             outputs: &self.outputs,
             roll_back_by: None,
-            forward_outcome: outcome,
+            forward_outcome: self.action(action).and_then(|a| a.outcome.as_ref()),
             replaced_by: Vec::new(),
         };
-        let job = render::job(&self.graph, &attempt, &known);
-        Some(job.ok().and_then(|job| typed(&job)).unwrap_or(written))
+        let job = render::job(&self.graph, &attempt, &known).ok()?;
+        let command = typed(&job)?;
+        Some(match &job.site {
+            Site::Host(host) if Some(host.as_str()) != action.host() && part != Direction::Undo => {
+                format!("on {host}: {command}")
+            }
+            _ => command,
+        })
     }
 }
 
 /// The line to type; `None` where the work is no command.
 fn typed(job: &Job) -> Option<String> {
-    let Work::Shell(text) = &job.work else { return None };
-    let command = with_values(text.trim(), &job.env);
+    let command = match &job.work {
+        Work::Shell(text) => with_values(text.trim(), &job.env),
+        Work::Reboot => "reboot".to_owned(),
+        _ => return None,
+    };
     let command = match &job.dir {
         Some(dir) => format!("cd {} && {command}", word(dir)),
         None => command,
