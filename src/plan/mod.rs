@@ -25,6 +25,7 @@ pub mod source;
 pub mod span;
 pub mod tree;
 pub mod units;
+pub mod waves;
 mod words;
 
 pub use diagnostic::fixed;

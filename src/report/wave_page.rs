@@ -1,6 +1,6 @@
 //! The page of a plan in waves: one line per wave, never one per host. Resolves the shares; runs nothing.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -11,8 +11,9 @@ use super::text::{column, cut, wrap};
 use super::week::{Verdict, Week};
 use super::words;
 use crate::graph::Graph;
-use crate::plan::model::{Opening, Plan, Share, Wave, Window};
-use crate::plan::units::{Short, Size};
+use crate::plan::model::{Plan, Share, Wave};
+use crate::plan::units::Short;
+use crate::plan::waves::Taken;
 use crate::schedule::fit;
 
 /// One wave with its hosts.
@@ -46,62 +47,28 @@ impl WaveHosts {
     }
 }
 
-/// Which hosts each wave takes: shares are of the whole group, rounded down, at least one; who was taken by an earlier
-/// wave is left out; `rest` is everything not taken.
+/// Which hosts each wave takes, and how long its steps take on these alone.
 #[must_use]
 pub fn resolve_waves(plan: &Plan) -> Vec<WaveHosts> {
-    let mut taken: BTreeSet<&str> = BTreeSet::new();
-    plan.waves
-        .iter()
-        .map(|wave| {
-            let mut hosts = Vec::new();
-            let mut of_which = Vec::new();
-            for (group, share) in &wave.shares {
-                let members = plan.groups.get(group).map_or(&[][..], Vec::as_slice);
-                let free: Vec<&str> = members.iter().map(String::as_str).filter(|h| !taken.contains(h)).collect();
-                let count = size_of(*share, members.len()).unwrap_or(free.len()).min(free.len());
-                taken.extend(&free[..count]);
-                hosts.extend(free[..count].iter().map(|h| (*h).to_owned()));
-                of_which.push(match share {
-                    Share::Rest => format!("{group} {count}"),
-                    Share::Size(_) | Share::All => format!("{group} {count}/{}", members.len()),
-                });
-            }
-            let (expected, worst) = length(plan, wave, &hosts);
-            let (name, opens, closes) = (wave.name.clone(), wave.opens, wave.closes);
-            WaveHosts { name, opens, closes, hosts, of_which, expected, worst }
-        })
-        .collect()
+    let taken = plan.partition(&BTreeMap::new());
+    plan.waves.iter().zip(taken).map(|(wave, taken)| resolved(plan, wave, taken)).collect()
 }
 
-/// How many of a group; `None` for all that are left.
-fn size_of(share: Share, whole: usize) -> Option<usize> {
-    match share {
-        Share::Size(size @ Size::Percent(_)) => Some(size.at_least_one_of(whole)),
-        Share::Size(size) => Some(size.of(whole)),
-        Share::Rest | Share::All => None,
-    }
-}
-
-/// How long the steps take on these hosts alone.
-fn length(plan: &Plan, wave: &Wave, hosts: &[String]) -> (SignedDuration, SignedDuration) {
-    let fit = fit(&graph_of(plan, wave, hosts));
-    (fit.finish_expected, fit.finish_worst)
-}
-
-/// The plan as it is for one wave: its window, its hosts.
-fn graph_of(plan: &Plan, wave: &Wave, hosts: &[String]) -> Graph {
-    let mut plan = plan.clone();
-    let names: BTreeSet<&String> = hosts.iter().collect();
-    plan.hosts.retain(|name, _| names.contains(name));
-    let reserve = plan.window.as_ref().map_or(SignedDuration::ZERO, |w| w.reserve);
-    plan.window = Some(Window {
-        opening: Opening::At { opens: wave.opens, closes: wave.closes },
-        reserve,
-        max_extension: None,
-        on_deadline: plan.window.as_ref().map(|w| w.on_deadline).unwrap_or_default(),
+fn resolved(plan: &Plan, wave: &Wave, taken: Taken) -> WaveHosts {
+    let fit = fit(&Graph::build(Arc::new(plan.for_wave(wave, &taken.hosts))));
+    let of_which = taken.of_which.iter().map(|(group, count)| match wave.shares.get(group) {
+        Some(Share::Rest) | None => format!("{group} {count}"),
+        Some(Share::Size(_) | Share::All) => format!("{group} {count}/{}", plan.groups.get(group).map_or(0, Vec::len)),
     });
-    Graph::build(Arc::new(plan))
+    WaveHosts {
+        name: wave.name.clone(),
+        opens: wave.opens,
+        closes: wave.closes,
+        of_which: of_which.collect(),
+        hosts: taken.hosts,
+        expected: fit.finish_expected,
+        worst: fit.finish_worst,
+    }
 }
 
 /// The whole page.
