@@ -431,26 +431,6 @@ fn a_finished_run_can_be_rolled_back_once() {
 }
 
 #[test]
-fn what_cannot_be_executed_yet_is_named_and_nothing_starts() {
-    let plan = "runbook: 1
-name: Fleet
-timezone: UTC
-hosts: {app: [a1, a2]}
-waves:
-  - {name: one, opens: \"2013-03-04 09:00\", closes: \"2013-03-04 12:00\", hosts: {app: all}}
-steps:
-  update:
-    hosts: wave
-    run: echo
-    estimate: 1s
-    read_only: true
-";
-    let bed = Bed::new(plan);
-    bed.exec(&[]).refused(3, &["cannot execute it yet", "`waves` cannot be executed yet"]);
-    assert_eq!(bed.runs(), 0);
-}
-
-#[test]
 fn a_narrowed_run_leaves_steps_out_and_breaks_no_need() {
     let bed = Bed::new(NIGHT);
     bed.exec(&["--only", "two"]).refused(3, &["`two` needs `one`", "--assume-done one"]);

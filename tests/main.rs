@@ -38,4 +38,5 @@ mod sweep;
 mod takeover;
 mod terminal;
 mod transport;
+mod waves;
 mod week;

@@ -26,7 +26,10 @@ pub fn since(night: &Night) -> File {
         Ok(loaded) if loaded.digest == night.started.digest => File::Same,
         // A lab's plan was made to fit the lab, so its steps cannot be compared.
         Ok(_) if night.setup.lab.is_some() => File::Changed(vec!["it has another digest".to_owned()]),
-        Ok(loaded) => File::Changed(differences(&night.plan, &loaded.plan)),
+        Ok(loaded) => {
+            let wave = night.started.options.wave.as_ref().and_then(|wave| wave.of_plan(&loaded.plan));
+            File::Changed(differences(&night.plan, &wave.unwrap_or(loaded.plan)))
+        }
         Err(load::LoadError::Invalid { diagnostics, .. }) => {
             let first =
                 diagnostics.iter().find(|d| d.is_error()).map_or_else(String::new, |d| format!(": {}", d.message));

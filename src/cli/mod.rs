@@ -41,6 +41,7 @@ pub mod show;
 pub mod store;
 pub mod variables;
 pub mod watch;
+pub mod waves;
 pub mod window;
 
 use std::process::ExitCode;

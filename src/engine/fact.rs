@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::graph::ids::{ActionId, AttemptId};
 use crate::graph::outcome::{Evidence, Outcome};
 use crate::plan::model::{OnDeadline, OnFailure, Plan, StepId};
+use crate::plan::waves::OpenWave;
 use crate::schedule::{Order, Past};
 
 /// Version of the facts' format, written in the first fact of each run.
@@ -266,6 +267,9 @@ pub struct RunOptions {
     /// Hosts that this run leaves out because it was narrowed.
     #[serde(default)]
     pub hosts_left_out: Vec<String>,
+    /// The wave of a plan in waves that this run is; what was frozen with it is the plan of this wave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wave: Option<OpenWave>,
     /// Played in the lab: real commands, but durations that say nothing about the plan's estimates.
     #[serde(default)]
     pub lab: bool,

@@ -71,16 +71,21 @@ impl Service {
         }
         let first_group = graph.plan().groups_by_host();
         let (mut groups, mut by_name) = (Vec::<Group>::new(), HashMap::new());
-        let mut spots = HashMap::new();
-        for (i, host) in graph.plan().hosts.keys().enumerate() {
-            let name = first_group.get(host.as_str()).copied().unwrap_or("no group");
-            let group = *by_name.entry(name).or_insert_with(|| {
+        let mut group_of = |host: &str| {
+            let name = first_group.get(host).copied().unwrap_or("no group");
+            *by_name.entry(name).or_insert_with(|| {
                 groups.push(Group { name: name.to_owned(), hosts: 0, out: 0 });
                 groups.len() as u32 - 1
-            });
-            groups[group as usize].hosts += 1;
-            spots.insert(host.as_str(), Spot { host: i as u32, group });
-        }
+            })
+        };
+        let hosts = graph.plan().hosts.keys().enumerate();
+        let spots: HashMap<&str, Spot> =
+            hosts.map(|(i, host)| (host.as_str(), Spot { host: i as u32, group: group_of(host) })).collect();
+        // A group counts as a whole, also where a wave touches a part of it only.
+        let touched = &graph.plan().hosts;
+        let elsewhere = first_group.keys().copied().filter(|host| !touched.contains_key(*host));
+        let members: Vec<u32> = touched.keys().map(String::as_str).chain(elsewhere).map(group_of).collect();
+        members.into_iter().for_each(|group| groups[group as usize].hosts += 1);
         let spot = |site: &Option<Site>| match site {
             Some(Site::Host(host)) => spots.get(host.as_str()).copied(),
             Some(Site::Controller) | None => None,

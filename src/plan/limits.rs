@@ -6,9 +6,6 @@ use super::model::{Place, Plan};
 #[must_use]
 pub fn not_executable_yet(plan: &Plan) -> Vec<String> {
     let mut reasons = Vec::new();
-    if !plan.waves.is_empty() {
-        reasons.push("`waves` cannot be executed yet".to_string());
-    }
     for step in plan.steps.values() {
         let mut say = |key: &str| {
             reasons.push(format!("`{key}` of step `{}` (line {}) cannot be executed yet", step.id, step.line));

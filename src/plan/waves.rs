@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::{IndexMap, IndexSet};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::model::{
     Fleet, HostName, Need, OnDeadline, OnFailure, OnStop, Opening, Place, Plan, Retry, Shell, Step, Undo, Verb, Wave,
@@ -25,6 +26,52 @@ pub struct Taken {
     pub hosts: Vec<HostName>,
     /// How many hosts come from each group.
     pub of_which: Vec<(String, usize)>,
+}
+
+/// The wave that a run executes, and what the week looked like when the run began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenWave {
+    pub name: String,
+    /// From 1, in the order of the plan.
+    pub number: u32,
+    pub of: u32,
+    /// As the plan says; a lab opens it whenever it is started.
+    pub opens: Timestamp,
+    /// Every host of the wave.
+    pub hosts: Vec<HostName>,
+    /// Those that an earlier run of this wave has done: this run leaves them alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub done_before: Vec<HostName>,
+    /// Hosts of the whole plan that earlier runs have done, those of this wave included.
+    pub week_done: u32,
+    /// Hosts of all waves together.
+    pub week_hosts: u32,
+    /// The wave that comes when this one has ended well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<NextWave>,
+}
+
+/// What follows a wave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextWave {
+    pub name: String,
+    pub opens: Timestamp,
+}
+
+impl OpenWave {
+    /// The hosts on which its run works.
+    #[must_use]
+    pub fn to_do(&self) -> Vec<HostName> {
+        let done: BTreeSet<&HostName> = self.done_before.iter().collect();
+        self.hosts.iter().filter(|host| !done.contains(host)).cloned().collect()
+    }
+
+    /// The whole plan as the run of this wave executes it; `None` where the plan has no such wave (any more).
+    #[must_use]
+    pub fn of_plan(&self, whole: &Plan) -> Option<Plan> {
+        let wave = whole.waves.iter().find(|wave| wave.name == self.name)?;
+        Some(whole.for_wave(wave, &self.to_do()))
+    }
 }
 
 impl Plan {

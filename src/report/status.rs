@@ -71,6 +71,7 @@ fn headline(view: &RunView, engine: Option<&Engine>, clock: &Clock, now: Timesta
     };
     let title = view.header().map_or(String::new(), |h| esc(&h.title));
     let mut parts = vec![Line::new(format!("{}  {title}", esc(view.run()))), Line::default().tone(tone, state)];
+    parts.extend(words::wave(view).map(Line::new));
     parts.extend(driver(engine, clock, now).filter(|_| view.phase() != Phase::Ended).map(Line::new));
     parts
 }

@@ -69,7 +69,25 @@ fn succeeded(view: &RunView, clock: &Clock, at: Timestamp, now: Timestamp) -> Ve
         out.push(field("plan", &format!("finish {}, {how}", clock.hm(plan))));
     }
     out.extend(view.defects().iter().map(|d| field("defect", &esc(d))));
+    out.extend(week(view).map(|text| field("week", &text)));
+    out.extend(next_wave(view, clock));
     out.push(field("next", &format!("runbook logs --run {}", view.run())));
+    out
+}
+
+/// `wave 1 of 2 is over: 2 of 10 hosts done`.
+fn week(view: &RunView) -> Option<String> {
+    let wave = view.header()?.options.wave.as_ref()?;
+    Some(format!("wave {} of {} is over: {} of {} hosts done", wave.number, wave.of, view.week_done(), wave.week_hosts))
+}
+
+/// What follows, when, and how it is started.
+fn next_wave(view: &RunView, clock: &Clock) -> Vec<String> {
+    let wave = view.header().and_then(|h| h.options.wave.as_ref());
+    let Some(next) = wave.and_then(|wave| wave.next.as_ref()) else { return Vec::new() };
+    let opens = format!("{} opens {}", esc(&next.name), clock.date_hm(next.opens));
+    let mut out = vec![field("next wave", &opens)];
+    out.extend(again(view).map(|command| field("", &command)));
     out
 }
 

@@ -225,6 +225,14 @@ pub fn short_digest(digest: &str) -> String {
     }
 }
 
+/// `wave tue-tests 4/8, week: 22 of 236 hosts`, of the run of a wave.
+#[must_use]
+pub fn wave(view: &RunView) -> Option<String> {
+    let wave = view.header()?.options.wave.as_ref()?;
+    let (name, week) = (esc(&wave.name), view.week_done());
+    Some(format!("wave {name} {}/{}, week: {week} of {} hosts", wave.number, wave.of, wave.week_hosts))
+}
+
 /// The clock of this run's plan.
 #[must_use]
 pub fn clock_of(view: &RunView) -> Clock {

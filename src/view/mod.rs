@@ -17,6 +17,7 @@ mod outlook;
 mod rows;
 mod run_view;
 mod stuck;
+mod waves;
 
 pub use action_view::{ActionState, ActionView};
 pub use answers::Answer;
@@ -28,3 +29,4 @@ pub use outlook::Outlook;
 pub use rows::{RollbackProgress, StepRow};
 pub use run_view::{OpenGate, OpenHold, Phase, RunView};
 pub use stuck::{StuckRow, undo_text};
+pub use waves::{WaveSoFar, WeekSoFar};

@@ -44,6 +44,10 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     let file = args.plan.unwrap_or_else(|| night.setup.plan_file.clone());
     let night = night.amended(&store.facts(&run.id, 0)?);
     let mut loaded = load::load_or_report(&file, &night.setup.vars, cx)?;
+    if let Some(wave) = &night.started.options.wave {
+        let gone = || CommandError::refused(format!("the amended plan has no wave `{}`", wave.name.escape_debug()));
+        loaded.plan = wave.of_plan(&loaded.plan).ok_or_else(gone)?;
+    }
     // A mended copy may have another name; the run keeps its own.
     loaded.plan.stem.clone_from(&night.plan.stem);
     if loaded.digest == night.started.digest {

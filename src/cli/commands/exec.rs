@@ -16,7 +16,8 @@ use crate::cli::setup::{Night, Setup};
 use crate::cli::variables::VarArgs;
 use crate::cli::watch::{self, Watch};
 use crate::cli::{
-    after, approval, confirm, history, laboratory, launch, load, order, preflight, reach, review, show, store, window,
+    after, approval, confirm, history, laboratory, launch, load, order, preflight, reach, review, show, store, waves,
+    window,
 };
 use crate::driver::clock;
 use crate::engine::fact::{Actor, Channel, FORMAT, RunOptions, RunStarted};
@@ -24,6 +25,7 @@ use crate::graph::Graph;
 use crate::journal::{JournalError, NewRun, RunRow, Store};
 use crate::lab::Lab;
 use crate::plan::model::Plan;
+use crate::plan::waves::OpenWave;
 use crate::report::short_digest;
 use crate::schedule::Past;
 
@@ -58,6 +60,9 @@ pub struct Args {
     wait: bool,
     #[command(flatten)]
     vars: VarArgs,
+    /// The wave to execute, instead of the next one that is not done
+    #[arg(long, value_name = "NAME")]
+    wave: Option<String>,
     #[command(flatten)]
     narrow: Narrow,
     #[command(flatten)]
@@ -82,12 +87,18 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
         return super::plan::run(&super::plan::Args::of(args.plan, args.vars, args.narrow, args.by), cx);
     }
     let vars = args.vars.values()?;
-    let loaded = load::load_or_report(&args.plan, &vars, cx)?;
+    let mut loaded = load::load_or_report(&args.plan, &vars, cx)?;
     preflight::executable(&loaded.plan)?;
-    fits(&args.narrow, &loaded)?;
     let now = clock::now();
     let mut store = store::open(cx)?;
     refuse_second(&store, &loaded.plan, args.lab.lab)?;
+    let wish = waves::Wish { wave: args.wave.as_deref(), lab: args.lab.lab.then_some(loaded.digest.as_str()) };
+    let wave = waves::choose(&store, &loaded.plan, wish)?;
+    let chosen = wave.as_ref().map(|wave| waves::in_words(&loaded.plan, wave));
+    if let Some(plan) = wave.as_ref().and_then(|wave| wave.of_plan(&loaded.plan)) {
+        loaded.plan = plan;
+    }
+    fits(&args.narrow, &loaded)?;
     // In the lab nothing is at stake that anybody could have decided about.
     let approved = match args.lab.lab {
         true => None,
@@ -106,13 +117,15 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     let wish = window::Wish { outside: args.message.as_deref(), wait: args.wait };
     let instants = window::resolve(graph.plan(), now, wish)?;
     talk.head(&digest, approved.as_deref());
+    chosen.iter().for_each(|line| talk.line(&format!("  {line}")));
     before.iter().for_each(|line| talk.line(&format!("  ok    {line}")));
     if let Some(lab) = &lab {
         talk.lab(lab, &args.lab.fail);
     }
     look_before(&talk, &store, &graph, &setup, lab.as_ref(), &left_out)?;
     arm(&talk, &args, &graph, &left_out, instants.map(|w| w.opens), now)?;
-    let started = started(&args, cx, &graph, digest, instants, left_out);
+    let options = options(&args, cx, left_out, wave);
+    let started = started(&args, cx, &graph, digest, instants, options);
     let night = Night { plan: Plan::clone(graph.plan()), started, setup };
     let run = freeze(&mut store, night)?;
     engage(&args, cx, store, &run, lab)
@@ -225,17 +238,31 @@ fn arm(
     confirm::name(talk.cx, name, args.confirm.as_deref(), &question)
 }
 
+fn options(args: &Args, cx: &Context, left_out: LeftOut, wave: Option<OpenWave>) -> RunOptions {
+    let person = !cx.global.no_input && std::io::stdin().is_terminal() && !args.detach;
+    let lab = args.lab.lab;
+    RunOptions {
+        no_input: !person,
+        approve_gates: lab && !person,
+        rollback_grace: if person && !lab { GRACE } else { SignedDuration::ZERO },
+        outside_window: args.message.clone(),
+        narrowed: left_out.steps,
+        hosts_left_out: left_out.hosts,
+        wave,
+        lab,
+    }
+}
+
 fn started(
     args: &Args,
     cx: &Context,
     graph: &Graph,
     digest: String,
     window: Option<crate::engine::fact::WindowInstants>,
-    left_out: LeftOut,
+    options: RunOptions,
 ) -> RunStarted {
     let plan = graph.plan();
-    let person = !cx.global.no_input && std::io::stdin().is_terminal() && !args.detach;
-    let lab = args.lab.lab;
+    let lab = options.lab;
     RunStarted {
         format: FORMAT,
         run: String::new(),
@@ -247,15 +274,7 @@ fn started(
         controller: holder::this_machine(),
         timezone: plan.timezone.clone(),
         window,
-        options: RunOptions {
-            no_input: !person,
-            approve_gates: lab && !person,
-            rollback_grace: if person && !lab { GRACE } else { SignedDuration::ZERO },
-            outside_window: args.message.clone(),
-            narrowed: left_out.steps,
-            hosts_left_out: left_out.hosts,
-            lab,
-        },
+        options,
         seed: seed(),
         actions: graph.actions().len() as u32,
         steps: graph.step_count() as u32,

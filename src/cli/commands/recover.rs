@@ -59,6 +59,9 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let vars = args.vars.values()?;
     let loaded = load::load_or_report(&args.plan, &vars, cx)?;
     preflight::executable(&loaded.plan)?;
+    if !loaded.plan.waves.is_empty() {
+        return Err(load::in_waves("recovered"));
+    }
     let setup = Setup::new(&args.plan, vars, args.by, &cx.settings)?;
     let graph = Arc::new(Graph::build(Arc::new(loaded.plan)));
     let left_out = args.narrow.resolve(&graph)?;

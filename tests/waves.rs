@@ -1,0 +1,68 @@
+//! A plan in waves is executed wave by wave, in the lab over real sshds: every host exactly once.
+
+use super::exec::Bed;
+
+const WEEK: &str = "runbook: 1
+name: A week
+timezone: UTC
+hosts:
+  web: [web1, web2, web3, web4]
+covers: all
+steps:
+  update:
+    hosts: wave
+    run: echo \"$RUNBOOK_WAVE $HOST\" >> DIR/touched
+    estimate: 1m-2m
+    rollback: {run: \"true\", estimate: 1m}
+waves:
+  - {name: few, opens: \"2040-12-01 17:00\", closes: \"21:00\", hosts: {web: 25%}}
+  - {name: rest, opens: \"2040-12-02 17:00\", closes: \"21:00\", gate: Is Tuesday understood?, hosts: {web: rest}}
+";
+
+fn touched(bed: &Bed) -> Vec<String> {
+    let mut lines: Vec<String> =
+        std::fs::read_to_string(bed.path("touched")).unwrap().lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn each_exec_takes_the_next_wave_and_every_host_is_touched_exactly_once() {
+    let bed = Bed::new(WEEK);
+    let exec = || bed.run(&["exec", "night.yaml", "--lab", "--no-input"]);
+    let first = exec();
+    assert_eq!(first.code, 0, "{first:?}");
+    for words in
+        ["wave  few, 1 of 2: 1 host", "1 of 4 hosts done", "rest opens Sun 02 17:00", "runbook exec night.yaml"]
+    {
+        assert!(first.stderr.contains(words), "{words}: {first:?}");
+    }
+    let second = exec();
+    assert_eq!(second.code, 0, "{second:?}");
+    for words in ["wave  rest, 2 of 2: 3 hosts", "GATE   rest", "wave 2 of 2 is over: 4 of 4 hosts done"] {
+        assert!(second.stderr.contains(words), "{words}: {second:?}");
+    }
+    assert_eq!(touched(&bed), ["few web1", "rest web2", "rest web3", "rest web4"]);
+    let status = bed.run(&["status"]);
+    assert!(status.stdout.contains("wave rest 2/2, week: 4 of 4 hosts"), "{status:?}");
+}
+
+#[test]
+fn a_wave_that_was_rolled_back_is_the_next_one_again() {
+    let bed = Bed::new(WEEK);
+    let failed = bed.run(&["exec", "night.yaml", "--lab", "--no-input", "--fail", "update@web1"]);
+    assert_eq!(failed.code, 10, "{failed:?}");
+    let again = bed.run(&["exec", "night.yaml", "--lab", "--no-input"]);
+    assert!(again.code == 0 && again.stderr.contains("wave  few, 1 of 2: 1 host"), "{again:?}");
+    assert_eq!(touched(&bed), ["few web1"]);
+}
+
+#[test]
+fn a_wave_waits_for_the_earlier_ones_and_for_its_own_window() {
+    let bed = Bed::new(WEEK);
+    let exec = |more: &[&str]| bed.run(&[&["exec", "night.yaml", "--confirm", "night"], more].concat());
+    exec(&["--wave", "rest"]).refused(3, &["wave `rest` comes after `few`, which is not done", "--wave few"]);
+    exec(&["--wave", "fwe"]).refused(2, &["the plan has no wave `fwe`", "did you mean `few`?"]);
+    exec(&[]).refused(3, &["the window opens in", "Sat 1 Dec 2040, 17:00", "--wait"]);
+    assert_eq!(bed.runs(), 0, "nothing was begun");
+}
