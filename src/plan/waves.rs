@@ -145,8 +145,7 @@ impl Plan {
 /// The name of the wave, as far as it can be the name of a step, and is not one already.
 fn gate_id(wave: &str, taken: &IndexSet<&str>) -> String {
     let fit = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
-    let base: String = wave.chars().take(50).map(fit).collect();
-    let mut id = base.clone();
+    let mut id: String = wave.chars().take(50).map(fit).collect();
     while taken.contains(id.as_str()) {
         id.push_str("-gate");
     }
@@ -296,7 +295,7 @@ mod tests {
         let week = week();
         let took = names("web", 2);
         let plan = week.for_wave(&week.waves[0], &took);
-        assert_eq!(plan.steps["update"].place, Place::Hosts(took.clone()));
+        assert_eq!(plan.steps["update"].place, Place::Hosts(took));
         assert_eq!(plan.steps["update"].shell.env["RUNBOOK_WAVE"], "few");
         assert_eq!(plan.hosts.keys().collect::<Vec<_>>(), ["mon", "web1", "web2"]);
         assert_eq!(plan.groups, week.groups);
