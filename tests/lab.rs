@@ -213,14 +213,14 @@ fn commands_that_would_touch_this_machine_are_only_written_down() {
         sh.args(["-c", command]).env_clear().envs(&host.env).current_dir(&host.dir);
         sh.env("RUNBOOK_STEP", "s").env("RUNBOOK_OUTCOME", "failed").output().unwrap()
     };
-    for command in ["systemctl stop everything", "reboot", "shutdown -h now"] {
+    for command in ["systemctl stop everything", "halt", "shutdown -h now"] {
         assert!(run(command).status.success());
     }
     assert_eq!(text(&run("sudo -n -u nobody -- printenv HOST").stdout), "a");
     assert_eq!(run("sudo -n sh -c 'exit 3'").status.code(), Some(3));
     assert_eq!(
         fs::read_to_string(lab.effects_log()).unwrap(),
-        "a s undo systemctl stop everything\na s undo reboot \na s undo shutdown -h now\n"
+        "a s undo systemctl stop everything\na s undo halt \na s undo shutdown -h now\n"
     );
 }
 
