@@ -89,6 +89,8 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     let vars = args.vars.values()?;
     let mut loaded = load::load_or_report(&args.plan, &vars, cx)?;
     preflight::executable(&loaded.plan)?;
+    // A step or host that the plan does not have is a mistake of typing, answered before there is a store.
+    args.narrow.resolve(&Graph::build(Arc::new(loaded.plan.clone())))?;
     let now = clock::now();
     let mut store = store::open(cx)?;
     refuse_second(&store, &loaded.plan, args.lab.lab)?;
