@@ -1,6 +1,7 @@
 //! A plan in waves is executed wave by wave, in the lab over real sshds: every host exactly once.
 
 use super::exec::Bed;
+use super::harness::farm::Farm;
 
 const WEEK: &str = "runbook: 1
 name: A week
@@ -65,4 +66,46 @@ fn a_wave_waits_for_the_earlier_ones_and_for_its_own_window() {
     exec(&["--wave", "fwe"]).refused(2, &["the plan has no wave `fwe`", "did you mean `few`?"]);
     exec(&[]).refused(3, &["the window opens in", "Sat 1 Dec 2040, 17:00", "--wait"]);
     assert_eq!(bed.runs(), 0, "nothing was begun");
+}
+
+/// The week with its first wave opening so many hours from now, and the second a day after it.
+fn moved(bed: &Bed, hours: i64) {
+    let at = |hours: i64| {
+        let at = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours);
+        at.strftime("%Y-%m-%d %H:%M").to_string()
+    };
+    let text = WEEK
+        .replace("[web1, web2, web3, web4]", "[h1, h2, h3, h4]")
+        .replace("2040-12-01 17:00\", closes: \"21:00", &format!("{}\", closes: \"{}", at(hours), at(hours + 8)))
+        .replace("2040-12-02 17:00\", closes: \"21:00", &format!("{}\", closes: \"{}", at(hours + 24), at(hours + 32)));
+    bed.plan("night", &text);
+}
+
+#[test]
+fn waves_that_were_moved_do_not_touch_a_host_twice_unless_somebody_says_so() {
+    let bed = Bed::new(WEEK);
+    let _farm = Farm::start(bed.dir.path(), 4);
+    let exec = |more: &[&str]| bed.run(&[&["exec", "night.yaml", "--confirm", "night", "--no-input"], more].concat());
+    moved(&bed, -4);
+    let few = exec(&[]);
+    assert_eq!(few.code, 0, "{few:?}");
+
+    moved(&bed, -3);
+    exec(&[]).refused(3, &["that week was not finished: 1 of 4 hosts are done", "--week same", "--week new"]);
+    exec(&["--week", "same", "--wave", "few"]).refused(3, &["wave `few` is done by run night-a"]);
+    exec(&["--week", "same"]).refused(3, &["the window opens in"]);
+    assert_eq!(touched(&bed), ["few h1"]);
+
+    let again = exec(&["--week", "new"]);
+    assert!(again.code == 0 && again.stderr.contains("wave  few, 1 of 2: 1 host"), "{again:?}");
+    exec(&[]).refused(3, &["the window opens in"]);
+    assert_eq!(touched(&bed), ["few h1", "few h1"]);
+}
+
+#[test]
+fn what_only_plans_in_waves_know_is_refused_for_others() {
+    let bed = Bed::new("runbook: 1\nname: n\nsteps:\n  one: {hosts: local, test: \"true\", estimate: 1m}\n");
+    let exec = |more: &[&str]| bed.run(&[&["exec", "night.yaml", "--lab"], more].concat());
+    exec(&["--wave", "few"]).refused(2, &["the plan has no waves, so there is none called `few`"]);
+    exec(&["--week", "new"]).refused(2, &["the plan has no waves, so `--week` says nothing about it"]);
 }

@@ -1,43 +1,75 @@
-//! Which wave of a plan is next, by what its earlier runs have done. Starts nothing.
+//! Which wave of a plan is to be executed, by what its earlier runs have done. Starts nothing.
 
 use super::error::CommandError;
 use super::{look, review, window};
 use crate::engine::fact::{Fact, RunStarted};
 use crate::journal::{RunRow, Store};
-use crate::plan::model::{HostName, Plan, Wave};
+use crate::plan::model::Plan;
 use crate::plan::nearest;
-use crate::plan::waves::{NextWave, OpenWave, Taken};
-use crate::view::{WaveSoFar, WeekSoFar};
+use crate::plan::waves::OpenWave;
+use crate::view::{NotNow, Week, WeekSoFar};
 
 /// What is asked of the store.
 #[derive(Debug, Clone, Copy)]
 pub struct Wish<'a> {
     /// `--wave NAME`.
     pub wave: Option<&'a str>,
+    /// `--week`.
+    pub week: Option<Which>,
     /// Runs of the lab count among themselves, of exactly this plan.
     pub lab: Option<&'a str>,
+}
+
+/// Whether earlier runs of the plan count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Which {
+    /// The waves that have begun go on, also when the plan has moved them
+    Same,
+    /// All waves are executed again, from the first
+    New,
 }
 
 /// The wave to execute; `None` for a plan without waves.
 ///
 /// # Errors
-/// When the wave that is asked for is done, or comes after one that is not; when nothing is left to do.
+/// When the wave that is asked for is done, or comes after one that is not; when nothing is left to do; when the waves
+/// were moved so that it cannot be told whether earlier runs count.
 pub fn choose(store: &Store, plan: &Plan, wish: Wish<'_>) -> Result<Option<OpenWave>, CommandError> {
     if plan.waves.is_empty() {
-        let asked = wish.wave.map(|name| {
-            CommandError::usage(format!("the plan has no waves, so there is none called `{}`", name.escape_debug()))
-        });
-        return asked.map_or(Ok(None), Err);
+        return without_waves(wish).map_or(Ok(None), Err);
     }
-    let week = Week::new(plan, so_far(store, plan, wish.lab)?);
+    let asked = wish.wave.map(|name| position(plan, name)).transpose()?;
     let fresh = || Week::new(plan, WeekSoFar::default());
-    match (wish.wave.map(|name| position(plan, name)).transpose()?, wish.lab) {
-        // Nothing is at stake: any wave at any time, and over again from the first when all are done.
-        (Some(at), Some(_)) => Ok(Some(fresh().open(at))),
-        (None, Some(_)) => Ok(Some(week.next().map_or_else(|| fresh().open(0), |at| week.open(at)))),
-        (Some(at), None) => week.may_open(at).map(|()| Some(week.open(at))),
-        (None, None) => week.next().map(|at| Some(week.open(at))).ok_or_else(|| week.nothing_left()),
+    let runs = Earlier::runs(store, plan, wish.lab)?;
+    let Some(last) = runs.first() else { return open(&fresh(), asked) };
+    let so_far = so_far(store, runs.iter().filter(|run| run.week() == last.week()))?;
+    let over = last.wave.next.is_none() && so_far.wave(&last.wave.name).is_some_and(|wave| wave.is_done());
+    let same = Week::new(plan, so_far);
+    match (wish.week, wish.lab) {
+        (Some(Which::New), _) => open(&fresh(), asked),
+        (Some(Which::Same), _) => open(&same, asked),
+        // In the lab nothing is at stake: any wave at any time, and over again from the first when all are done.
+        (None, Some(_)) if asked.is_some() => Ok(asked.map(|at| fresh().open(at))),
+        (None, Some(_)) if same.next().is_none() => open(&fresh(), asked),
+        (None, Some(_)) => open(&same, asked),
+        (None, None) if !last.before(plan) => open(&same, asked),
+        (None, None) if over => open(&fresh(), asked),
+        (None, None) => Err(last.which_week(&same)),
     }
+}
+
+fn open(week: &Week<'_>, asked: Option<usize>) -> Result<Option<OpenWave>, CommandError> {
+    let at = asked.or_else(|| week.next()).ok_or_else(|| nothing_left(week))?;
+    match week.may_open(at) {
+        Ok(()) => Ok(Some(week.open(at))),
+        Err(why) => Err(not_now(why, &week.plan().waves[at].name)),
+    }
+}
+
+fn without_waves(wish: Wish<'_>) -> Option<CommandError> {
+    let name = wish.wave.map(|name| format!(", so there is none called `{}`", name.escape_debug()));
+    let asked = name.or_else(|| wish.week.map(|_| ", so `--week` says nothing about it".to_owned()))?;
+    Some(CommandError::usage(format!("the plan has no waves{asked}")))
 }
 
 fn position(plan: &Plan, name: &str) -> Result<usize, CommandError> {
@@ -51,21 +83,53 @@ fn position(plan: &Plan, name: &str) -> Result<usize, CommandError> {
     })
 }
 
-/// What the runs of this plan's waves have done, whatever its text was then: a problem found on Monday may be mended
-/// before Tuesday. Runs of waves that opened before the first wave of the plan are of another week.
-///
-/// # Errors
-/// When the journal cannot be read.
-pub fn so_far(store: &Store, plan: &Plan, lab: Option<&str>) -> Result<WeekSoFar, CommandError> {
-    let begins = plan.waves.iter().map(|wave| wave.opens).min();
-    let mut week = WeekSoFar::default();
-    let counts =
-        |run: &&RunRow| run.plan == plan.stem && run.lab == lab.is_some() && lab.is_none_or(|d| run.digest == d);
-    for run in store.runs()?.iter().rev().filter(counts) {
-        let of_this_week = |wave: &OpenWave| begins.is_some_and(|first| wave.opens >= first);
-        if started(store, run)?.and_then(|s| s.options.wave).is_some_and(|wave| of_this_week(&wave)) {
-            week.add(&look::view(store, run)?);
+/// An earlier run of one of the plan's waves, whatever the text of the plan was then: a problem found on Monday may be
+/// mended before Tuesday.
+struct Earlier {
+    run: RunRow,
+    wave: OpenWave,
+}
+
+impl Earlier {
+    /// Newest first.
+    fn runs(store: &Store, plan: &Plan, lab: Option<&str>) -> Result<Vec<Self>, CommandError> {
+        let counts =
+            |run: &RunRow| run.plan == plan.stem && run.lab == lab.is_some() && lab.is_none_or(|d| run.digest == d);
+        let mut out = Vec::new();
+        for run in store.runs()?.into_iter().filter(counts) {
+            let wave = started(store, &run)?.and_then(|started| started.options.wave);
+            out.extend(wave.map(|wave| Self { run, wave }));
         }
+        Ok(out)
+    }
+
+    /// The run that began its week.
+    fn week(&self) -> &str {
+        self.wave.week.as_deref().unwrap_or(&self.run.id)
+    }
+
+    /// Whether all waves of the plan, as it is now, open after this run's wave did.
+    fn before(&self, plan: &Plan) -> bool {
+        plan.waves.iter().all(|wave| wave.opens > self.wave.opens)
+    }
+
+    /// The waves that this run's week left are neither done nor still where they were.
+    fn which_week(&self, week: &Week<'_>) -> CommandError {
+        let (run, wave) = (&self.run.id, self.wave.name.escape_debug());
+        let (done, all) = (week.hosts_done(), week.hosts());
+        CommandError::refused(format!(
+            "all waves of the plan open later now than `{wave}` did in run {run}, and that week was not finished: {done} of {all} hosts are done"
+        ))
+        .hint("the waves were moved, what is done stays done:   --week same")
+        .hint("this is another week, everything is to be done:  --week new")
+    }
+}
+
+/// What these runs have done, which come newest first.
+fn so_far<'r>(store: &Store, runs: impl DoubleEndedIterator<Item = &'r Earlier>) -> Result<WeekSoFar, CommandError> {
+    let mut week = WeekSoFar::default();
+    for run in runs.rev() {
+        week.add(&look::view(store, &run.run)?);
     }
     Ok(week)
 }
@@ -78,80 +142,24 @@ fn started(store: &Store, run: &RunRow) -> Result<Option<RunStarted>, CommandErr
     }))
 }
 
-/// A plan in waves, and what its runs have done.
-struct Week<'a> {
-    plan: &'a Plan,
-    so_far: WeekSoFar,
-    taken: Vec<Taken>,
+fn not_now(why: NotNow<'_>, name: &str) -> CommandError {
+    let name = name.escape_debug();
+    match why {
+        NotNow::Done { by } => {
+            let by = by.map_or_else(String::new, |run| format!(" by run {run}"));
+            CommandError::refused(format!("wave `{name}` is done{by}"))
+        }
+        NotNow::After { earlier } => {
+            CommandError::refused(format!("wave `{name}` comes after `{earlier}`, which is not done"))
+                .hint(format!("take `{earlier}` first:   --wave {earlier}"))
+        }
+    }
 }
 
-impl<'a> Week<'a> {
-    fn new(plan: &'a Plan, so_far: WeekSoFar) -> Self {
-        let taken = plan.partition(&so_far.kept());
-        Self { plan, so_far, taken }
-    }
-
-    fn wave(&self, at: usize) -> (&'a Wave, Option<&WaveSoFar>) {
-        let wave = &self.plan.waves[at];
-        (wave, self.so_far.wave(&wave.name))
-    }
-
-    /// The wave's hosts that are still hosts of the plan and not done.
-    fn left(&self, at: usize) -> Vec<&HostName> {
-        let done = |host: &HostName| self.wave(at).1.is_some_and(|wave| wave.done.contains(host));
-        self.taken[at].hosts.iter().filter(|host| self.plan.hosts.contains_key(*host) && !done(host)).collect()
-    }
-
-    fn is_done(&self, at: usize) -> bool {
-        self.wave(at).1.is_some_and(|wave| wave.over.is_some()) || self.left(at).is_empty()
-    }
-
-    fn next(&self) -> Option<usize> {
-        (0..self.plan.waves.len()).find(|at| !self.is_done(*at))
-    }
-
-    fn may_open(&self, at: usize) -> Result<(), CommandError> {
-        let (wave, so_far) = self.wave(at);
-        if self.is_done(at) {
-            let by = so_far.and_then(|w| w.over.as_deref()).map_or_else(String::new, |run| format!(" by run {run}"));
-            return Err(CommandError::refused(format!("wave `{}` is done{by}", wave.name.escape_debug())));
-        }
-        match self.next().filter(|next| *next < at) {
-            None => Ok(()),
-            Some(earlier) => {
-                let name = &self.plan.waves[earlier].name;
-                Err(CommandError::refused(format!("wave `{}` comes after `{name}`, which is not done", wave.name))
-                    .hint(format!("take `{name}` first:   --wave {name}")))
-            }
-        }
-    }
-
-    fn open(&self, at: usize) -> OpenWave {
-        let (wave, _) = self.wave(at);
-        let left = self.left(at);
-        let next = (at + 1..self.plan.waves.len()).find(|i| !self.is_done(*i)).map(|i| &self.plan.waves[i]);
-        OpenWave {
-            name: wave.name.clone(),
-            number: at as u32 + 1,
-            of: self.plan.waves.len() as u32,
-            opens: wave.opens,
-            hosts: self.taken[at].hosts.clone(),
-            done_before: self.taken[at].hosts.iter().filter(|host| !left.contains(host)).cloned().collect(),
-            week_done: self.so_far.hosts_done() as u32,
-            week_hosts: self.taken.iter().map(|t| t.hosts.len()).sum::<usize>() as u32,
-            next: next.map(|wave| NextWave { name: wave.name.clone(), opens: wave.opens }),
-        }
-    }
-
-    fn nothing_left(&self) -> CommandError {
-        let all: usize = self.taken.iter().map(|t| t.hosts.len()).sum();
-        let done = self.so_far.hosts_done();
-        CommandError::refused(format!(
-            "all {} waves of the plan are over: {done} of {all} hosts done",
-            self.taken.len()
-        ))
+fn nothing_left(week: &Week<'_>) -> CommandError {
+    let (waves, done, all) = (week.plan().waves.len(), week.hosts_done(), week.hosts());
+    CommandError::refused(format!("all {waves} waves of the plan are over: {done} of {all} hosts done"))
         .hint("what each of them did:   runbook runs")
-    }
 }
 
 /// `wave tue-tests, 4 of 8: 35 hosts, Tue 5 Mar 2013, 17:00; 22 of 236 hosts done so far`

@@ -37,6 +37,9 @@ pub struct OpenWave {
     pub of: u32,
     /// As the plan says; a lab opens it whenever it is started.
     pub opens: Timestamp,
+    /// The run that began the week; `None` when this one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub week: Option<String>,
     /// Every host of the wave.
     pub hosts: Vec<HostName>,
     /// Those that an earlier run of this wave has done: this run leaves them alone.

@@ -18,6 +18,7 @@ mod rows;
 mod run_view;
 mod stuck;
 mod waves;
+mod week;
 
 pub use action_view::{ActionState, ActionView};
 pub use answers::Answer;
@@ -30,3 +31,4 @@ pub use rows::{RollbackProgress, StepRow};
 pub use run_view::{OpenGate, OpenHold, Phase, RunView};
 pub use stuck::{StuckRow, undo_text};
 pub use waves::{WaveSoFar, WeekSoFar};
+pub use week::{NotNow, Week};

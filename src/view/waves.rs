@@ -21,20 +21,36 @@ pub struct WaveSoFar {
     pub over: Option<String>,
 }
 
+impl WaveSoFar {
+    /// Whether nothing is left to do in it, as its own runs saw it.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.over.is_some() || self.hosts.iter().all(|host| self.done.contains(host))
+    }
+}
+
 /// All waves that have begun, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WeekSoFar {
     waves: BTreeMap<String, WaveSoFar>,
+    begun_by: Option<String>,
 }
 
 impl WeekSoFar {
     /// Takes in one more run. Runs of the same wave replace each other in the order in which they began.
     pub fn add(&mut self, view: &RunView) {
         let Some((header, wave)) = view.header().and_then(|h| Some((h, h.options.wave.as_ref()?))) else { return };
+        self.begun_by.get_or_insert_with(|| wave.week.clone().unwrap_or_else(|| header.run.clone()));
         let so_far = self.waves.entry(wave.name.clone()).or_default();
         so_far.hosts.clone_from(&wave.hosts);
         so_far.done = wave.done_before.iter().cloned().chain(hosts_done(view, header, wave)).collect();
         so_far.over = ended_well(view, header).then(|| header.run.clone());
+    }
+
+    /// The run that began the week; `None` as long as there is none.
+    #[must_use]
+    pub fn begun_by(&self) -> Option<&str> {
+        self.begun_by.as_deref()
     }
 
     #[must_use]

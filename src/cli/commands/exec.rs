@@ -63,6 +63,9 @@ pub struct Args {
     /// The wave to execute, instead of the next one that is not done
     #[arg(long, value_name = "NAME")]
     wave: Option<String>,
+    /// Whether waves that earlier runs have done stay done: asked when the plan has moved them
+    #[arg(long, value_name = "same|new", hide_possible_values = true)]
+    week: Option<waves::Which>,
     #[command(flatten)]
     narrow: Narrow,
     #[command(flatten)]
@@ -94,7 +97,11 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     let now = clock::now();
     let mut store = store::open(cx)?;
     refuse_second(&store, &loaded.plan, args.lab.lab)?;
-    let wish = waves::Wish { wave: args.wave.as_deref(), lab: args.lab.lab.then_some(loaded.digest.as_str()) };
+    let wish = waves::Wish {
+        wave: args.wave.as_deref(),
+        week: args.week,
+        lab: args.lab.lab.then_some(loaded.digest.as_str()),
+    };
     let wave = waves::choose(&store, &loaded.plan, wish)?;
     let chosen = wave.as_ref().map(|wave| waves::in_words(&loaded.plan, wave));
     if let Some(plan) = wave.as_ref().and_then(|wave| wave.of_plan(&loaded.plan)) {
