@@ -16,12 +16,13 @@ use runbook::engine::input::{Ask, Input, Operator};
 use runbook::engine::invariants::violations;
 use runbook::graph::Graph;
 use runbook::graph::ids::{ActionId, AttemptId, Direction};
-use runbook::plan::model::Value;
+use runbook::plan::model::{Plan, Value};
+use runbook::plan::waves::OpenWave;
 use runbook::report::Lines;
 use runbook::report::{Reporter, WriteUp};
 use runbook::sim::world::{Fate, Leaves, Script};
 use runbook::sim::{Simulation, started, window_instants};
-use runbook::view::RunView;
+use runbook::view::{RunView, Week, WeekSoFar};
 use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
@@ -31,6 +32,9 @@ struct Scenario {
     plan: PathBuf,
     #[serde(default)]
     vars: BTreeMap<String, String>,
+    /// Of a plan in waves: the one that is played, the earlier ones being done.
+    #[serde(default)]
+    wave: Option<String>,
     /// How long steps take; `undo STEP` for their rollbacks. Others take as long as expected.
     #[serde(default)]
     takes: BTreeMap<String, String>,
@@ -194,12 +198,22 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The wave, as it is when the earlier ones are done.
+fn open_wave(plan: &Plan, name: &str) -> OpenWave {
+    let at = plan.waves.iter().position(|wave| wave.name == name).expect("a wave of the plan");
+    let wave = Week::new(plan, WeekSoFar::default()).open(at);
+    let earlier = plan.partition(&BTreeMap::new()).iter().take(at).map(|taken| taken.hosts.len()).sum::<usize>();
+    OpenWave { week_done: earlier as u32, ..wave }
+}
+
 /// Plays the scenario and returns what a terminal without life would have shown, and the write-up of the next morning.
 fn play(mut scenario: Scenario) -> (String, String) {
     let vars: Vec<(String, Value)> =
         scenario.vars.iter().map(|(k, v)| (k.clone(), v.parse().map_or(Value::Text(v.clone()), Value::Bool))).collect();
     let loaded = load(&root().join(&scenario.plan), &vars).expect("a plan without errors");
-    let graph = Arc::new(Graph::build(Arc::new(loaded.plan)));
+    let wave = scenario.wave.as_ref().map(|name| open_wave(&loaded.plan, name));
+    let plan = wave.as_ref().map_or_else(|| loaded.plan.clone(), |wave| wave.of_plan(&loaded.plan).expect("its wave"));
+    let graph = Arc::new(Graph::build(Arc::new(plan)));
     let window = window_instants(graph.plan(), Timestamp::UNIX_EPOCH);
     let opens = window.expect("a window").opens;
     let zone = graph.plan().timezone.clone().map_or(TimeZone::UTC, |z| TimeZone::get(&z).expect("a zone"));
@@ -209,7 +223,7 @@ fn play(mut scenario: Scenario) -> (String, String) {
         zone.to_timestamp(at).expect("a time of that night")
     };
     let deeds: Vec<_> = scenario.people.iter().map(|d| (clock(&d.at), operator(&d.by, d.ask(clock)))).collect();
-    let options = RunOptions { no_input: scenario.no_input, ..RunOptions::default() };
+    let options = RunOptions { no_input: scenario.no_input, wave, ..RunOptions::default() };
     let mut first = started(&graph, window, options);
     first.run = format!("{}-a", graph.plan().stem);
     first.digest = "7c1f9a3e".into();

@@ -132,7 +132,7 @@ impl RunView {
             Verb::Wait(Wait::For(d)) => d,
             _ => step.estimate_or_zero().expected,
         };
-        one * batches(step, hosts) + step.hold.unwrap_or(SignedDuration::ZERO)
+        one * batches(step, hosts)
     }
 
     fn slack(&self, steps: &[StepTimes]) -> Option<SignedDuration> {

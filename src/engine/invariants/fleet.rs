@@ -75,7 +75,11 @@ impl Hosts {
         let groups = plan.groups_by_host();
         let group = |host: &str| groups.get(host).copied();
         let own = graph.action(ix).id.host().unwrap_or_default();
-        let whole = plan.hosts.keys().filter(|h| group(h) == group(own)).count();
+        // A group counts as a whole, also where a wave touches a part of it only.
+        let whole = match group(own) {
+            Some(own) => groups.values().filter(|name| **name == own).count(),
+            None => plan.hosts.keys().filter(|h| group(h).is_none()).count(),
+        };
         let takes_out = |step: &StepIx| {
             let fleet = &graph.step(*step).fleet;
             fleet.keep_up.is_some() || fleet.drain.is_some() || fleet.reboot.is_some()

@@ -210,6 +210,7 @@ impl Checker<'_> {
 
     fn estimate(&mut self, name: &Spanned<String>, raw: &RawStep, verb: &str) -> Option<Estimate> {
         if let Some(e) = &raw.estimate {
+            self.lasts_its_hold(raw, e.value.0, e.span);
             return Some(e.value.0);
         }
         let waits = raw.wait.as_ref().and_then(|w| w.value.r#for.as_ref()).map(|d| Estimate::exactly(d.value.0));
@@ -228,6 +229,15 @@ impl Checker<'_> {
             );
         }
         None
+    }
+
+    /// An estimate is of the whole step, the time for which a test must stay true included.
+    fn lasts_its_hold(&mut self, raw: &RawStep, estimate: Estimate, span: Span) {
+        let Some(hold) = raw.hold.as_ref().map(|h| h.value.0).filter(|hold| estimate.expected < *hold) else { return };
+        let message =
+            format!("`estimate` of {} is shorter than the `hold` of {}", Short(estimate.expected), Short(hold));
+        let d = Diagnostic::error(codes::RANGE, message).at(span, "of the whole step, its `hold` included");
+        self.found.push(d.help("leave `estimate` out: the step is then expected to take as long as its `hold`"));
     }
 
     fn timeout(
@@ -253,8 +263,7 @@ impl Checker<'_> {
         }
         let waits = verb == "wait" && !repeats(raw);
         let worst = estimate.map(|e| e.worst).filter(|w| !w.is_zero())?;
-        (verb != "gate" && !waits)
-            .then(|| worst + worst + raw.hold.as_ref().map_or(SignedDuration::ZERO, |h| h.value.0))
+        (verb != "gate" && !waits).then(|| worst + worst)
     }
 
     /// A time limit must be longer than nothing and shorter than the window.

@@ -155,7 +155,7 @@ impl Evening {
         let (always, until) = match step.verb {
             Verb::Wait(Wait::For(time)) => (time, None),
             Verb::Wait(Wait::At(at)) => (SignedDuration::ZERO, Some(at)),
-            _ => (step.hold.unwrap_or(SignedDuration::ZERO), None),
+            _ => (SignedDuration::ZERO, None),
         };
         let timed = !never && !matches!(step.verb, Verb::Wait(Wait::For(_) | Wait::At(_)));
         for action in graph.actions_of(ix) {
