@@ -10,3 +10,4 @@ mod plans;
 mod properties;
 mod races;
 mod rebuild;
+mod week;
