@@ -16,7 +16,7 @@ impl Bed {
         run
     }
 
-    fn engine_is_gone(&self, run: &RunRow) {
+    pub fn engine_is_gone(&self, run: &RunRow) {
         let pid = run.lease.as_ref().unwrap().pid;
         // The last of a killed process is its socket.
         let socket = run.lease.as_ref().unwrap().socket.clone().unwrap();

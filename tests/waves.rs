@@ -1,6 +1,9 @@
 //! A plan in waves is executed wave by wave, in the lab over real sshds: every host exactly once.
 
-use super::exec::Bed;
+use runbook::engine::fact::Fact;
+use rustix::process::Signal;
+
+use super::exec::{Bed, eventually, signal};
 use super::harness::farm::Farm;
 
 const WEEK: &str = "runbook: 1
@@ -108,4 +111,57 @@ fn what_only_plans_in_waves_know_is_refused_for_others() {
     let exec = |more: &[&str]| bed.run(&[&["exec", "night.yaml", "--lab"], more].concat());
     exec(&["--wave", "few"]).refused(2, &["the plan has no waves, so there is none called `few`"]);
     exec(&["--week", "new"]).refused(2, &["the plan has no waves, so `--week` says nothing about it"]);
+}
+
+#[test]
+fn one_wave_is_looked_at_like_a_plan_of_its_own() {
+    let bed = Bed::new(WEEK);
+    let plan = bed.run(&["plan", "night.yaml", "--wave", "rest"]);
+    for words in ["Window         17:00 - 21:00", "Is Tuesday understood?", "3 hosts", "exec night.yaml --wave rest"] {
+        assert!(plan.stdout.contains(words), "{words}: {plan:?}");
+    }
+    bed.run(&["plan", "night.yaml", "--wave", "rset"]).refused(2, &["no wave `rset`", "did you mean `rest`?"]);
+    bed.run(&["plan", "night.yaml", "--probe"]).refused(2, &["`--probe` is for one wave at a time", "--wave NAME"]);
+    for (verb, what, words) in [("drill", "drilled", "undo coverage 3/3"), ("advise", "advised on", "AS PLANNED")] {
+        let whole = format!("a plan in waves cannot be {what} as a whole");
+        bed.run(&[verb, "night.yaml"]).refused(3, &[&whole, "--wave few|rest"]);
+        let one = bed.run(&[verb, "night.yaml", "--wave", "rest"]);
+        assert!(one.code == 0 && one.stdout.contains(words), "{one:?}");
+    }
+    let graph = bed.run(&["graph", "night.yaml", "--wave", "few"]);
+    assert!(graph.stdout.contains("on 1 host"), "{graph:?}");
+    assert_eq!(bed.runs(), 0);
+}
+
+#[test]
+fn lists_and_documents_name_the_wave() {
+    let bed = Bed::new(WEEK);
+    let exec = bed.run(&["exec", "night.yaml", "--lab", "--no-input", "--json"]);
+    assert_eq!(exec.code, 0, "{exec:?}");
+    let wave = r#""wave":{"name":"few","number":1,"of":2,"hosts":1,"week_done":"#;
+    assert!(exec.stdout.lines().next().is_some_and(|hello| hello.contains(wave)), "{exec:?}");
+    assert!(bed.run(&["status", "--json"]).stdout.contains(&format!("{wave}1,\"week_hosts\":4}}")));
+    assert!(bed.run(&["runs"]).stdout.contains("(wave few, 1 of 2)  (lab)"));
+    assert!(bed.run(&["runs", "--json"]).stdout.contains(r#""wave":{"name":"few","number":1,"of":2}"#));
+    assert!(bed.run(&["report"]).stdout.contains("wave few 1/2, week: 1 of 4 hosts"));
+}
+
+#[test]
+fn a_wave_goes_on_after_its_engine_died() {
+    let held = "run: while [ -e DIR/held ]; do sleep 0.02; done; echo";
+    let bed = Bed::new(&WEEK.replace("run: echo", held));
+    std::fs::write(bed.path("held"), "").unwrap();
+    let lab = ["exec", "night.yaml", "--lab", "--no-input", "--wave", "rest", "--detach"];
+    let exec = bed.run(&lab);
+    assert_eq!(exec.code, 30, "{exec:?}");
+    let run = bed.store().runs().unwrap()[0].clone();
+    let launched = |fact: &Fact| matches!(fact, Fact::AttemptLaunched { .. });
+    eventually("all three work", || bed.facts(&run.id).iter().filter(|fact| launched(fact)).count() >= 3);
+    signal(bed.store().run(&run.id).unwrap().lease.unwrap().pid, Signal::KILL);
+    bed.engine_is_gone(&bed.store().run(&run.id).unwrap());
+    std::fs::remove_file(bed.path("held")).unwrap();
+    let resumed = bed.run(&["resume", "--confirm", "night"]);
+    assert_eq!(resumed.code, 0, "{resumed:?}");
+    assert_eq!(touched(&bed), ["rest web2", "rest web3", "rest web4"]);
+    assert!(bed.run(&["status"]).stdout.contains("wave rest 2/2, week: 3 of 4 hosts"));
 }

@@ -1,8 +1,8 @@
 //! Whether the plans that come before this one have been executed well. Starts nothing.
 
 use super::error::CommandError;
-use super::store;
-use crate::engine::fact::{Fact, RunEnd, RunOptions};
+use super::{look, store};
+use crate::engine::fact::RunEnd;
 use crate::journal::{RunRow, Store};
 use crate::plan::model::{After, Plan};
 use crate::report::short_digest;
@@ -50,11 +50,7 @@ fn one(store: &Store, plan: &Plan, before: &After, lab: bool) -> Result<String, 
 
 /// Whether the run left out steps or hosts, or was a wave that others follow.
 fn part_only(store: &Store, run: &RunRow) -> Result<bool, CommandError> {
-    let facts = store.facts(&run.id, 0)?;
-    let options = facts.iter().find_map(|record| match &record.fact {
-        Fact::RunStarted(started) => Some(&started.options),
-        _ => None,
-    });
-    let more_waves = |o: &RunOptions| o.wave.as_ref().is_some_and(|wave| wave.next.is_some());
-    Ok(options.is_some_and(|o| !o.narrowed.is_empty() || !o.hosts_left_out.is_empty() || more_waves(o)))
+    let options = look::started(store, run)?.options;
+    let more_waves = options.wave.is_some_and(|wave| wave.next.is_some());
+    Ok(!options.narrowed.is_empty() || !options.hosts_left_out.is_empty() || more_waves)
 }

@@ -311,8 +311,3 @@ fn directory_facts(root: &Path) -> io::Result<FileFacts> {
     let sha256 = hex(&Sha256::digest(listing.join("\n")));
     Ok(FileFacts { kind: FileKind::Directory, size, sha256, lines, executable: false, text: None })
 }
-/// What has one window by design is asked of each wave, never of a week.
-pub fn in_waves(what: &str) -> CommandError {
-    CommandError::refused(format!("a plan in waves cannot be {what} as a whole"))
-        .hint("its waves, with their times and what is left of them:  runbook plan PLAN")
-}

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::error::CommandError;
 use super::holder::Holder;
+use crate::engine::fact::RunStarted;
 use crate::graph::Graph;
 use crate::journal::{RunRow, Store};
 use crate::plan::model::Plan;
@@ -23,6 +24,16 @@ pub fn view(store: &Store, run: &RunRow) -> Result<RunView, CommandError> {
     let mut view = RunView::new(Arc::new(Graph::build(Arc::new(plan))));
     store.facts(&run.id, 0)?.iter().for_each(|fact| view.apply(fact));
     Ok(view)
+}
+
+/// What was decided when the run was started.
+///
+/// # Errors
+/// When the journal cannot be read.
+pub fn started(store: &Store, run: &RunRow) -> Result<RunStarted, CommandError> {
+    let frozen = store.frozen(&run.id)?;
+    serde_json::from_str(&frozen.started)
+        .map_err(|e| CommandError::unexpected(format!("the start frozen with run {} cannot be read: {e}", run.id)))
 }
 
 /// Who drives the run, by the journal's record; `None` before the first.

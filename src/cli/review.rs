@@ -259,7 +259,7 @@ impl Finder<'_> {
         let what = if plan.waves.is_empty() { "the window" } else { "the last window" };
         let message = format!("{what} ended {} ago ({})", rough(now.duration_since(closes)), clock_time(plan, closes));
         let d = Diagnostic::warning(codes::PAST, message)
-            .help("change `window` for another night; `exec` refuses this one");
+            .help("change its times for another night; `exec` refuses this one");
         Some(match place {
             Some(span) => d.at(self.narrowed(span, None), ""),
             None => d,

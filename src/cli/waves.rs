@@ -1,13 +1,53 @@
 //! Which wave of a plan is to be executed, by what its earlier runs have done. Starts nothing.
 
 use super::error::CommandError;
+use super::load::Loaded;
 use super::{look, review, window};
-use crate::engine::fact::{Fact, RunStarted};
 use crate::journal::{RunRow, Store};
 use crate::plan::model::Plan;
 use crate::plan::nearest;
 use crate::plan::waves::OpenWave;
 use crate::view::{NotNow, Week, WeekSoFar};
+
+/// `--wave`, where a plan in waves is looked at one wave at a time.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct OneWave {
+    /// The wave of that name, of a plan in waves
+    #[arg(long, value_name = "NAME")]
+    pub wave: Option<String>,
+}
+
+impl OneWave {
+    /// Makes the plan the one of the wave, where one is named.
+    ///
+    /// # Errors
+    /// When the plan has no such wave.
+    pub fn pick(&self, loaded: &mut Loaded) -> Result<Option<OpenWave>, CommandError> {
+        let Some(name) = &self.wave else { return Ok(None) };
+        if loaded.plan.waves.is_empty() {
+            return Err(no_such_wave(name));
+        }
+        let wave = Week::new(&loaded.plan, WeekSoFar::default()).open(position(&loaded.plan, name)?);
+        if let Some(plan) = wave.of_plan(&loaded.plan) {
+            loaded.plan = plan;
+        }
+        Ok(Some(wave))
+    }
+
+    /// The same, for what has one window by design and is asked of each wave, never of a week.
+    ///
+    /// # Errors
+    /// When the plan has waves and none is named, or not this one.
+    pub fn must_pick(&self, loaded: &mut Loaded, what: &str) -> Result<Option<OpenWave>, CommandError> {
+        let wave = self.pick(loaded)?;
+        let names: Vec<&str> = loaded.plan.waves.iter().map(|wave| wave.name.as_str()).collect();
+        match names.is_empty() {
+            true => Ok(wave),
+            false => Err(CommandError::refused(format!("a plan in waves cannot be {what} as a whole"))
+                .hint(format!("one of its waves:   --wave {}", names.join("|")))),
+        }
+    }
+}
 
 /// What is asked of the store.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +80,10 @@ pub fn choose(store: &Store, plan: &Plan, wish: Wish<'_>) -> Result<Option<OpenW
     }
     let asked = wish.wave.map(|name| position(plan, name)).transpose()?;
     let fresh = || Week::new(plan, WeekSoFar::default());
+    // In the lab nothing is at stake: any wave at any time.
+    if let (Some(at), Some(_)) = (asked, wish.lab) {
+        return Ok(Some(fresh().open(at)));
+    }
     let runs = Earlier::runs(store, plan, wish.lab)?;
     let Some(last) = runs.first() else { return open(&fresh(), asked) };
     let so_far = so_far(store, runs.iter().filter(|run| run.week() == last.week()))?;
@@ -48,8 +92,7 @@ pub fn choose(store: &Store, plan: &Plan, wish: Wish<'_>) -> Result<Option<OpenW
     match (wish.week, wish.lab) {
         (Some(Which::New), _) => open(&fresh(), asked),
         (Some(Which::Same), _) => open(&same, asked),
-        // In the lab nothing is at stake: any wave at any time, and over again from the first when all are done.
-        (None, Some(_)) if asked.is_some() => Ok(asked.map(|at| fresh().open(at))),
+        // ... and over again from the first when all are done.
         (None, Some(_)) if same.next().is_none() => open(&fresh(), asked),
         (None, Some(_)) => open(&same, asked),
         (None, None) if !last.before(plan) => open(&same, asked),
@@ -67,9 +110,12 @@ fn open(week: &Week<'_>, asked: Option<usize>) -> Result<Option<OpenWave>, Comma
 }
 
 fn without_waves(wish: Wish<'_>) -> Option<CommandError> {
-    let name = wish.wave.map(|name| format!(", so there is none called `{}`", name.escape_debug()));
-    let asked = name.or_else(|| wish.week.map(|_| ", so `--week` says nothing about it".to_owned()))?;
-    Some(CommandError::usage(format!("the plan has no waves{asked}")))
+    let week = || CommandError::usage("the plan has no waves, so `--week` says nothing about it");
+    wish.wave.map(no_such_wave).or_else(|| wish.week.map(|_| week()))
+}
+
+fn no_such_wave(name: &str) -> CommandError {
+    CommandError::usage(format!("the plan has no waves, so there is none called `{}`", name.escape_debug()))
 }
 
 fn position(plan: &Plan, name: &str) -> Result<usize, CommandError> {
@@ -97,7 +143,7 @@ impl Earlier {
             |run: &RunRow| run.plan == plan.stem && run.lab == lab.is_some() && lab.is_none_or(|d| run.digest == d);
         let mut out = Vec::new();
         for run in store.runs()?.into_iter().filter(counts) {
-            let wave = started(store, &run)?.and_then(|started| started.options.wave);
+            let wave = look::started(store, &run)?.options.wave;
             out.extend(wave.map(|wave| Self { run, wave }));
         }
         Ok(out)
@@ -132,14 +178,6 @@ fn so_far<'r>(store: &Store, runs: impl DoubleEndedIterator<Item = &'r Earlier>)
         week.add(&look::view(store, &run.run)?);
     }
     Ok(week)
-}
-
-fn started(store: &Store, run: &RunRow) -> Result<Option<RunStarted>, CommandError> {
-    let first = store.facts(&run.id, 0)?.into_iter().next();
-    Ok(first.and_then(|record| match record.fact {
-        Fact::RunStarted(started) => Some(*started),
-        _ => None,
-    }))
 }
 
 fn not_now(why: NotNow<'_>, name: &str) -> CommandError {

@@ -49,7 +49,7 @@ fn in_time(plan: &Plan, opens: Timestamp, closes: Timestamp, now: Timestamp, wai
     if now >= closes {
         let ago = rough(now.duration_since(closes));
         let why = format!("the window ended {ago} ago ({})", clock(closes));
-        return Err(CommandError::refused(why).hint("another night: change `window` in the plan").hint(anyway));
+        return Err(CommandError::refused(why).hint("another night: change its times in the plan").hint(anyway));
     }
     let left = opens.duration_since(now);
     if left > EARLY && !wait {

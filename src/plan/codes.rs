@@ -254,7 +254,7 @@ codes! {
      on the hosts. `runbook plan --commands` shows the command as it will run.";
     PAST = "W160", "the window is over",
     "The plan is from another night. `check` and `plan` only say so; `exec` refuses to start it. Copy it for the new night:\n\
-     `runbook new NEW.yaml --from OLD.yaml`, then change `window`.";
+     `runbook new NEW.yaml --from OLD.yaml`, then change the times.";
 }
 
 /// The entry of a code, in any case of letters.

@@ -239,7 +239,8 @@ impl AdvicePage<'_> {
             None => self.unmarked(),
         });
         let nothing = self.advice.tried - self.advice.savings.len();
-        out.push(format!("{} changes were tried; {nothing} of them save nothing.", self.advice.tried));
+        let save = if nothing == 1 { "saves" } else { "save" };
+        out.push(format!("{} changes were tried; {nothing} of them {save} nothing.", self.advice.tried));
         out.iter().flat_map(|line| wrap(line, self.width)).collect()
     }
 

@@ -114,6 +114,7 @@ fn hello(view: &RunView, clock: &Clock, at: Timestamp) -> Map<String, Value> {
         map.insert("plan".into(), json!(h.plan));
         map.insert("title".into(), json!(h.title));
         map.insert("digest".into(), json!(h.digest));
+        map.extend(words::wave_document(view).map(|wave| ("wave".to_owned(), wave)));
         map.insert("by".into(), json!(h.by.name));
         map.insert("controller".into(), json!(h.controller));
         if let Some(w) = h.window {

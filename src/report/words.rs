@@ -1,5 +1,7 @@
 //! Facts' enums in the words of the screens. Everything that a person or host wrote comes out escaped.
 
+use serde_json::{Value, json};
+
 use super::clock::Clock;
 use super::escape::escape_for_terminal as esc;
 use crate::engine::fact::{Actor, Channel, FleetStop, HoldReason, RollbackCause};
@@ -231,6 +233,20 @@ pub fn wave(view: &RunView) -> Option<String> {
     let wave = view.header()?.options.wave.as_ref()?;
     let (name, week) = (esc(&wave.name), view.week_done());
     Some(format!("wave {name} {}/{}, week: {week} of {} hosts", wave.number, wave.of, wave.week_hosts))
+}
+
+/// The same for programs.
+#[must_use]
+pub fn wave_document(view: &RunView) -> Option<Value> {
+    let wave = view.header()?.options.wave.as_ref()?;
+    Some(json!({
+        "name": wave.name,
+        "number": wave.number,
+        "of": wave.of,
+        "hosts": wave.hosts.len(),
+        "week_done": view.week_done(),
+        "week_hosts": wave.week_hosts,
+    }))
 }
 
 /// The clock of this run's plan.

@@ -9,6 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::variables::VarArgs;
+use crate::cli::waves::OneWave;
 use crate::cli::{history, load, look, order, output, pager, store};
 use crate::graph::{Graph, StepIx};
 use crate::journal::{RunRow, Store};
@@ -34,6 +35,8 @@ pub struct Args {
     all: bool,
     #[command(flatten)]
     vars: VarArgs,
+    #[command(flatten)]
+    one: OneWave,
 }
 
 impl Args {
@@ -56,7 +59,7 @@ struct Subject {
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let subject = match args.plan() {
-        Some(plan) => of_plan(plan, &args.vars, cx)?,
+        Some(plan) => of_plan(plan, args, cx)?,
         None => of_run(&args.what.to_string_lossy(), cx)?,
     };
     let advice = advise(&subject.graph, subject.order.as_ref(), &subject.known);
@@ -87,11 +90,9 @@ fn opens(plan: &Plan) -> Option<Timestamp> {
     }
 }
 
-fn of_plan(file: &Path, vars: &VarArgs, cx: &Context) -> Result<Subject, CommandError> {
-    let loaded = load::load_or_report(file, &vars.values()?, cx)?;
-    if !loaded.plan.waves.is_empty() {
-        return Err(load::in_waves("advised on"));
-    }
+fn of_plan(file: &Path, args: &Args, cx: &Context) -> Result<Subject, CommandError> {
+    let mut loaded = load::load_or_report(file, &args.vars.values()?, cx)?;
+    args.one.must_pick(&mut loaded, "advised on")?;
     let graph = Arc::new(Graph::build(Arc::new(loaded.plan)));
     let order = order::of(&graph);
     let past = history::past_of(cx, &graph);

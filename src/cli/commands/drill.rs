@@ -7,6 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::variables::VarArgs;
+use crate::cli::waves::OneWave;
 use crate::cli::{load, output, pager};
 use crate::graph::Graph;
 use crate::report::DrillPage;
@@ -23,6 +24,8 @@ pub struct Args {
     plan: PathBuf,
     #[command(flatten)]
     vars: VarArgs,
+    #[command(flatten)]
+    one: OneWave,
 }
 
 impl Args {
@@ -32,10 +35,8 @@ impl Args {
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
-    let loaded = load::load_or_report(&args.plan, &args.vars.values()?, cx)?;
-    if !loaded.plan.waves.is_empty() {
-        return Err(load::in_waves("drilled"));
-    }
+    let mut loaded = load::load_or_report(&args.plan, &args.vars.values()?, cx)?;
+    args.one.must_pick(&mut loaded, "drilled")?;
     let graph = Arc::new(Graph::build(Arc::new(loaded.plan)));
     let opens = super::plan::opens(graph.plan());
     let drill = drill(&graph, opens);

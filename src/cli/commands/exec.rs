@@ -15,6 +15,7 @@ use crate::cli::narrow::{LeftOut, Narrow};
 use crate::cli::setup::{Night, Setup};
 use crate::cli::variables::VarArgs;
 use crate::cli::watch::{self, Watch};
+use crate::cli::waves::OneWave;
 use crate::cli::{
     after, approval, confirm, history, laboratory, launch, load, order, preflight, reach, review, show, store, waves,
     window,
@@ -60,9 +61,8 @@ pub struct Args {
     wait: bool,
     #[command(flatten)]
     vars: VarArgs,
-    /// The wave to execute, instead of the next one that is not done
-    #[arg(long, value_name = "NAME")]
-    wave: Option<String>,
+    #[command(flatten)]
+    one: OneWave,
     /// Whether waves that earlier runs have done stay done: asked when the plan has moved them
     #[arg(long, value_name = "same|new", hide_possible_values = true)]
     week: Option<waves::Which>,
@@ -87,7 +87,7 @@ impl Args {
 
 pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     if args.dry_run {
-        return super::plan::run(&super::plan::Args::of(args.plan, args.vars, args.narrow, args.by), cx);
+        return super::plan::run(&super::plan::Args::of(args.plan, args.vars, args.one, args.narrow, args.by), cx);
     }
     let vars = args.vars.values()?;
     let mut loaded = load::load_or_report(&args.plan, &vars, cx)?;
@@ -98,7 +98,7 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     let mut store = store::open(cx)?;
     refuse_second(&store, &loaded.plan, args.lab.lab)?;
     let wish = waves::Wish {
-        wave: args.wave.as_deref(),
+        wave: args.one.wave.as_deref(),
         week: args.week,
         lab: args.lab.lab.then_some(loaded.digest.as_str()),
     };

@@ -11,6 +11,7 @@ use crate::cli::exit::Exit;
 use crate::cli::load::load_or_report;
 use crate::cli::output;
 use crate::cli::variables::VarArgs;
+use crate::cli::waves::OneWave;
 use crate::graph::draw::{self, Marks};
 use crate::graph::render::never_wanted;
 use crate::graph::{Graph, Reach};
@@ -31,6 +32,8 @@ pub struct Args {
     format: Format,
     #[command(flatten)]
     vars: VarArgs,
+    #[command(flatten)]
+    one: OneWave,
 }
 
 impl Args {
@@ -54,8 +57,9 @@ enum Format {
 }
 
 pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
-    let Args { plan, format, vars } = args;
-    let loaded = load_or_report(&plan, &vars.values()?, cx)?;
+    let Args { plan, format, vars, one } = args;
+    let mut loaded = load_or_report(&plan, &vars.values()?, cx)?;
+    one.pick(&mut loaded)?;
     let graph = Graph::build(Arc::new(loaded.plan));
     let fit = fit(&graph);
     if cx.global.json {

@@ -15,7 +15,8 @@ use crate::cli::narrow::{LeftOut, Narrow, selected};
 use crate::cli::review::review;
 use crate::cli::setup::Setup;
 use crate::cli::variables::VarArgs;
-use crate::cli::{approval, history, load, order, output, pager, preflight, reach, save, store};
+use crate::cli::waves::OneWave;
+use crate::cli::{approval, history, order, output, pager, preflight, reach, save, store};
 use crate::driver::clock;
 use crate::graph::Graph;
 use crate::plan::diagnostic::{Diagnostic, sort};
@@ -34,7 +35,8 @@ use crate::view::StepTimes;
                         runbook plan plans/2007-12-02.yaml --commands\n  \
                         runbook plan plans/2007-12-02.yaml --probe          (asks the hosts, changes nothing)\n  \
                         runbook plan plans/2007-12-02.yaml --from sanity-backend --assume-done deploy-backend,db-scripts\n  \
-                        runbook plan plans/2013-03-os-update.yaml --hosts thu-many\n  \
+                        runbook plan plans/2013-03-os-update.yaml --hosts thu-many      (their names)\n  \
+                        runbook plan plans/2013-03-os-update.yaml --wave thu-many       (its steps)\n  \
                         runbook plan plans/2013-03-os-update.yaml -o week.ics --by-owner\n  \
                         runbook plan plans/2007-12-02.yaml -o 2007-12-02.html    (one page, for the call)\n  \
                         runbook plan plans/2007-12-02.yaml -o 2007-12-02.html --with-drill\n\n\
@@ -73,6 +75,8 @@ pub struct Args {
     #[command(flatten)]
     vars: VarArgs,
     #[command(flatten)]
+    one: OneWave,
+    #[command(flatten)]
     narrow: Narrow,
     #[command(flatten)]
     by: By,
@@ -87,7 +91,7 @@ impl Args {
 impl Args {
     /// What `exec --dry-run` asks for.
     #[must_use]
-    pub fn of(plan: PathBuf, vars: VarArgs, narrow: Narrow, by: By) -> Self {
+    pub fn of(plan: PathBuf, vars: VarArgs, one: OneWave, narrow: Narrow, by: By) -> Self {
         Self {
             plan,
             commands: false,
@@ -100,6 +104,7 @@ impl Args {
             notices: None,
             no_pager: false,
             vars,
+            one,
             narrow,
             by,
         }
@@ -107,10 +112,11 @@ impl Args {
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
-    let loaded = load_or_report(&args.plan, &args.vars.values()?, cx)?;
+    let mut loaded = load_or_report(&args.plan, &args.vars.values()?, cx)?;
     if args.diff {
         return diff(&loaded, cx);
     }
+    args.one.pick(&mut loaded)?;
     let file = args.output.as_deref().map(|file| Ok::<_, CommandError>((file, save::Form::of(file)?))).transpose()?;
     if let Some((file, save::Form::Calendar)) = file {
         save::say(&[save::write_calendar(&loaded, file, args.by_owner)?], cx);
@@ -281,7 +287,8 @@ fn exec_line(args: &Args) -> String {
     let vars = args.vars.var.iter().map(|v| ("--var", v.as_str()));
     let files: Vec<String> = args.vars.vars.iter().map(|f| f.display().to_string()).collect();
     let files = files.iter().map(|f| ("--vars", f.as_str()));
-    let flags = vars.chain(files).chain(args.narrow.flags());
+    let wave = args.one.wave.iter().map(|name| ("--wave", name.as_str()));
+    let flags = wave.chain(vars).chain(files).chain(args.narrow.flags());
     let mut line = format!("runbook exec {}", quoted(&args.plan.display().to_string()));
     flags.for_each(|(flag, value)| line.push_str(&format!(" {flag} {}", quoted(value))));
     line
@@ -292,16 +299,14 @@ fn waves(args: &Args, loaded: &Loaded, file: Option<(&Path, save::Form)>, cx: &C
     match &args.narrow {
         Narrow { only, from, assume_done, .. } if !only.is_empty() || from.is_some() || !assume_done.is_empty() => {
             return Err(CommandError::usage("a plan with waves cannot be narrowed to steps")
-                .hint("`--hosts WAVE` names the hosts of one wave"));
+                .hint("one of its waves can:   --wave NAME"));
         }
         Narrow { hosts, .. } if !hosts.is_empty() => return hosts_of(plan, hosts, cx),
         Narrow { .. } => {}
     }
-    if args.with_drill {
-        return Err(load::in_waves("drilled"));
-    }
-    if args.probe {
-        return Err(CommandError::usage("`--probe` of a plan with waves is not possible yet"));
+    if args.with_drill || args.probe {
+        let what = if args.probe { "--probe" } else { "--with-drill" };
+        return Err(CommandError::usage(format!("`{what}` is for one wave at a time")).hint("name it:   --wave NAME"));
     }
     let findings = findings(loaded, review(plan, &loaded.places, &loaded.source, clock::now()).found);
     let exit = exit(&findings, None);

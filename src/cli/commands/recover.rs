@@ -13,6 +13,7 @@ use crate::cli::holder::this_machine;
 use crate::cli::narrow::{LeftOut, Narrow};
 use crate::cli::setup::{Night, Setup};
 use crate::cli::variables::VarArgs;
+use crate::cli::waves::OneWave;
 use crate::cli::{confirm, history, load, order, output, pager, preflight, reach, store, window};
 use crate::driver::clock;
 use crate::engine::fact::{Actor, Channel, FORMAT, RunOptions, RunStarted};
@@ -44,6 +45,8 @@ pub struct Args {
     #[command(flatten)]
     vars: VarArgs,
     #[command(flatten)]
+    one: OneWave,
+    #[command(flatten)]
     by: By,
     #[command(flatten)]
     narrow: Narrow,
@@ -57,11 +60,9 @@ impl Args {
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let vars = args.vars.values()?;
-    let loaded = load::load_or_report(&args.plan, &vars, cx)?;
+    let mut loaded = load::load_or_report(&args.plan, &vars, cx)?;
     preflight::executable(&loaded.plan)?;
-    if !loaded.plan.waves.is_empty() {
-        return Err(load::in_waves("recovered"));
-    }
+    let wave = args.one.must_pick(&mut loaded, "recovered")?;
     let setup = Setup::new(&args.plan, vars, args.by, &cx.settings)?;
     let graph = Arc::new(Graph::build(Arc::new(loaded.plan)));
     let left_out = args.narrow.resolve(&graph)?;
@@ -74,6 +75,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let now = clock::now();
     let first = memories.iter().flat_map(|(_, m)| &m.attempts).filter_map(|a| a.started).min().unwrap_or(now);
     let mut started = started(args, cx, &graph, &name, loaded.digest, left_out);
+    started.options.wave = wave;
     started.window = window::resolve(graph.plan(), first, window::Wish { outside: Some(""), wait: true })?;
     let night = Night { plan: graph.plan().as_ref().clone(), started, setup: setup.clone() };
     let ledger = ledger(&night, &memories, &graph)?;

@@ -7,13 +7,14 @@ use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::housekeeping::{self, Keep};
-use crate::cli::{pager, store};
+use crate::cli::{look, pager, store};
 use crate::driver::clock;
 use crate::engine::fact::RunEnd;
 use crate::journal::audit::Audited;
 use crate::journal::decisions::Decision;
 use crate::journal::{RunRow, Store};
 use crate::plan::units::parse_duration;
+use crate::plan::waves::OpenWave;
 use crate::report::{Tone, escape_for_terminal as esc, short_digest};
 
 #[derive(Debug, Clone, clap::Args)]
@@ -96,11 +97,12 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     if args.prune {
         return prune(args, cx, now);
     }
-    let (runs, decisions, deeds) = match Store::open_existing(&cx.store)? {
+    let (rows, decisions, deeds) = match Store::open_existing(&cx.store)? {
         None => (Vec::new(), Vec::new(), Vec::new()),
         Some(store) if open => (store.open_runs()?, Vec::new(), Vec::new()),
         Some(store) => (store.runs()?, store.decisions(None)?, store.audited()?),
     };
+    let runs = Listed::all(cx, rows)?;
     if cx.global.json {
         let all: Vec<Value> = runs.iter().map(|r| document(r, now)).collect();
         let decisions: Vec<Value> = decisions.iter().map(super::go::document).collect();
@@ -127,6 +129,27 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     Ok(Exit::Done)
 }
 
+/// A run with what it is of its plan.
+struct Listed {
+    row: RunRow,
+    wave: Option<OpenWave>,
+}
+
+impl Listed {
+    fn all(cx: &Context, rows: Vec<RunRow>) -> Result<Vec<Self>, CommandError> {
+        let Some(store) = Store::open_existing(&cx.store)? else { return Ok(Vec::new()) };
+        let listed = |row| Ok(Self { wave: look::started(&store, &row)?.options.wave, row });
+        rows.into_iter().map(listed).collect()
+    }
+
+    /// `  (wave few, 1 of 2)  (lab)`
+    fn marks(&self) -> String {
+        let wave = self.wave.as_ref().map(|w| format!("  (wave {}, {} of {})", esc(&w.name), w.number, w.of));
+        let lab = self.row.lab.then_some("  (lab)");
+        [wave.as_deref(), lab].into_iter().flatten().collect()
+    }
+}
+
 /// `Sat 1 Dec 17:12  GO     2007-12-02  7c1f-9a3e  by Ms. Hu, Sarah, Dev: load balancer fixed`
 fn decided(decision: &Decision) -> String {
     let why = decision.message.as_deref().map_or_else(String::new, |m| format!(": {}", esc(m)));
@@ -145,18 +168,24 @@ fn deed(done: &Audited) -> Value {
     json!({ "at": done.at, "deed": done.deed.word(), "run": done.run, "by": done.by, "reason": done.reason })
 }
 
-fn table(runs: &[RunRow], now: jiff::Timestamp) -> Vec<String> {
-    let wide = |of: &dyn Fn(&RunRow) -> usize, least: usize| runs.iter().map(of).max().unwrap_or(0).max(least);
+fn table(runs: &[Listed], now: jiff::Timestamp) -> Vec<String> {
+    let wide =
+        |of: &dyn Fn(&RunRow) -> usize, least: usize| runs.iter().map(|r| of(&r.row)).max().unwrap_or(0).max(least);
     let (id, title) = (wide(&|r| r.id.len(), 3), wide(&|r| esc(&r.title).chars().count(), 5).min(40));
     // Plans have zones of their own; in a list of many there is only that of the reader.
     let started = format!("STARTED ({})", now.to_zoned(jiff::tz::TimeZone::system()).strftime("%Z"));
     let mut lines = vec![format!("{:<id$}  {:<title$}  {:<9}  {started:<17}  STATE", "RUN", "TITLE", "DIGEST")];
-    for run in runs {
+    for listed in runs {
+        let run = &listed.row;
         let name: String = esc(&run.title).chars().take(title).collect();
         let (tone, state) = state(run, now);
         let (digest, started) = (short_digest(&run.digest), store::minute(run.created));
-        let lab = if run.lab { "  (lab)" } else { "" };
-        lines.push(format!("{:<id$}  {name:<title$}  {digest:<9}  {started:<17}  {}{lab}", run.id, tone.paint(&state)));
+        let marks = listed.marks();
+        lines.push(format!(
+            "{:<id$}  {name:<title$}  {digest:<9}  {started:<17}  {}{marks}",
+            run.id,
+            tone.paint(&state)
+        ));
     }
     lines
 }
@@ -177,13 +206,15 @@ fn state(run: &RunRow, now: jiff::Timestamp) -> (Tone, String) {
     }
 }
 
-fn document(run: &RunRow, now: jiff::Timestamp) -> Value {
+fn document(listed: &Listed, now: jiff::Timestamp) -> Value {
+    let run = &listed.row;
     json!({
         "run": run.id,
         "plan": run.plan,
         "title": run.title,
         "digest": run.digest,
         "lab": run.lab,
+        "wave": listed.wave.as_ref().map(|w| json!({ "name": w.name, "number": w.number, "of": w.of })),
         "created": run.created,
         "closed": run.closed,
         "end": run.end,

@@ -122,7 +122,10 @@ impl PlanPage<'_> {
         out.extend(self.found("WARNINGS", |code| !code.starts_with('E')));
         out.extend(after_a_line([self.probed(clock), self.people(clock)].concat()));
         out.push(String::new());
-        out.push(format!("To run exactly this:  {}      (digest {})", esc(self.exec), self.short_digest()));
+        let exec = format!("To run exactly this:  {}", esc(self.exec));
+        let with_digest = format!("{exec}      (digest {})", self.short_digest());
+        // The digest stands in the head of the page, too.
+        out.push(if with_digest.chars().count() <= self.width { with_digest } else { exec });
         out
     }
 

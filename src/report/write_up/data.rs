@@ -33,6 +33,7 @@ impl WriteUp {
             "run": self.run,
             "title": self.title,
             "digest": self.digest,
+            "wave": self.wave,
             "verdict": self.verdict,
             "began": time(self.began),
             "ended": self.ended.map(time),

@@ -96,6 +96,7 @@ mod tests {
             run: "night-a".into(),
             title: evil.into(),
             digest: "7c1f-9a3e".into(),
+            wave: None,
             verdict: "SUCCESS".into(),
             began: at,
             ended: Some(at),

@@ -74,6 +74,8 @@ pub struct WriteUp {
     pub run: String,
     pub title: String,
     pub digest: String,
+    /// Which wave it was, and how far the week has come; `None` for a plan without waves.
+    pub wave: Option<String>,
     /// `SUCCESS, with 2 known defects`.
     pub verdict: String,
     pub began: Timestamp,
@@ -111,6 +113,7 @@ impl WriteUp {
             run: header.run.clone(),
             title: header.title.clone(),
             digest: words::short_digest(&header.digest),
+            wave: words::wave(view),
             verdict: verdict(view),
             began,
             ended,

@@ -50,6 +50,7 @@ impl WriteUp {
             let by = self.roll_back_by.map_or_else(String::new, |by| format!("; roll back by was {}", hm(by)));
             lines.push(format!("window {}-{}{by}", hm(opens), hm(closes)));
         }
+        lines.extend(self.wave.clone());
         lines.push(format!("run {}   digest {}", self.run, self.digest));
         lines
     }
