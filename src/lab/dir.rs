@@ -5,12 +5,19 @@ use std::hash::{BuildHasher, Hasher};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 use std::{fs, io::Write as _};
 
 use super::{LabError, io, processes};
 
 const PREFIX: &str = "runbook-lab-";
 const OWNERS: &str = "owners";
+
+/// Written when somebody first finds that all owners are dead.
+const ABANDONED: &str = "abandoned";
+
+/// Whoever takes over a run in a lab whose owner was killed needs its hosts: so long they are left alone.
+const GRACE: Duration = Duration::from_secs(15 * 60);
 
 /// Paths of control sockets inside must stay under about 100 bytes.
 const LONGEST_PARENT: usize = 48;
@@ -118,7 +125,23 @@ fn has_living_owner(dir: &Path) -> bool {
     })
 }
 
-/// Removes this user's labs in `parent` that no living process owns.
+/// Whether nobody has come back to it since it was found abandoned.
+fn is_stale(dir: &Path) -> bool {
+    let mark = dir.join(ABANDONED);
+    if has_living_owner(dir) {
+        let _ = fs::remove_file(&mark);
+        return false;
+    }
+    match fs::metadata(&mark).and_then(|found| found.modified()) {
+        Ok(since) => since.elapsed().is_ok_and(|age| age >= GRACE),
+        Err(_) => {
+            let _ = fs::write(&mark, "");
+            false
+        }
+    }
+}
+
+/// Removes this user's labs in `parent` that no living process has owned for a while.
 fn remove_stale(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     let me = rustix::process::geteuid().as_raw();
@@ -126,7 +149,7 @@ fn remove_stale(parent: &Path) {
         let dir = entry.path();
         let ours = entry.file_name().to_string_lossy().starts_with(PREFIX)
             && fs::symlink_metadata(&dir).is_ok_and(|m| m.is_dir() && m.uid() == me);
-        if ours && dir.join(OWNERS).is_file() && !has_living_owner(&dir) {
+        if ours && dir.join(OWNERS).is_file() && is_stale(&dir) {
             // A lab that resists is tried again next time.
             let _ = remove(&dir, false);
         }
