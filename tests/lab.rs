@@ -283,7 +283,7 @@ fn a_lab_whose_owner_was_killed_is_removed_when_nobody_comes_back_to_it() {
     assert!(!processes_of(&dir).is_empty(), "kill -9 ends only the owner");
     let next = start(&plan("next", &[]), parent.path());
     assert!(dir.exists(), "a run in it could not be taken over");
-    let long_ago = std::time::SystemTime::now() - Duration::from_secs(16 * 60);
+    let long_ago = std::time::SystemTime::from(runbook::driver::clock::now()) - Duration::from_secs(16 * 60);
     fs::File::options().write(true).open(dir.join("abandoned")).unwrap().set_modified(long_ago).unwrap();
     let later = start(&plan("later", &[]), parent.path());
     assert!(!dir.exists() && later.dir.exists());

@@ -74,7 +74,7 @@ fn a_wave_waits_for_the_earlier_ones_and_for_its_own_window() {
 /// The week with its first wave opening so many hours from now, and the second a day after it.
 fn moved(bed: &Bed, hours: i64) {
     let at = |hours: i64| {
-        let at = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours);
+        let at = runbook::driver::clock::now() + jiff::SignedDuration::from_hours(hours);
         at.strftime("%Y-%m-%d %H:%M").to_string()
     };
     let text = WEEK
