@@ -1,5 +1,7 @@
 //! Plans and runs as pages and pictures: complete in one file, harmless whatever the plan says, readable on a phone.
 
+mod compare;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -314,7 +316,10 @@ fn a_browser_shows_every_page_without_scrolling_sideways_in_light_and_in_dark() 
     let (night, evil) = (written_with(&december(), "a.html", &["--with-drill"]), written(&plan, "a.html"));
     let (_week, week) = week();
     let week = written(&week, "a.html");
+    let two = compare::two_nights().html().expect("a page");
     let pages = [
+        ("c1280", 1280, &*two),
+        ("c360", 360, &*two),
         ("w1280", 1280, &*week),
         ("w360", 360, &*week),
         ("n1280", 1280, &*night),

@@ -7,12 +7,13 @@ use super::chart::Chart;
 use crate::plan::model::{Step, Undo, Verb};
 
 /// Every template; those whose name ends in `.html` or `.xml` escape what they are given.
-const TEMPLATES: [(&str, &str); 14] = [
+const TEMPLATES: [(&str, &str); 15] = [
     ("base.html", include_str!("../../templates/report/base.html")),
     ("graph.html", include_str!("../../templates/report/graph.html")),
     ("graph-key.html", include_str!("../../templates/report/graph-key.html")),
     ("graph.xml", include_str!("../../templates/report/graph.xml")),
     ("graph-picture.xml", include_str!("../../templates/report/graph-picture.xml")),
+    ("compare.html", include_str!("../../templates/report/compare.html")),
     ("run.html", include_str!("../../templates/report/run.html")),
     ("plan.html", include_str!("../../templates/report/plan.html")),
     ("week.html", include_str!("../../templates/report/week.html")),

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
-use super::WriteUp;
+use super::{Spent, StepLine, WriteUp};
+use crate::report::Clock;
 use crate::report::frame::state_word;
 
 impl WriteUp {
@@ -11,21 +12,7 @@ impl WriteUp {
     pub fn json(&self) -> Json {
         let time = |t: Timestamp| self.clock.rfc3339(t);
         let moments = self.moments.iter().map(|m| json!({ "at": time(m.at), "text": m.text, "who": m.who }));
-        let steps = self.steps.iter().map(|s| {
-            json!({
-                "step": s.step,
-                "state": state_word(s.state),
-                "estimate_s": s.estimate.map(|e| [e.expected.as_secs(), e.worst.as_secs()]),
-                "planned_start": s.planned.map(|p| time(p.start)),
-                "planned_end": s.planned.map(|p| time(p.end)),
-                "start": s.started.map(time),
-                "end": s.ended.map(time),
-                "duration_s": s.actual().map(|d| d.as_secs_f64()),
-                "undo_start": s.undo.map(|(from, _)| time(from)),
-                "undo_end": s.undo.and_then(|(_, to)| to).map(time),
-            })
-        });
-        let spent = self.spent.parts().into_iter().map(|(what, d)| (format!("{what}_s"), json!(d.as_secs())));
+        let steps = self.steps.iter().map(|s| s.json(&self.clock));
         let decisions =
             self.decisions.iter().map(|d| json!({ "at": time(d.at), "what": d.what, "by": d.by, "why": d.why }));
         json!({
@@ -42,7 +29,7 @@ impl WriteUp {
             "closes": self.window.map(|(_, closes)| time(closes)),
             "timeline": moments.collect::<Vec<_>>(),
             "steps": steps.collect::<Vec<_>>(),
-            "spent": spent.collect::<serde_json::Map<_, _>>(),
+            "spent": self.spent.json(),
             "critical_path": self.critical,
             "decisions": decisions.collect::<Vec<_>>(),
             "defects": self.defects,
@@ -54,23 +41,60 @@ impl WriteUp {
     #[must_use]
     pub fn csv(&self) -> String {
         let mut out = String::from("step,state,expected_s,worst_s,start,end,duration_s\r\n");
-        let time = |t: Option<Timestamp>| t.map(|t| self.clock.rfc3339(t)).unwrap_or_default();
         for s in &self.steps {
-            let seconds = |d: Option<i64>| d.map(|d| d.to_string()).unwrap_or_default();
-            let fields = [
-                s.step.clone(),
-                state_word(s.state).to_owned(),
-                seconds(s.estimate.map(|e| e.expected.as_secs())),
-                seconds(s.estimate.map(|e| e.worst.as_secs())),
-                time(s.started),
-                time(s.ended),
-                s.actual().map(|d| format!("{:.3}", d.as_secs_f64())).unwrap_or_default(),
-            ];
-            out += &fields.map(|f| field(&f)).join(",");
-            out += "\r\n";
+            out += &row([s.step.clone()].into_iter().chain(s.fields(&self.clock)));
         }
         out
     }
+}
+
+impl StepLine {
+    #[must_use]
+    pub(in crate::report) fn json(&self, clock: &Clock) -> Json {
+        let time = |t: Timestamp| clock.rfc3339(t);
+        json!({
+            "step": self.step,
+            "state": state_word(self.state),
+            "estimate_s": self.estimate.map(|e| [e.expected.as_secs(), e.worst.as_secs()]),
+            "planned_start": self.planned.map(|p| time(p.start)),
+            "planned_end": self.planned.map(|p| time(p.end)),
+            "start": self.started.map(time),
+            "end": self.ended.map(time),
+            "duration_s": self.actual().map(|d| d.as_secs_f64()),
+            "undo_start": self.undo.map(|(from, _)| time(from)),
+            "undo_end": self.undo.and_then(|(_, to)| to).map(time),
+        })
+    }
+
+    /// State, expected, worst, start, end, duration: what a table has behind the step's name.
+    #[must_use]
+    pub(in crate::report) fn fields(&self, clock: &Clock) -> [String; 6] {
+        let seconds = |d: Option<i64>| d.map(|d| d.to_string()).unwrap_or_default();
+        let time = |t: Option<Timestamp>| t.map(|t| clock.rfc3339(t)).unwrap_or_default();
+        [
+            state_word(self.state).to_owned(),
+            seconds(self.estimate.map(|e| e.expected.as_secs())),
+            seconds(self.estimate.map(|e| e.worst.as_secs())),
+            time(self.started),
+            time(self.ended),
+            self.actual().map(|d| format!("{:.3}", d.as_secs_f64())).unwrap_or_default(),
+        ]
+    }
+}
+
+impl Spent {
+    #[must_use]
+    pub(in crate::report) fn json(&self) -> Json {
+        let parts = self.parts().into_iter().map(|(what, d)| (format!("{what}_s"), json!(d.as_secs())));
+        Json::Object(parts.collect())
+    }
+}
+
+/// A line of CSV.
+#[must_use]
+pub(in crate::report) fn row(fields: impl IntoIterator<Item = String>) -> String {
+    let fields: Vec<String> = fields.into_iter().map(|f| field(&f)).collect();
+    fields.join(",") + "\r\n"
 }
 
 /// Quoted where RFC 4180 wants it; what a spreadsheet would take for a formula is text.

@@ -94,6 +94,8 @@ mod tests {
         let write_up = WriteUp {
             // Names of runs and steps are checked where they are made.
             run: "night-a".into(),
+            plan: "night".into(),
+            wave_name: None,
             title: evil.into(),
             digest: "7c1f-9a3e".into(),
             wave: None,

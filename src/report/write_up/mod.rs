@@ -15,6 +15,7 @@ use crate::engine::fact::{GateAnswer, RunEnd};
 use crate::plan::units::Estimate;
 use crate::view::{ActionState, RunView, StepTimes, What};
 
+pub(super) use data::row;
 pub use spent::Spent;
 
 /// A sentence of the timeline.
@@ -72,6 +73,10 @@ pub struct Decided {
 #[derive(Debug, Clone)]
 pub struct WriteUp {
     pub run: String,
+    /// The plan's file without its ending.
+    pub plan: String,
+    /// Of a plan in waves: the one that this run is.
+    pub wave_name: Option<String>,
     pub title: String,
     pub digest: String,
     /// Which wave it was, and how far the week has come; `None` for a plan without waves.
@@ -94,10 +99,10 @@ pub struct WriteUp {
     pub defects: Vec<String>,
     pub followups: Vec<String>,
     /// Every step is done: only then does the planned end say something of the actual one.
-    succeeded: bool,
+    pub(super) succeeded: bool,
     /// Played in the lab, where durations say nothing of the estimates.
-    lab: bool,
-    clock: Clock,
+    pub(super) lab: bool,
+    pub(super) clock: Clock,
 }
 
 impl WriteUp {
@@ -111,6 +116,8 @@ impl WriteUp {
         let spent = Spent::of(&steps, began, ended.unwrap_or(now));
         Some(Self {
             run: header.run.clone(),
+            plan: header.plan.clone(),
+            wave_name: header.options.wave.as_ref().map(|wave| wave.name.clone()),
             title: header.title.clone(),
             digest: words::short_digest(&header.digest),
             wave: words::wave(view),

@@ -29,7 +29,7 @@ impl WriteUp {
     }
 
     /// `2 December 2007`.
-    pub(super) fn day(&self) -> String {
+    pub(in crate::report) fn day(&self) -> String {
         self.clock.zoned(self.began).strftime("%-d %B %Y").to_string()
     }
 
