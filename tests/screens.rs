@@ -3,6 +3,7 @@
 mod live;
 mod log;
 pub(crate) mod night;
+mod notices;
 mod plan;
 mod status;
 mod stream;

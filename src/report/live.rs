@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Reporter;
 use super::area::Area;
+use super::bell::{Bell, Popup, osc};
 use super::clock::coarse;
 use super::escape::escape_for_terminal as esc;
 use super::frame::{Scene, frame};
@@ -18,7 +19,7 @@ use super::summary;
 use super::tail::Tails;
 use super::text::fold;
 use crate::engine::fact::FactRecord;
-use crate::view::{Outlook, Phase, RunView, What};
+use crate::view::{Outlook, Phase, RunView};
 
 /// At most 20 redraws a second.
 const PAUSE: SignedDuration = SignedDuration::from_millis(50);
@@ -37,8 +38,7 @@ pub struct Live {
     keys: String,
     prompt: Option<String>,
     title: String,
-    /// Events that have rung.
-    rung: usize,
+    bell: Bell,
     drawn: Option<Timestamp>,
     outlook: Outlook,
 }
@@ -64,7 +64,7 @@ impl Live {
             keys: String::new(),
             prompt: None,
             title: String::new(),
-            rung: 0,
+            bell: Bell::new(Popup::of(|name| std::env::var(name).ok())),
             drawn: None,
             outlook: Outlook::default(),
         }
@@ -130,23 +130,8 @@ impl Live {
         let doing = view.active().first().map_or(String::new(), |r| r.step.id.clone());
         let title = format!("{left}{}/{} {doing}", view.steps_done(), view.steps_total());
         if title != self.title {
-            self.control(&format!("\u{1b}]2;{title}\u{7}"));
+            self.control(&osc("2", &title));
             self.title = title;
-        }
-    }
-
-    /// Rings for gates, holds, final failures and little room.
-    fn ring(&mut self, view: &RunView) {
-        let new = &view.events()[self.rung.min(view.events().len())..];
-        let loud = new.iter().any(|e| match &e.what {
-            What::GateOpened { .. } | What::HoldOpened { .. } | What::UndoParked { .. } | What::CallDue { .. } => true,
-            What::TryFailed { again, .. } => again.is_none(),
-            What::RoomWarning { room } => *room <= SignedDuration::from_mins(30),
-            _ => false,
-        });
-        self.rung = view.events().len();
-        if loud {
-            self.control("\u{7}");
         }
     }
 
@@ -161,7 +146,9 @@ impl Live {
 impl Reporter for Live {
     fn facts(&mut self, view: &RunView, _new: &[FactRecord], now: Timestamp) {
         let above = self.story.lines(view);
-        self.ring(view);
+        if let Some(call) = self.bell.call(view, now) {
+            self.control(&call);
+        }
         let soon = self.drawn.is_some_and(|at| now.duration_since(at).abs() < PAUSE);
         if !above.is_empty() || !soon {
             self.draw(view, above, now);
@@ -178,7 +165,7 @@ impl Reporter for Live {
         let mut above = self.story.lines(view);
         above.extend(summary::block(view, now));
         self.put(above, Vec::new(), size().0);
-        self.control("\u{1b}]2;\u{7}");
+        self.control(&osc("2", ""));
     }
 
     fn prompt(&mut self, text: Option<&str>) {

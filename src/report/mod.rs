@@ -6,6 +6,7 @@
 mod advise_page;
 mod area;
 mod ask;
+mod bell;
 pub mod calendar;
 mod chart;
 mod choose;
@@ -18,6 +19,7 @@ mod graph_chart;
 mod json;
 mod lines;
 mod live;
+pub mod notice;
 mod odds;
 pub mod owners;
 mod pages;
@@ -43,6 +45,7 @@ use crate::engine::fact::FactRecord;
 use crate::view::RunView;
 
 pub use advise_page::{AdvicePage, Ran};
+pub use bell::{Bell, Popup};
 pub use choose::{Progress, Wishes, can_be_live, choose, utf8_locale};
 pub use clock::{Clock, coarse, span};
 pub use compare::{Comparison, Kinship};

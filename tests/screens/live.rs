@@ -1,6 +1,6 @@
 //! The live area at well-known moments, at 80 and 100 columns, in ASCII and with block glyphs.
 
-use runbook::report::{Look, Said, Scene, frame};
+use runbook::report::{Bell, Look, Popup, Said, Scene, frame};
 use runbook::schedule::Odds;
 use runbook::view::{Outlook, RunView};
 
@@ -118,4 +118,42 @@ fn the_terminal_is_a_log_in_the_end() {
     insta::assert_snapshot!("m5-terminal-rolled-back", watched(&Night::rolled_back()));
     let good = watched(&Night::whole());
     assert!(good.contains("SUCCESS") && !good.contains("as of") && !good.contains("+----"), "{good}");
+}
+
+/// When a terminal that began to watch at `from` rang, and what it showed.
+fn rung(night: &Night, from: &str) -> String {
+    let mut bell = Bell::new(Some(Popup::Text));
+    let mut view = RunView::new(super::night::graph());
+    let clock = runbook::report::Clock::new(Some("America/Toronto"));
+    let mut rung = String::new();
+    for turn in night.facts.chunk_by(|a, b| a.at == b.at) {
+        turn.iter().for_each(|f| view.apply(f));
+        let now = turn[0].at;
+        if now < at(from) {
+            continue;
+        }
+        if let Some(call) = bell.call(&view, now) {
+            let shown =
+                call.strip_prefix("\u{7}\u{1b}]9;runbook: Call-centre release 2.4: ").unwrap().strip_suffix('\u{7}');
+            rung += &format!("{} {}\n", clock.hms(now), shown.unwrap());
+        }
+    }
+    rung
+}
+
+#[test]
+fn a_terminal_calls_for_people_and_tells_of_a_rollback_and_of_the_end() {
+    insta::assert_snapshot!("bell-good-night", rung(&Night::whole(), "01:00"));
+    insta::assert_snapshot!("bell-rolled-back", rung(&Night::rolled_back(), "01:00"));
+    insta::assert_snapshot!("bell-stuck", rung(&Night::stuck(), "01:00"));
+}
+
+#[test]
+fn a_terminal_that_comes_later_does_not_ring_for_the_past() {
+    let all = rung(&Night::rolled_back(), "01:00");
+    let late = rung(&Night::rolled_back(), "02:10");
+    assert!(!late.is_empty() && late.lines().count() < all.lines().count(), "{late}");
+    assert!(all.ends_with(&late), "{late}");
+    let mut bell = Bell::new(None);
+    assert_eq!(bell.call(&Night::whole().view(), at("05:10")), None, "long over");
 }
