@@ -15,6 +15,7 @@ mod drill;
 mod driver;
 mod engine;
 mod exec;
+mod fleet_hosts;
 mod fleet_night;
 mod go;
 mod graph;

@@ -1,5 +1,6 @@
 //! The command line: dispatch, and the only place that prints errors. Nothing imports it.
 
+pub mod absent;
 pub mod after;
 pub mod approval;
 pub mod args;

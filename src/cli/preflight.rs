@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::absent;
 use super::error::CommandError;
 use crate::graph::ids::AttemptId;
 use crate::graph::job::Site;
 use crate::graph::{Graph, parts};
 use crate::plan::model::{Plan, Step};
 use crate::plan::not_executable_yet;
-use crate::transport::{SiteState, Survey, SurveyRequest};
+use crate::transport::{SiteState, Survey, SurveyRequest, is_distrusted};
 
 /// The journal needs this much free space at the start.
 const FREE: u64 = 64 << 20;
@@ -95,13 +96,18 @@ fn note((sudo, users): &mut (bool, BTreeSet<String>), step: &Step) {
 
 /// What the sites answered, in a few lines: good news together, everything else by name.
 #[must_use]
-pub fn judge(surveys: &[Survey]) -> Vec<Finding> {
+pub fn judge(graph: &Graph, surveys: &[Survey]) -> Vec<Finding> {
+    let spared = spared(graph, surveys);
     let mut out = Vec::new();
     let hosts: Vec<&Survey> = surveys.iter().filter(|s| matches!(s.site, Site::Host(_))).collect();
     let answered = hosts.iter().filter(|s| s.answer.is_ok()).count();
-    let troubles: Vec<Finding> = surveys.iter().flat_map(trouble).collect();
+    let troubles: Vec<Finding> = surveys.iter().flat_map(|survey| trouble(survey, &spared)).collect();
     if !hosts.is_empty() {
-        let verdict = if answered == hosts.len() { Verdict::Ok } else { Verdict::Fail };
+        let verdict = match hosts.len() - answered {
+            0 => Verdict::Ok,
+            away if away == spared.len() => Verdict::Warn,
+            _ => Verdict::Fail,
+        };
         let mut text = format!("{answered} of {} host{} answer", hosts.len(), if hosts.len() == 1 { "" } else { "s" });
         if answered > 0 && troubles.is_empty() {
             text += &format!(
@@ -130,14 +136,26 @@ fn worst_clock(hosts: &[&Survey]) -> u64 {
     offsets.max().unwrap_or(0)
 }
 
-fn trouble(survey: &Survey) -> Vec<Finding> {
+/// Hosts that are away, and without which the run can begin; each with why.
+fn spared<'s>(graph: &Graph, surveys: &'s [Survey]) -> BTreeMap<&'s str, String> {
+    let away = |survey: &'s Survey| match (&survey.site, &survey.answer) {
+        (Site::Host(name), Err(why)) if !is_distrusted(why) => Some(name.as_str()),
+        _ => None,
+    };
+    absent::tolerated(graph, &surveys.iter().filter_map(away).collect())
+}
+
+fn trouble(survey: &Survey, spared: &BTreeMap<&str, String>) -> Vec<Finding> {
     let name = match &survey.site {
         Site::Controller => "this machine",
         Site::Host(name) => name,
     };
     let finding = |verdict, text: String| Finding { verdict, text: format!("{name}: {text}") };
     match &survey.answer {
-        Err(why) => vec![finding(Verdict::Fail, why.clone())],
+        Err(why) => vec![match spared.get(name) {
+            Some(allowed) => finding(Verdict::Warn, format!("{why}; counts as failed: {allowed}")),
+            None => finding(Verdict::Fail, why.clone()),
+        }],
         Ok(state) => troubles_of(state).into_iter().map(|(verdict, text)| finding(verdict, text)).collect(),
     }
 }
@@ -190,6 +208,8 @@ pub fn journal(store: &Path) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::sample;
+    use crate::plan::units::Size;
     use std::time::Duration;
 
     fn state() -> SiteState {
@@ -208,7 +228,30 @@ mod tests {
     }
 
     fn lines(surveys: &[Survey]) -> Vec<String> {
-        judge(surveys).iter().map(|f| format!("{} {}", f.verdict.word(), f.text)).collect()
+        judge(&fleet(), surveys).iter().map(|f| format!("{} {}", f.verdict.word(), f.text)).collect()
+    }
+
+    /// Three hosts, of which one may fail, and `be1`, which may not.
+    fn fleet() -> Graph {
+        let mut update = sample::run("update", &[], &["w1", "w2", "w3"], "u");
+        update.fleet.allow_failed = Some(Size::Count(1));
+        sample::graph(sample::plan(vec![update, sample::run("other", &[], &["be1", "be2"], "o")]))
+    }
+
+    #[test]
+    fn a_host_that_may_fail_may_be_away_but_not_be_another_one() {
+        let away = |name: &str, why: &str| survey(name, Err(why.into()));
+        let ok = |name: &str| survey(name, Ok(state()));
+        assert_eq!(
+            lines(&[ok("w1"), away("w2", "the connection is refused"), ok("w3")]),
+            [
+                "warn 2 of 3 hosts answer",
+                "warn w2: the connection is refused; counts as failed: update may lose 1 of 3 hosts"
+            ]
+        );
+        assert_eq!(lines(&[away("w1", "gone"), away("w2", "gone"), ok("w3")])[0], "FAIL 1 of 3 hosts answer");
+        let changed = "its host key has changed";
+        assert_eq!(lines(&[ok("w1"), away("w2", changed)])[1], format!("FAIL w2: {changed}"));
     }
 
     #[test]

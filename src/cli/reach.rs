@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::absent;
 use super::error::CommandError;
 use super::setup::Setup;
+use crate::graph::Graph;
 use crate::graph::job::Site;
 use crate::lab::Lab;
 use crate::plan::model::{HostName, Plan, SecretRef, Step, Value, Verb};
-use crate::transport::{Config, Hosts, Means, Survey, SurveyRequest, Transport, unresolved};
+use crate::transport::{Config, Hosts, Means, Survey, SurveyRequest, Taking, Transport, is_distrusted, unresolved};
 
 /// Asks the sites for their state, over connections of its own.
 ///
@@ -120,18 +122,27 @@ pub fn transport(
 }
 
 /// Takes this plan's lock on every host of the run, so that another controller with a store of its own cannot execute the
-/// same plan there meanwhile.
+/// same plan there meanwhile. Gives the hosts that are away and without which the run can begin.
 ///
 /// # Errors
-/// When another run holds one of them, or a host cannot be asked; nothing stays locked then.
-pub async fn lock(hosts: &Hosts, sites: &[Site], plan: &str, holder: &str) -> Result<(), CommandError> {
+/// When another run holds one of them, or a host that is needed cannot be asked; nothing stays locked then.
+pub async fn lock(hosts: &Hosts, graph: &Graph, sites: &[Site], holder: &str) -> Result<Vec<HostName>, CommandError> {
+    let plan = &*graph.plan().stem;
     let answers = hosts.lock(sites.to_vec(), plan, holder).await;
-    let refused: Vec<String> = answers
-        .into_iter()
-        .filter_map(|(site, answer)| Some(format!("   {}: {}", site_name(&site), answer.err()?)))
-        .collect();
+    let away = answers.iter().filter_map(|(site, taking)| match taking {
+        Taking::Away(why) if !is_distrusted(why) => Some(site_name(site)),
+        Taking::Taken | Taking::Refused(_) | Taking::Away(_) => None,
+    });
+    let spared = absent::tolerated(graph, &away.collect());
+    let refused = answers.iter().filter_map(|(site, taking)| match taking {
+        Taking::Refused(why) | Taking::Away(why) if !spared.contains_key(site_name(site)) => {
+            Some(format!("   {}: {why}", site_name(site)))
+        }
+        Taking::Taken | Taking::Refused(_) | Taking::Away(_) => None,
+    });
+    let refused: Vec<String> = refused.collect();
     if refused.is_empty() {
-        return Ok(());
+        return Ok(spared.into_keys().map(str::to_owned).collect());
     }
     unlock(hosts, sites, plan).await;
     let error = CommandError::refused(format!("not every host could be locked for {plan}; nothing was started"));

@@ -267,6 +267,9 @@ pub struct RunOptions {
     /// Hosts that this run leaves out because it was narrowed.
     #[serde(default)]
     pub hosts_left_out: Vec<String>,
+    /// Hosts that did not answer when the run began, and may fail. They are locked when they are first reached.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub away: Vec<String>,
     /// The wave of a plan in waves that this run is; what was frozen with it is the plan of this wave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wave: Option<OpenWave>,

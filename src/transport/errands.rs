@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::channel::Channel;
+use super::host_lock::Taking;
 use super::hosts::Inner;
 use super::request::{Request, remote_command};
 use super::wire::{Piece, Splitter};
@@ -16,15 +18,22 @@ use crate::graph::job::Site;
 
 /// No machine takes longer for a short question unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A process that is left behind ends by itself after 20 s. When it is looked for later than this, nothing follows.
+const LEFT: Duration = Duration::from_secs(15);
+/// Looks at a machine that is so busy that nothing follows from the first ones.
+const LOOKS: u32 = 3;
 /// What logind needs to end what an ended session left behind.
 const LOGOUT: Duration = Duration::from_millis(500);
 
-/// Asks all sites at once. The answers come in the order of the questions.
+/// Asks as many sites at once as may be connected to, so that each answers soon enough to say something of its clock and
+/// its processes. The answers come in the order of the questions.
 pub(super) async fn survey(inner: &Arc<Inner>, requests: Vec<SurveyRequest>) -> Vec<Survey> {
     let mut asked = JoinSet::new();
+    let places = Arc::new(Semaphore::new(inner.config.connect_at_once.max(1)));
     for (at, request) in requests.into_iter().enumerate() {
-        let inner = inner.clone();
+        let (inner, places) = (inner.clone(), places.clone());
         asked.spawn(async move {
+            let _place = places.acquire().await;
             let begun = Instant::now();
             let answer = state_of(&inner, &request).await;
             (at, Survey { site: request.site, answer, took: begun.elapsed() })
@@ -58,7 +67,7 @@ pub(super) async fn replies(
         let request = Request::errand(mode, &inner.terms(&site), values);
         let inner = inner.clone();
         asked.spawn(async move {
-            let answer = ask(&inner, &site, mode, &request).await;
+            let answer = ask(&inner, &site, mode, &request).await.map_err(Trouble::into_words);
             let answer = answer.map(|lines| lines.into_iter().map(|(line, _)| line).collect());
             (at, site, answer)
         });
@@ -68,7 +77,41 @@ pub(super) async fn replies(
     answers.into_iter().map(|(_, site, answer)| (site, answer)).collect()
 }
 
+/// Takes a lock on all sites at once. The answers come in the order of the sites.
+pub(super) async fn lock(inner: &Arc<Inner>, sites: Vec<Site>, stem: &str, holder: &str) -> Vec<(Site, Taking)> {
+    let mut asked = JoinSet::new();
+    for (at, site) in sites.into_iter().enumerate() {
+        let (inner, stem, holder) = (inner.clone(), stem.to_owned(), holder.to_owned());
+        asked.spawn(async move { (at, lock_one(&inner, &site, &stem, &holder).await, site) });
+    }
+    let mut answers = asked.join_all().await;
+    answers.sort_by_key(|(at, ..)| *at);
+    answers.into_iter().map(|(_, taking, site)| (site, taking)).collect()
+}
+
+/// The same on one site. What the run has already is taken again.
+pub(super) async fn lock_one(inner: &Inner, site: &Site, stem: &str, holder: &str) -> Taking {
+    let request = Request::errand("lock", &inner.terms(site), &[("plan", stem), ("holder", holder)]);
+    match ask(inner, site, "lock", &request).await {
+        Ok(_) => Taking::Taken,
+        Err(Trouble::Refused(why)) => Taking::Refused(why),
+        Err(Trouble::Away(why)) => Taking::Away(why),
+    }
+}
+
 async fn state_of(inner: &Inner, request: &SurveyRequest) -> Result<SiteState, String> {
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        let begun = Instant::now();
+        let state = look(inner, request).await?;
+        if state.detached_survives || begun.elapsed() < LEFT || looks == LOOKS {
+            return Ok(state);
+        }
+    }
+}
+
+async fn look(inner: &Inner, request: &SurveyRequest) -> Result<SiteState, String> {
     let probe = match &request.site {
         Site::Controller => String::new(),
         // No session ends here, so nothing could be taken along.
@@ -82,7 +125,7 @@ async fn state_of(inner: &Inner, request: &SurveyRequest) -> Result<SiteState, S
     let channel = inner.open(&request.site, "survey").await?;
     // Not before: connecting to many hosts at once takes longer than any clock may be wrong.
     let before = clock::now();
-    let lines = answered(converse(channel, &question).await?, "survey")?;
+    let lines = answered(converse(channel, &question).await?, "survey").map_err(Trouble::into_words)?;
     let mut state = SiteState {
         clock_offset_ms: 0,
         free_bytes: 0,
@@ -94,10 +137,9 @@ async fn state_of(inner: &Inner, request: &SurveyRequest) -> Result<SiteState, S
     for (line, at) in lines {
         let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
         match word {
-            // The question was on its way for half of the time that the answer took.
             "clock" => {
-                let ours = before.as_millisecond().midpoint(at.as_millisecond());
-                state.clock_offset_ms = milliseconds(rest).ok_or("its clock cannot be read")? - ours;
+                let theirs = milliseconds(rest).ok_or("its clock cannot be read")?;
+                state.clock_offset_ms = least_offset(theirs, before.as_millisecond(), at.as_millisecond());
             }
             "free" => state.free_bytes = rest.parse::<u64>().unwrap_or(0).saturating_mul(1024),
             "refused" => state.sudo_refused.push(if rest == "-" { String::new() } else { rest.to_owned() }),
@@ -108,6 +150,15 @@ async fn state_of(inner: &Inner, request: &SurveyRequest) -> Result<SiteState, S
         }
     }
     Ok(state)
+}
+
+/// How far a clock is off at least, when it was read somewhere between two instants of ours.
+fn least_offset(theirs: i64, asked: i64, answered: i64) -> i64 {
+    match theirs {
+        t if t < asked => t - asked,
+        t if t > answered => t - answered,
+        _ => 0,
+    }
 }
 
 /// Leaves a process behind on a connection that is closed then. Gives its pid and start.
@@ -131,16 +182,32 @@ fn milliseconds(text: &str) -> Option<i64> {
 
 type Heard = Vec<(String, jiff::Timestamp)>;
 
-async fn ask(inner: &Inner, site: &Site, label: &str, question: &Request) -> Result<Heard, String> {
-    let channel = inner.open(site, label).await?;
-    answered(converse(channel, question).await?, label)
+/// Why an errand brought nothing home.
+enum Trouble {
+    /// The runner said no, or there is none.
+    Refused(String),
+    /// Nobody knows what became of it.
+    Away(String),
 }
 
-fn answered(lines: Heard, label: &str) -> Result<Heard, String> {
+impl Trouble {
+    fn into_words(self) -> String {
+        match self {
+            Self::Refused(why) | Self::Away(why) => why,
+        }
+    }
+}
+
+async fn ask(inner: &Inner, site: &Site, label: &str, question: &Request) -> Result<Heard, Trouble> {
+    let channel = inner.open(site, label).await.map_err(Trouble::Away)?;
+    answered(converse(channel, question).await.map_err(Trouble::Away)?, label)
+}
+
+fn answered(lines: Heard, label: &str) -> Result<Heard, Trouble> {
     match lines.iter().find_map(|(line, _)| line.strip_prefix("refused ")) {
         // In a survey the word is about sudo.
-        Some(why) if label != "survey" => Err(why.to_owned()),
-        _ if lines.is_empty() => Err("its shell did not start the runner".to_owned()),
+        Some(why) if label != "survey" => Err(Trouble::Refused(why.to_owned())),
+        _ if lines.is_empty() => Err(Trouble::Refused("its shell did not start the runner".to_owned())),
         _ => Ok(lines),
     }
 }
@@ -165,4 +232,16 @@ async fn converse(mut channel: Channel, question: &Request) -> Result<Heard, Str
         }
     };
     tokio::time::timeout(PATIENCE, talk).await.unwrap_or_else(|_| Err("it does not answer".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_answer_says_less_of_a_clock_but_nothing_wrong() {
+        assert_eq!(least_offset(5_000, 4_000, 30_000), 0);
+        assert_eq!(least_offset(3_000, 4_000, 30_000), -1_000);
+        assert_eq!(least_offset(33_000, 4_000, 30_000), 3_000);
+    }
 }

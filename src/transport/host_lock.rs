@@ -1,5 +1,23 @@
 //! The lock of a plan as a host describes it. Knows nothing of how the host was asked.
 
+/// What became of taking a lock on one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taking {
+    Taken,
+    /// Another run has it, or the host cannot keep one; in words.
+    Refused(String),
+    /// The host could not be asked, so it may even have been taken.
+    Away(String),
+}
+
+/// A lock that is taken when its host is first needed, because the host was away when all others were locked.
+#[derive(Debug, Clone)]
+pub(super) struct LateLock {
+    /// The plan's.
+    pub stem: String,
+    pub holder: String,
+}
+
 /// A lock on one host.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HostLock {

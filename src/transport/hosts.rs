@@ -1,8 +1,9 @@
 //! The transport over ssh, and the same contract on this machine. Knows how to reach a site; what an attempt is, the
 //! modules beside it know.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -12,7 +13,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use super::attempt::{self, Purpose, Target};
 use super::channel::Channel;
-use super::host_lock::HostLock;
+use super::host_lock::{HostLock, LateLock, Taking};
 use super::keeper::client::Keeper;
 use super::links::Links;
 use super::mask::Masks;
@@ -109,6 +110,7 @@ pub(super) struct Inner {
     pub links: Links,
     keeper: Keeper,
     masks: OnceCell<Masks>,
+    unlocked: Mutex<BTreeMap<HostName, LateLock>>,
 }
 
 impl Hosts {
@@ -119,16 +121,24 @@ impl Hosts {
     pub fn new(config: Config) -> std::io::Result<Self> {
         let links = Links::new(&config)?;
         let keeper = Keeper::new(config.keeper.clone(), links.directory());
-        let inner = Inner { config, links, keeper, masks: OnceCell::new() };
+        let inner = Inner { config, links, keeper, masks: OnceCell::new(), unlocked: Mutex::default() };
         Ok(Self { inner: Arc::new(inner), followers: Arc::default() })
     }
 
     /// Takes the lock of the plan `stem` for this run on every site, all at once. `holder` says who holds it, in words
     /// that another run's people will read. A lock that this run has already is taken again.
     ///
-    /// One answer per site; the error says who holds the lock, or why the site cannot be asked.
-    pub async fn lock(&self, sites: Vec<Site>, stem: &str, holder: &str) -> Vec<(Site, Result<(), String>)> {
-        errands::everywhere(&self.inner, sites, "lock", &[("plan", stem), ("holder", holder)]).await
+    /// One answer per site, in their order.
+    pub async fn lock(&self, sites: Vec<Site>, stem: &str, holder: &str) -> Vec<(Site, Taking)> {
+        errands::lock(&self.inner, sites, stem, holder).await
+    }
+
+    /// Has the lock taken on these hosts when an attempt is first launched there. Where another run holds it then, or the
+    /// host still does not answer, the attempt does not start.
+    pub fn lock_later(&self, hosts: impl IntoIterator<Item = HostName>, stem: &str, holder: &str) {
+        let late = LateLock { stem: stem.to_owned(), holder: holder.to_owned() };
+        let mut unlocked = self.inner.unlocked.lock().unwrap_or_else(PoisonError::into_inner);
+        unlocked.extend(hosts.into_iter().map(|host| (host, late.clone())));
     }
 
     /// Gives the locks of this run back. Another run's lock stays and is an error.
@@ -278,13 +288,28 @@ impl Inner {
             let _ = reports.send(Report { attempt: target.attempt, what: Event::Ended { outcome, evidence } });
             return;
         }
-        match self.prepare(&job).await {
-            Ok(purpose) => attempt::run(self, &target, purpose, &reports).await,
-            Err(why) => {
-                let what = Event::Ended { outcome: Outcome::NeverStarted { why }, evidence: Evidence::default() };
-                let _ = reports.send(Report { attempt: target.attempt, what });
-            }
+        let never = |why| Event::Ended { outcome: Outcome::NeverStarted { why }, evidence: Evidence::default() };
+        let what = match self.locked(&job.site).await {
+            Taking::Taken => match self.prepare(&job).await {
+                Ok(purpose) => return attempt::run(self, &target, purpose, &reports).await,
+                Err(why) => never(why),
+            },
+            Taking::Refused(why) => never(format!("is held by another run: {why}")),
+            Taking::Away(why) => never(why),
+        };
+        let _ = reports.send(Report { attempt: target.attempt, what });
+    }
+
+    /// Takes the lock of a host that was away when the others were locked.
+    async fn locked(&self, site: &Site) -> Taking {
+        let unlocked = || self.unlocked.lock().unwrap_or_else(PoisonError::into_inner);
+        let Site::Host(host) = site else { return Taking::Taken };
+        let Some(late) = unlocked().get(host).cloned() else { return Taking::Taken };
+        let taking = errands::lock_one(self, site, &late.stem, &late.holder).await;
+        if taking == Taking::Taken {
+            unlocked().remove(host);
         }
+        taking
     }
 
     /// Resolves and reads everything that the attempt needs from this machine. Nothing is sent.

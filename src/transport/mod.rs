@@ -30,7 +30,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::str::FromStr;
 use std::time::Duration;
 
-pub use host_lock::HostLock;
+pub use host_lock::{HostLock, Taking};
 pub use hosts::{CONNECT_AT_ONCE, Config, Hosts};
 pub use memory::{Attempted, Memory};
 pub use secrets::unresolved;
@@ -134,6 +134,12 @@ pub struct SurveyRequest {
     pub sudo: bool,
     /// `sudo -n -u USER true` must work for these.
     pub users: Vec<String>,
+}
+
+/// Whether a host could be reached but is not who it should be, by what a survey or a lock said of it.
+#[must_use]
+pub fn is_distrusted(why: &str) -> bool {
+    why.to_ascii_lowercase().contains("host key")
 }
 
 /// What one site said of itself before the run.

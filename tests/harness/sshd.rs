@@ -103,6 +103,9 @@ impl Drop for Sshd {
     }
 }
 
+/// Keeps bash and zsh from reading what the user of this machine has them do at the start of every session.
+const NO_STARTUP_FILES: &str = "SHLVL=1 ZDOTDIR=/var/empty";
+
 fn keygen(path: &Path) {
     let done = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(path).status().unwrap();
     assert!(done.success());
@@ -124,15 +127,20 @@ fn write_configs(dir: &Path, port: u16, options: &Options) {
         let _ = writeln!(ssh, "Host h{n}\n  HostName {address}\n  HostKeyAlias h{n}");
         let _ = writeln!(known, "h{n},[{address}]:{client_port} {}", key.trim());
     }
-    sshd.push_str(&options.sshd);
+    let mut settings = options.sshd.clone();
     if let Some(shell) = &options.shell {
         let bin = dir.join("bin");
         std::fs::create_dir_all(&bin).unwrap();
         let program = which(shell);
         let _ = std::fs::remove_file(bin.join("sh"));
         std::os::unix::fs::symlink(program, bin.join("sh")).unwrap();
-        let _ = writeln!(sshd, "SetEnv PATH={}:/usr/local/bin:/usr/bin:/bin", bin.display());
+        let _ = writeln!(settings, "SetEnv PATH={}:/usr/local/bin:/usr/bin:/bin", bin.display());
     }
+    // sshd heeds the first `SetEnv` only.
+    let _ = match settings.contains("SetEnv ") {
+        true => write!(sshd, "{}", settings.replace("SetEnv ", &format!("SetEnv {NO_STARTUP_FILES} "))),
+        false => write!(sshd, "{settings}SetEnv {NO_STARTUP_FILES}\n"),
+    };
     let _ = write!(
         ssh,
         "Host *\n  Port {client_port}\n  User {}\n  IdentityFile {d}/id\n  IdentitiesOnly yes\n  UserKnownHostsFile {d}/known_hosts\n  \

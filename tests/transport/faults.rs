@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use runbook::graph::job::Site;
 use runbook::graph::outcome::Outcome;
-use runbook::transport::{Event, SurveyRequest, Transport};
+use runbook::transport::{Event, SurveyRequest, Taking, Transport};
 use tokio::task::JoinSet;
 
 use super::bed::{Bed, appears, attempt, h1, shell};
@@ -232,15 +232,15 @@ async fn hosts_say_what_state_they_are_in() {
 
     let sites = vec![h1()];
     let other = bed.second(|c| c.run = "r2".into());
-    assert!(bed.hosts.lock(sites.clone(), "plan", "alice on laptop since 21:00").await[0].1.is_ok());
-    assert!(bed.hosts.lock(sites.clone(), "plan", "alice on laptop since 21:00").await[0].1.is_ok());
+    assert_eq!(bed.hosts.lock(sites.clone(), "plan", "alice on laptop since 21:00").await[0].1, Taking::Taken);
+    assert_eq!(bed.hosts.lock(sites.clone(), "plan", "alice on laptop since 21:00").await[0].1, Taking::Taken);
     let refused = other.hosts.lock(sites.clone(), "plan", "bob").await;
-    assert_eq!(refused[0].1.as_ref().unwrap_err(), "alice on laptop since 21:00");
+    assert_eq!(refused[0].1, Taking::Refused("alice on laptop since 21:00".into()));
     assert!(other.hosts.unlock(sites.clone(), "plan").await[0].1.is_err());
     let seen = other.hosts.survey(requests[1..2].to_vec()).await.unwrap();
     assert_eq!(seen[0].answer.as_ref().unwrap().locked_by.as_deref(), Some("plan: alice on laptop since 21:00"));
     assert!(bed.hosts.unlock(sites.clone(), "plan").await[0].1.is_ok());
-    assert!(other.hosts.lock(sites, "plan", "bob").await[0].1.is_ok());
+    assert_eq!(other.hosts.lock(sites, "plan", "bob").await[0].1, Taking::Taken);
     for b in [bed, other] {
         b.hosts.close().await.unwrap();
     }
@@ -279,9 +279,9 @@ async fn a_lock_that_is_being_written_or_given_back_is_looked_at_again() {
         std::fs::write(&torn, "other-run bob since 21:00").unwrap();
     };
     meanwhile("echo ' end' >>");
-    assert_eq!(bed.hosts.lock(vec![h1()], "plan", "alice").await[0].1, Err("bob since 21:00".to_owned()));
+    assert_eq!(bed.hosts.lock(vec![h1()], "plan", "alice").await[0].1, Taking::Refused("bob since 21:00".into()));
     meanwhile("rm -f");
-    assert_eq!(bed.hosts.lock(vec![h1()], "plan", "alice").await[0].1, Ok(()));
+    assert_eq!(bed.hosts.lock(vec![h1()], "plan", "alice").await[0].1, Taking::Taken);
     let held = std::fs::read_to_string(&torn).unwrap();
     assert!(held.ends_with(" alice end\n"), "{held}");
 }

@@ -15,11 +15,12 @@ use crate::driver::control::{self, Hello};
 use crate::driver::signals::Signals;
 use crate::driver::{Asked, RunLoop, Stopped, hang_up};
 use crate::engine::Engine;
-use crate::engine::fact::{Actor, Channel, RunStarted};
+use crate::engine::fact::{Actor, Channel, Fact, FactRecord, RunStarted};
 use crate::engine::input::{Ask, Input, Operator};
 use crate::graph::Graph;
 use crate::journal::{Claim, JournalError, SqliteJournal, Store};
 use crate::lab::Lab;
+use crate::plan::model::HostName;
 use crate::report::short_digest;
 
 /// People who may wait for an answer at the same time; more wait in line.
@@ -92,12 +93,17 @@ async fn serve(args: &Args, store: Store, night: Night, lab: Option<&Lab>) -> Re
         None => preflight::hosts(&graph, &night.started.options.hosts_left_out),
     };
     let digest = short_digest(&night.started.digest);
-    let (engine, first) = begin(graph.clone(), night.started, &journal, asked, &by)?;
-    if matches!(first, Input::Start(_)) {
-        let holder = format!("run {run} of {} on {}, plan {digest}", by.name, holder::this_machine());
-        reach::lock(&transport, &locked, &plan, &holder).await?;
-    }
+    let (engine, mut first) = begin(graph.clone(), night.started, &journal, asked, &by)?;
+    let holder = format!("run {run} of {} on {}, plan {digest}", by.name, holder::this_machine());
     let found = journal.found().to_vec();
+    let away = match &mut first {
+        Input::Start(started) => {
+            started.options.away = reach::lock(&transport, &graph, &locked, &holder).await?;
+            started.options.away.clone()
+        }
+        _ => away_at_first(&found),
+    };
+    transport.lock_later(away, &plan, &holder);
     let run_loop = RunLoop::new(Box::new(engine), Box::new(journal), transport.clone(), clock.clone(), &found);
     let (ask, asked) = mpsc::channel(ASKED);
     note_reason(args, &by, &ask);
@@ -121,6 +127,15 @@ async fn serve(args: &Args, store: Store, night: Night, lab: Option<&Lab>) -> Re
     }
     hang_up(&*transport).await;
     Ok(stopped)
+}
+
+/// Hosts that were away when the others were locked.
+fn away_at_first(found: &[FactRecord]) -> Vec<HostName> {
+    let options = found.iter().find_map(|record| match &record.fact {
+        Fact::RunStarted(started) => Some(&started.options),
+        _ => None,
+    });
+    options.map_or_else(Vec::new, |options| options.away.clone())
 }
 
 /// The reason for replacing an engine that may live stands in the timeline.

@@ -199,7 +199,7 @@ fn look_before(
     let ways = reach::ways(graph.plan(), setup, lab, reach::asked(&requests))?;
     let surveys = reach::survey(graph.plan(), setup, lab, requests)?;
     let held = surveys.iter().any(|s| s.answer.as_ref().is_ok_and(|state| state.locked_by.is_some()));
-    let mut findings = preflight::judge(&surveys);
+    let mut findings = preflight::judge(graph, &surveys);
     let ways = reach::in_words(&ways).into_iter();
     findings.extend(ways.map(|text| preflight::Finding { verdict: preflight::Verdict::Ok, text }));
     let missing = reach::missing_secrets(graph.plan(), setup)?;
@@ -257,6 +257,8 @@ fn options(args: &Args, cx: &Context, left_out: LeftOut, wave: Option<OpenWave>)
         outside_window: args.message.clone(),
         narrowed: left_out.steps,
         hosts_left_out: left_out.hosts,
+        // Known when the hosts are locked.
+        away: Vec::new(),
         wave,
         lab,
     }

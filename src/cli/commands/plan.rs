@@ -262,7 +262,7 @@ fn probe(graph: &Graph, args: &Args, left_out: &LeftOut, cx: &Context) -> Result
     let requests = preflight::requests(graph, &left_out.hosts);
     let ways = reach::ways(graph.plan(), &setup, None, reach::asked(&requests))?;
     let surveys = reach::survey(graph.plan(), &setup, None, requests)?;
-    let found = preflight::judge(&surveys);
+    let found = preflight::judge(graph, &surveys);
     let mut lines: Vec<(String, String)> =
         found.iter().map(|f| (f.verdict.word().to_owned(), f.text.clone())).collect();
     lines.extend(reach::in_words(&ways).into_iter().map(|text| (preflight::Verdict::Ok.word().to_owned(), text)));
