@@ -139,7 +139,7 @@ fn write_configs(dir: &Path, port: u16, options: &Options) {
     // sshd heeds the first `SetEnv` only.
     let _ = match settings.contains("SetEnv ") {
         true => write!(sshd, "{}", settings.replace("SetEnv ", &format!("SetEnv {NO_STARTUP_FILES} "))),
-        false => write!(sshd, "{settings}SetEnv {NO_STARTUP_FILES}\n"),
+        false => writeln!(sshd, "{settings}SetEnv {NO_STARTUP_FILES}"),
     };
     let _ = write!(
         ssh,
