@@ -32,8 +32,8 @@ pub enum Kind<'a> {
         text: Cow<'a, str>,
         plain: bool,
     },
-    Seq(Rc<Vec<Node<'a>>>),
-    Map(Rc<Vec<Entry<'a>>>),
+    Seq(Rc<[Node<'a>]>),
+    Map(Rc<[Entry<'a>]>),
 }
 
 #[derive(Debug, Clone)]
@@ -72,7 +72,8 @@ pub fn parse<'a>(text: &'a str, found: &mut Vec<Diagnostic>) -> Result<Option<No
     options.flow_nesting_limit = DEPTH_LIMIT * 4;
     options.block_nesting_limit = DEPTH_LIMIT * 4;
     let parser = Parser::new_from_str_with_options(text, options);
-    let mut reader = Reader { text, parser, anchors: HashMap::new(), repeated: 0, count: 0, found };
+    let (nodes, entries) = (Vec::new(), Vec::new());
+    let mut reader = Reader { text, parser, anchors: HashMap::new(), nodes, entries, repeated: 0, count: 0, found };
     let mut root = None;
     while let Some((event, span)) = reader.next()? {
         match event {
@@ -100,6 +101,10 @@ struct Reader<'a, 'f> {
     text: &'a str,
     parser: Parser<'a, StrInput<'a>>,
     anchors: HashMap<usize, Anchored<'a>>,
+    /// What the open lists hold so far, the innermost last.
+    nodes: Vec<Node<'a>>,
+    /// What the open mappings hold so far, the innermost last.
+    entries: Vec<Entry<'a>>,
     /// Values that came from aliases.
     repeated: usize,
     count: usize,
@@ -175,21 +180,21 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn sequence(&mut self, start: Span, depth: usize) -> Read<(Node<'a>, usize)> {
-        let (mut nodes, mut height) = (Vec::new(), 0);
+        let (first, mut height) = (self.nodes.len(), 0);
         loop {
             let (event, span) = self.expect_next()?;
             if matches!(event, Event::SequenceEnd) {
                 let span = Span::new(start.start, span.end.max(start.end));
-                return Ok((Node { span, kind: Kind::Seq(Rc::new(nodes)) }, height));
+                return Ok((Node { span, kind: Kind::Seq(self.nodes.drain(first..).collect()) }, height));
             }
             let (node, h) = self.node(event, span, depth + 1)?;
             height = height.max(h + 1);
-            nodes.push(node);
+            self.nodes.push(node);
         }
     }
 
     fn mapping(&mut self, start: Span, depth: usize) -> Read<(Node<'a>, usize)> {
-        let (mut entries, mut merges, mut height) = (Vec::new(), Vec::new(), 0);
+        let (first, mut merges, mut height) = (self.entries.len(), Vec::new(), 0);
         let end = loop {
             let (event, span) = self.expect_next()?;
             if matches!(event, Event::MappingEnd) {
@@ -205,35 +210,35 @@ impl<'a> Reader<'a, '_> {
             if plain && text == "<<" {
                 merges.push(value);
             } else {
-                entries.push(Entry { key: Spanned::new(text, key.span), value });
+                self.entries.push(Entry { key: Spanned::new(text, key.span), value });
             }
         };
-        self.drop_duplicates(&mut entries);
-        for value in merges {
-            self.merge(&mut entries, &value)?;
-        }
         let span = Span::new(start.start, end.max(start.end));
-        Ok((Node { span, kind: Kind::Map(Rc::new(entries)) }, height))
+        let entries = if merges.is_empty() && few_and_different(&self.entries[first..]) {
+            self.entries.drain(first..).collect()
+        } else {
+            let mut entries = self.entries.drain(first..).collect();
+            self.drop_duplicates(&mut entries);
+            merges.iter().try_for_each(|value| self.merge(&mut entries, value))?;
+            entries.into()
+        };
+        Ok((Node { span, kind: Kind::Map(entries) }, height))
     }
 
     /// Keeps the first of equal keys and reports the others with both places.
     fn drop_duplicates(&mut self, entries: &mut Vec<Entry<'a>>) {
-        let mut order: Vec<usize> = (0..entries.len()).collect();
-        order.sort_by(|a, b| entries[*a].key.value.cmp(&entries[*b].key.value));
-        let mut twice = Vec::new();
-        let mut first = 0;
-        for i in 1..order.len() {
-            let (one, other) = (&entries[order[first]], &entries[order[i]]);
-            if one.key.value == other.key.value {
-                self.found.push(duplicate(&one.key, &other.key));
-                twice.push(order[i]);
-            } else {
-                first = i;
+        let mut firsts: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
+        let mut again = Vec::new();
+        for (i, entry) in entries.iter().enumerate() {
+            let first = *firsts.entry(&*entry.key.value).or_insert(i);
+            if first != i {
+                self.found.push(duplicate(&entries[first].key, &entry.key));
+                again.push(i);
             }
         }
-        if !twice.is_empty() {
+        if !again.is_empty() {
             let mut at = 0..;
-            entries.retain(|_| at.next().is_some_and(|i| !twice.contains(&i)));
+            entries.retain(|_| at.next().is_some_and(|i| again.binary_search(&i).is_err()));
         }
     }
 
@@ -298,10 +303,15 @@ impl<'a> Reader<'a, '_> {
     }
 }
 
-fn duplicate(one: &Spanned<Cow<'_, str>>, other: &Spanned<Cow<'_, str>>) -> Diagnostic {
-    let (first, second) = if one.span.start <= other.span.start { (one, other) } else { (other, one) };
+/// Whether a mapping is so small that its keys are quicker compared than hashed, and no two of them are equal.
+fn few_and_different(entries: &[Entry<'_>]) -> bool {
+    let is_new = |(i, entry): (usize, &Entry<'_>)| entries[..i].iter().all(|e| e.key.value != entry.key.value);
+    entries.len() <= 16 && entries.iter().enumerate().all(is_new)
+}
+
+fn duplicate(first: &Spanned<Cow<'_, str>>, again: &Spanned<Cow<'_, str>>) -> Diagnostic {
     Diagnostic::error(codes::DUPLICATE_KEY, format!("{} is given twice", Quoted(&first.value)))
-        .at(second.span, "given again here")
+        .at(again.span, "given again here")
         .label(first.span, "first given here")
         .help("keep one of them, or give one another name")
 }
