@@ -240,14 +240,14 @@ impl Checker<'_> {
     /// `$VERSOIN` cannot be known to be wrong, but a variable with nearly that name makes it suspicious.
     fn dollar_names(&mut self, command: &Spanned<String>, raw: &RawStep, scope: &Scope<'_>) {
         for name in dollar_names(&command.value) {
-            let env = raw.env.iter().flat_map(|e| &e.value.rows).any(|(k, _)| k.value == name);
+            let env = || raw.env.iter().flat_map(|e| &e.value.rows).any(|(k, _)| k.value == name);
             let assigned =
-                command.value.contains(&format!("{name}=")) || command.value.contains(&format!("read {name}"));
+                || command.value.contains(&format!("{name}=")) || command.value.contains(&format!("read {name}"));
             if scope.base.contains(name)
                 || scope.outputs.contains_key(name)
-                || env
-                || assigned
                 || name.starts_with("RUNBOOK_")
+                || env()
+                || assigned()
             {
                 continue;
             }
@@ -307,7 +307,7 @@ impl Checker<'_> {
     /// Characters that make a reviewer see something else than what runs.
     fn hidden_characters(&mut self) {
         let text = self.source.text();
-        if text.bytes().all(|b| b.is_ascii() && (b >= b' ' || b == b'\n' || b == b'\r' || b == b'\t') && b != 0x7f) {
+        if all_plain(text) {
             return;
         }
         let hidden = text.char_indices().filter(|(_, c)| is_hidden(*c) && !matches!(c, '\n' | '\r' | '\t'));
@@ -322,6 +322,12 @@ impl Checker<'_> {
             );
         }
     }
+}
+
+/// Whether a text holds nothing but visible ASCII, blanks and line ends. Looks at many bytes at once, with no way out among them.
+fn all_plain(text: &str) -> bool {
+    let plain = |b: u8| (b' '..0x7f).contains(&b) | (b == b'\n') | (b == b'\r') | (b == b'\t');
+    text.as_bytes().chunks(256).all(|bytes| bytes.iter().fold(true, |all, b| all & plain(*b)))
 }
 
 /// The names of `$NAME` and `${NAME...}` in a shell text; a rough reading is enough for a warning.

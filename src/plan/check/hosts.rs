@@ -1,6 +1,6 @@
 //! The machines of a plan and their groups, from `hosts` or an inventory, and what a step's `hosts` names among them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexMap;
 
@@ -163,8 +163,11 @@ impl Checker<'_> {
                 },
             }
         }
-        let mut seen = std::collections::HashSet::new();
-        hosts.retain(|h| seen.insert(h.clone()));
+        // The members of one group are different hosts already.
+        if names.len() > 1 {
+            let mut seen = HashSet::new();
+            hosts.retain(|h| seen.insert(h.clone()));
+        }
         if hosts.is_empty() {
             if complete && !self.machines.open {
                 let at = names.first().map_or(crate::plan::span::Span::START, |n| n.span);

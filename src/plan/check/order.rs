@@ -58,7 +58,7 @@ impl Checker<'_> {
         if cycles.is_empty() {
             let complete = misspelt.correct(plan);
             if complete {
-                self.no_way_back(&Order::new(plan), plan);
+                self.no_way_back(plan);
             }
         }
     }
@@ -118,10 +118,7 @@ impl Checker<'_> {
                 }
             }
         }
-        let legal: Vec<Vec<Need>> = plan.steps.values().map(|step| legal_needs(plan, step)).collect();
-        for (step, needs) in plan.steps.values_mut().zip(legal) {
-            step.needs = needs;
-        }
+        keep_legal_needs(plan);
         misspelt
     }
 
@@ -185,11 +182,14 @@ impl Checker<'_> {
     }
 
     /// What cannot be undone must be approved by somebody before.
-    fn no_way_back(&mut self, order: &Order, plan: &Plan) {
-        for (i, step) in plan.steps.values().enumerate() {
-            if !matches!(step.undo, Undo::Irreversible(_)) {
-                continue;
-            }
+    fn no_way_back(&mut self, plan: &Plan) {
+        let cannot_be_undone = |(_, step): &(usize, &Step)| matches!(step.undo, Undo::Irreversible(_));
+        let irreversible: Vec<_> = plan.steps.values().enumerate().filter(cannot_be_undone).collect();
+        if irreversible.is_empty() {
+            return;
+        }
+        let order = Order::new(plan);
+        for (i, step) in irreversible {
             let upstream = order.upstream(i);
             let gated = upstream.iter().any(|u| plan.steps.get_index(*u).is_some_and(|(_, s)| s.gate.is_some()));
             if gated || plan.waves.iter().any(|w| w.gate.is_some()) {
@@ -227,16 +227,14 @@ impl Checker<'_> {
     }
 }
 
-/// The needs that name other steps of the plan, each once.
-fn legal_needs(plan: &Plan, step: &Step) -> Vec<Need> {
-    let mut legal: Vec<Need> = Vec::with_capacity(step.needs.len());
-    let mut seen = BTreeSet::new();
-    for need in &step.needs {
-        if need.step != step.id && plan.steps.contains_key(&need.step) && seen.insert(need.step.as_str()) {
-            legal.push(need.clone());
-        }
+/// Leaves the needs that name other steps of the plan, each once.
+fn keep_legal_needs(plan: &mut Plan) {
+    for i in 0..plan.steps.len() {
+        let mut needs = std::mem::take(&mut plan.steps[i].needs);
+        let mut seen = BTreeSet::new();
+        needs.retain(|need| plan.steps.get_index_of(&need.step).is_some_and(|row| row != i && seen.insert(row)));
+        plan.steps[i].needs = needs;
     }
-    legal
 }
 
 /// Without any `needs` a plan is a list: each step waits for the one before.
