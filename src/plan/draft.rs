@@ -1,7 +1,7 @@
 //! A plan that has been read but not yet checked: which files it wants, and what becomes of it once they are known.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::SignedDuration;
 
@@ -139,7 +139,8 @@ pub struct Checked {
 #[derive(Debug, Clone, Default)]
 pub struct Places {
     raw: RawPlan,
-    index: HashMap<String, usize>,
+    /// The rows of the steps by name, made when the first of them is asked for.
+    rows: OnceLock<HashMap<String, usize>>,
     accepted: HashMap<String, Label>,
 }
 
@@ -196,7 +197,7 @@ impl<'s> Draft<'s> {
         let (plan, places) = match self.raw {
             Some(raw) => {
                 let (plan, accepted) = check::check(&raw, self.source, outside, &mut found);
-                (plan, Places::new(raw, accepted))
+                (plan, Places { raw, rows: OnceLock::new(), accepted })
             }
             None => (None, Places::default()),
         };
@@ -240,14 +241,10 @@ fn empty_plan() -> Diagnostic {
 }
 
 impl Places {
-    fn new(raw: RawPlan, accepted: HashMap<String, Label>) -> Self {
-        let rows = raw.steps.iter().flat_map(|steps| &steps.value.rows);
-        let index = rows.enumerate().map(|(i, (name, _))| (name.value.clone(), i)).collect();
-        Self { raw, index, accepted }
-    }
-
     fn row(&self, step: &str) -> Option<&(Spanned<String>, Spanned<Box<super::raw::RawStep>>)> {
-        self.raw.steps.as_ref()?.value.rows.get(*self.index.get(step)?)
+        let rows = &self.raw.steps.as_ref()?.value.rows;
+        let numbered = || rows.iter().enumerate().map(|(i, (name, _))| (name.value.clone(), i)).collect();
+        rows.get(*self.rows.get_or_init(numbered).get(step)?)
     }
 
     /// The name of a step; `after_rollback` stands for that key.
