@@ -145,7 +145,10 @@ fn list(words: &[&str]) -> String {
     text
 }
 
-/// Declares a record: a struct whose fields are all `Option<Spanned<T>>`, its reader, and its schema.
+/// What a record holds of one of its keys. Most keys of a record are not written, so one costs a pointer until it is.
+pub type Field<T> = Option<Box<Spanned<T>>>;
+
+/// Declares a record: a struct whose fields are all [`Field`]s, its reader, and its schema.
 macro_rules! record {
     ($(#[doc = $doc:literal])* $name:ident as $word:literal, required [$($required:literal),*] {
         $($(#[doc = $field_doc:literal])+ $field:ident: $type:ty,)+
@@ -153,7 +156,7 @@ macro_rules! record {
         $(#[doc = $doc])*
         #[derive(Debug, Clone, Default)]
         pub struct $name {
-            $($(#[doc = $field_doc])+ pub $field: Option<$crate::plan::span::Spanned<$type>>,)+
+            $($(#[doc = $field_doc])+ pub $field: $crate::plan::decode::Field<$type>,)+
             /// Keys that were written, but whose values could not be read.
             pub broken: Vec<&'static str>,
         }
@@ -190,7 +193,7 @@ macro_rules! record {
                     match key {
                         $(key_of!($field) => {
                             let at = $crate::plan::decode::At::key(key, at);
-                            record.$field = $crate::plan::decode::field(entry, &at, found);
+                            record.$field = $crate::plan::decode::field(entry, &at, found).map(Box::new);
                             if record.$field.is_none() {
                                 record.broken.push(key_of!($field));
                             }

@@ -11,7 +11,7 @@ use super::shapes::{
 use super::span::Spanned;
 use super::units::Size;
 
-pub use super::decode::Table;
+pub use super::decode::{Field, Table};
 
 /// One value or a list of them.
 pub type Many<T> = Vec<Spanned<T>>;
@@ -92,17 +92,17 @@ record! {
         /// A file beside the plan, copied to the host and executed.
         script: String,
         /// A file or directory, verified by checksum, replaced atomically; undoes itself.
-        copy: Box<RawCopy>,
+        copy: RawCopy,
         /// The same from templates/, rendered first; undoes itself.
-        template: Box<RawTemplate>,
+        template: RawTemplate,
         /// A command that judges: it must exit 0, and only reads.
         test: String,
         /// A request from the controller that judges.
-        http: Box<Request>,
+        http: Request,
         /// A question to people: approve, approve with defects, reject.
         gate: String,
         /// Waiting: {for: 10m}, {at: "02:00"} or {until: COMMAND, every: 10s}.
-        wait: Box<RawWait>,
+        wait: RawWait,
         /// How many of the step's hosts at the same time: a number, or a percentage of the group.
         at_once: Size,
         /// How many hosts of each group must stay in service.
@@ -116,19 +116,19 @@ record! {
         /// Units of the plan's resources held while the step runs.
         uses: Table<Whole<1, 10000>>,
         /// Takes a host out of service before the verb.
-        drain: Box<Drainage>,
+        drain: Drainage,
         /// Reboots the host after the verb; how long to wait for it at most.
         reboot: Length,
         /// A command that proves that the work is done.
         verify: String,
         /// Puts the host back into service.
-        undrain: Box<Drainage>,
+        undrain: Drainage,
         /// How long it takes: expected, or expected-worst, such as 20m-30m.
         estimate: Range,
         /// The most it may take; enforced on the host. Twice the worst estimate where nothing is written.
         timeout: Length,
         /// What is suspiciously quick or slow.
-        expect: Box<RawExpect>,
+        expect: RawExpect,
         /// Further tries: a number, or {times, wait, backoff}.
         retry: RetryText,
         /// A second execution does no harm.
@@ -136,7 +136,7 @@ record! {
         /// Names that the command writes as name=value lines to the file $RUNBOOK_OUTPUT.
         outputs: Many<String>,
         /// How to undo it: a command, or {run or script, hosts, estimate, timeout, verify, retry}.
-        rollback: Box<UndoText>,
+        rollback: UndoText,
         /// It changes nothing, so there is nothing to undo.
         read_only: bool,
         /// It cannot be undone, and why.

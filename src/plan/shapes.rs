@@ -78,7 +78,8 @@ macro_rules! short_form {
                     }
                     return None;
                 };
-                Some(Self($record { $field: Some(Spanned::new(value, node.span)), ..Default::default() }))
+                let field = Some(Box::new(Spanned::new(value, node.span)));
+                Some(Self($record { $field: field, ..Default::default() }))
             }
 
             fn schema(definitions: &mut Definitions) -> Json {
@@ -338,7 +339,7 @@ impl Groups {
             Kind::Scalar { .. } if entry.value.is_null() => Vec::new(),
             Kind::Scalar { text, .. } => vec![Spanned::new(text.to_string(), entry.value.span)],
         };
-        let hosts = Some(Spanned::new(hosts, entry.value.span));
+        let hosts = Some(Box::new(Spanned::new(hosts, entry.value.span)));
         self.groups.push((key, RawGroup { hosts, ..RawGroup::default() }));
     }
 

@@ -110,7 +110,8 @@ impl Checker<'_> {
             self.template(plan, text, Reading::Command, &scope);
         }
         let env = raw.env.iter().flat_map(|e| &e.value.rows).map(|(_, value)| value);
-        for text in raw.say.iter().chain(&raw.gate).chain(&raw.dir).chain(http).chain(env) {
+        let plain = raw.say.iter().chain(&raw.gate).chain(&raw.dir).chain(http).map(|text| &**text);
+        for text in plain.chain(env) {
             self.template(plan, text, Reading::Plain, &scope);
         }
         for command in raw.run.iter().chain(&raw.test).chain(&raw.verify) {

@@ -7,15 +7,15 @@ use super::step::{clock_base, texts};
 use crate::plan::codes;
 use crate::plan::diagnostic::{Diagnostic, Quoted};
 use crate::plan::model::{Gate, Opening, Plan};
-use crate::plan::raw::{Many, RawStep};
+use crate::plan::raw::{Field, Many, RawStep};
 use crate::plan::span::Spanned;
 use crate::plan::units::Size;
 
 /// A gate's people, of a step or a wave.
 #[derive(Debug)]
 pub struct Asked<'r> {
-    pub who: &'r Option<Spanned<Many<String>>>,
-    pub checklist: &'r Option<Spanned<Many<String>>>,
+    pub who: &'r Field<Many<String>>,
+    pub checklist: &'r Field<Many<String>>,
     pub call_ahead: Option<SignedDuration>,
     pub not_author: bool,
     pub quorum: Option<Spanned<u32>>,
@@ -30,7 +30,7 @@ impl Checker<'_> {
             not_author: raw.not_author.as_ref().is_some_and(|b| b.value),
             quorum: raw.quorum.as_ref().map(|q| Spanned::new(q.value.0, q.span)),
         };
-        let ask_below = self.ask_below(raw.ask_below.as_ref());
+        let ask_below = self.ask_below(&raw.ask_below);
         let mut gate = Gate { ask_below, ..self.question(question, &asked, plan)? };
         if let Some(by) = &raw.answer_by {
             gate.answer_by = self.instant(by, clock_base(plan), None);
@@ -81,8 +81,8 @@ impl Checker<'_> {
     }
 
     /// How likely a run must be to end in time for nobody to be asked. Without a window there is no such time.
-    pub fn ask_below(&mut self, raw: Option<&Spanned<Size>>) -> Option<u8> {
-        let raw = raw?;
+    pub fn ask_below(&mut self, raw: &Field<Size>) -> Option<u8> {
+        let raw = raw.as_ref()?;
         let help = "write for instance `ask_below: 80%`";
         let percent = match raw.value {
             Size::Percent(percent @ 1..=99) => percent,

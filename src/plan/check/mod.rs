@@ -108,7 +108,7 @@ impl Checker<'_> {
             waves: Vec::new(),
             covers_all: self.raw.covers.is_some(),
             at_once: self.raw.at_once.as_ref().map(|s| s.value),
-            ask_below: self.ask_below(self.raw.ask_below.as_ref()),
+            ask_below: self.ask_below(&self.raw.ask_below),
             steps: IndexMap::new(),
             files: self.files(),
         };

@@ -9,7 +9,7 @@ use super::{Checker, Row};
 use crate::plan::codes;
 use crate::plan::diagnostic::{Diagnostic, Quoted};
 use crate::plan::model::{Expect, Need, OnFailure, Opening, Place, Plan, Retry, Shell, Step, Undo, Value, Verb};
-use crate::plan::raw::{Many, RawRetry, RawStep};
+use crate::plan::raw::{Field, Many, RawRetry, RawStep};
 use crate::plan::span::{Span, Spanned};
 use crate::plan::units::{Estimate, Short};
 
@@ -18,11 +18,11 @@ pub const VERBS: [&str; 8] = ["run", "script", "copy", "template", "test", "http
 /// Time between two tries where the plan says nothing.
 const RETRY_WAIT: SignedDuration = SignedDuration::from_secs(10);
 
-pub fn text(field: &Option<Spanned<String>>) -> Option<String> {
+pub fn text(field: &Field<String>) -> Option<String> {
     field.as_ref().map(|f| f.value.clone())
 }
 
-pub fn texts(field: &Option<Spanned<Many<String>>>) -> Vec<String> {
+pub fn texts(field: &Field<Many<String>>) -> Vec<String> {
     field.iter().flat_map(|f| &f.value).map(|v| v.value.clone()).collect()
 }
 
@@ -163,7 +163,7 @@ impl Checker<'_> {
     }
 
     /// A command that is not empty.
-    pub fn command(&mut self, field: &Option<Spanned<String>>) -> Option<String> {
+    pub fn command(&mut self, field: &Field<String>) -> Option<String> {
         let field = field.as_ref()?;
         if field.value.trim().is_empty() {
             self.error(codes::EMPTY, "the command is empty", field.span, "nothing to execute");

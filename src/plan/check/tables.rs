@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 
 use super::Checker;
+use super::step::text;
 use super::texts::is_template;
 use crate::plan::codes;
 use crate::plan::diagnostic::{Diagnostic, Quoted};
@@ -164,7 +165,6 @@ impl Checker<'_> {
         let rows = self.raw.people.iter().flat_map(|p| &p.value.rows);
         rows.map(|(key, contact)| {
             let raw = &contact.value.0;
-            let text = |field: &Option<Spanned<String>>| field.as_ref().map(|f| f.value.clone());
             let name = text(&raw.name).unwrap_or_else(|| key.value.clone());
             (key.value.clone(), Person { name, phone: text(&raw.phone), mail: text(&raw.mail) })
         })

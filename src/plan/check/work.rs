@@ -7,7 +7,7 @@ use super::step::{clock_base, text};
 use crate::plan::codes;
 use crate::plan::diagnostic::{Diagnostic, Quoted};
 use crate::plan::model::{CopyFile, Drain, Fleet, HttpCheck, Place, Plan, Wait};
-use crate::plan::raw::{RawStep, RawWait};
+use crate::plan::raw::{Field, RawStep, RawWait};
 use crate::plan::shapes::Drainage;
 use crate::plan::span::{Span, Spanned};
 
@@ -17,10 +17,10 @@ impl Checker<'_> {
     pub fn copy_file(
         &mut self,
         span: Span,
-        src: &Option<Spanned<String>>,
-        dest: &Option<Spanned<String>>,
+        src: &Field<String>,
+        dest: &Field<String>,
         mode: Option<u32>,
-        owner: &Option<Spanned<String>>,
+        owner: &Field<String>,
     ) -> Option<CopyFile> {
         for (key, field) in [("src", src), ("dest", dest)] {
             if field.is_none() {

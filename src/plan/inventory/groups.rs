@@ -6,7 +6,7 @@ use crate::plan::codes;
 use crate::plan::diagnostic::{Diagnostic, Quoted};
 use crate::plan::maintenance::Maintenance;
 use crate::plan::model::Value;
-use crate::plan::raw::{RawGroup, Table};
+use crate::plan::raw::{Field, RawGroup, Table};
 use crate::plan::shapes::{Anything, Groups, Setting};
 use crate::plan::span::Spanned;
 
@@ -61,12 +61,7 @@ fn group(listing: &mut Listing, file: usize, name: &Spanned<String>, raw: &RawGr
 }
 
 /// `owner` and `maintenance` are variables like others, with a meaning to the week planner.
-fn vars(
-    file: usize,
-    table: &Option<Spanned<Table<Setting>>>,
-    owner: &Option<Spanned<String>>,
-    maintenance: &Option<Spanned<Anything>>,
-) -> Vars {
+fn vars(file: usize, table: &Field<Table<Setting>>, owner: &Field<String>, maintenance: &Field<Anything>) -> Vars {
     let spot = |span| Spot { text: file, span };
     let rows = table.iter().flat_map(|t| &t.value.rows);
     let rows = rows.map(|(name, value)| (name.value.clone(), (value.value.0.clone(), spot(name.span))));
