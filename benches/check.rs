@@ -57,9 +57,9 @@ fn large() {
     let (mut bare, mut read, mut all) = (Vec::new(), Vec::new(), Vec::new());
     let load = kit::Load::now();
     for _ in 0..kit::rounds(5) {
-        bare.push(kit::timed(|| black_box(events(source.text()))).1);
-        read.push(kit::timed(|| black_box(Draft::read(&source)).wanted().len()).1);
-        let (checked, seconds) = kit::timed(|| Draft::read(&source).check(&outside));
+        bare.push(kit::busy(|| black_box(events(source.text()))).1);
+        read.push(kit::busy(|| black_box(Draft::read(&source)).wanted().len()).1);
+        let (checked, seconds) = kit::busy(|| Draft::read(&source).check(&outside));
         let errors = checked.diagnostics.iter().filter(|d| d.is_error()).count();
         if errors > 0 {
             println!("! the plan has {errors} errors: {:?}", checked.diagnostics[0]);
@@ -68,13 +68,13 @@ fn large() {
         black_box(checked);
     }
     println!("\nA plan of {mib:.1} MiB, {steps} steps  ({})", load.since());
-    println!("{:<48} {:>9} {:>8} {:>6}", "", "median s", "MiB/s", "ratio");
-    let base = kit::median(&bare);
+    println!("{:<48} {:>9} {:>8} {:>6}", "", "CPU s", "MiB/s", "ratio");
     for (name, values) in
         [("granit-parser, events only", &bare), ("read into typed keys", &read), ("read and checked", &all)]
     {
         let s = kit::median(values);
-        println!("{name:<48} {s:>9.3} {:>8.1} {:>6.2}", mib / s, s / base);
+        let ratios: Vec<f64> = values.iter().zip(&bare).map(|(value, bare)| value / bare).collect();
+        println!("{name:<48} {s:>9.3} {:>8.1} {:>6.2}", mib / s, kit::median(&ratios));
     }
 }
 
@@ -99,44 +99,54 @@ fn small() {
     row("--version", &(0..count).map(version).collect::<Vec<f64>>());
 }
 
-/// 100, 1,000 and 10,000 hosts by ten steps, through the binary: time and the most memory.
+/// 100, 1,000 and 10,000 hosts by ten steps, through the binary: CPU time, that of one action, and the most memory.
 fn fleet() {
     println!("\n`check` and `plan` of ten steps on many hosts, through the binary");
-    println!("{:<28} {:>10} {:>12} {:>10} {:>12}", "", "check s", "MiB", "plan s", "MiB");
+    println!("{:<24} {:<8} {:>8} {:>14} {:>8} {:>16}", "", "", "CPU s", "us an action", "MiB", "KiB an action");
     for hosts in [100, 1_000, 10_000] {
         let bed = Bed::new(Path::new("/tmp"));
-        let names: Vec<String> = (1..=hosts).map(|n| format!("h{n:05}")).collect();
-        let mut text = format!("runbook: 1\nname: A fleet\nhosts:\n  web: [{}]\nsteps:\n", names.join(", "));
-        for n in 0..10 {
-            let needs = if n == 0 { String::from("[]") } else { format!("[step{}]", n - 1) };
-            let _ = write!(
-                text,
-                "  step{n}:\n    needs: {needs}\n    hosts: web\n    run: deploy {n}\n    estimate: 1m-2m\n    rollback: {{run: back {n}, estimate: 1m}}\n"
+        bed.write("fleet.yaml", &fleet_plan(hosts));
+        for command in ["check", "plan"] {
+            let rounds = kit::rounds(3);
+            let (mut most, before) = (0.0_f64, kit::cpu_seconds(std::process::id()).1);
+            for _ in 0..rounds {
+                most = most.max(peak_of(&bed, &[command, "fleet.yaml"]));
+            }
+            let seconds = (kit::cpu_seconds(std::process::id()).1 - before) / rounds as f64;
+            let actions = f64::from(hosts) * 10.0;
+            println!(
+                "{:<24} {command:<8} {seconds:>8.3} {:>14.1} {most:>8.0} {:>16.1}",
+                format!("{hosts} hosts x 10"),
+                seconds * 1e6 / actions,
+                most * 1024.0 / actions
             );
         }
-        bed.write("fleet.yaml", &text);
-        let (mut seconds, mut most) = ([Vec::new(), Vec::new()], [0.0_f64; 2]);
-        for _ in 0..kit::rounds(3) {
-            for (at, command) in ["check", "plan"].into_iter().enumerate() {
-                let args = [command, "fleet.yaml"];
-                let (_, took) = kit::timed(|| {
-                    let mut child = bed.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-                    while child.try_wait().unwrap().is_none() {
-                        most[at] = most[at].max(kit::peak_mib(&bed.path("store").display().to_string()));
-                        std::thread::sleep(Duration::from_millis(5));
-                    }
-                });
-                seconds[at].push(took);
-            }
-        }
-        let [check, plan] = seconds.map(|s| kit::median(&s));
-        println!(
-            "{:<28} {check:>10.3} {:>12.0} {plan:>10.3} {:>12.0}",
-            format!("{hosts} hosts x 10"),
-            most[0],
-            most[1]
+    }
+}
+
+/// Ten steps on so many hosts, each after the one before.
+fn fleet_plan(hosts: u32) -> String {
+    let names: Vec<String> = (1..=hosts).map(|n| format!("h{n:05}")).collect();
+    let mut text = format!("runbook: 1\nname: A fleet\nhosts:\n  web: [{}]\nsteps:\n", names.join(", "));
+    for n in 0..10 {
+        let needs = if n == 0 { String::from("[]") } else { format!("[step{}]", n - 1) };
+        let _ = write!(
+            text,
+            "  step{n}:\n    needs: {needs}\n    hosts: web\n    run: deploy {n}\n    estimate: 1m-2m\n    rollback: {{run: back {n}, estimate: 1m}}\n"
         );
     }
+    text
+}
+
+/// Runs a command to its end, and says how many MiB it had at most. Looks every few milliseconds.
+fn peak_of(bed: &Bed, args: &[&str]) -> f64 {
+    let mut child = bed.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut most = 0.0_f64;
+    while child.try_wait().unwrap().is_none() {
+        most = most.max(kit::peak_mib(&bed.path("store").display().to_string()));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    most
 }
 
 fn row(name: &str, values: &[f64]) {
