@@ -1,9 +1,9 @@
-//! Whole runs through the binary: exec, attach, deciding from elsewhere, leaving, killing. Steps run on this machine only.
+//! Whole runs through the binary: exec, attach, watching, deciding from elsewhere, leaving, killing. Steps run on this machine only.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use runbook::engine::fact::{Fact, RunEnd};
@@ -694,4 +694,61 @@ fn people_are_called_ahead_exactly_once() {
     assert_eq!(called(), 1);
     let told = bed.run(&["attach", "night-a"]).stderr;
     assert!(told.contains("landing expected ") && told.contains("Call Ms. Hu +1 555 0103"), "{told}");
+}
+
+/// What is watched, from its first line on.
+fn watching(bed: &Bed, more: &[&str]) -> (Child, BufReader<ChildStdout>, String) {
+    let mut child = bed.spawn(&[&["status", "--watch"], more].concat());
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    lines.read_line(&mut first).unwrap();
+    (child, lines, first)
+}
+
+fn all(lines: BufReader<ChildStdout>) -> Vec<String> {
+    lines.lines().map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_log_has_a_line_for_each_change_and_the_last_says_how_it_ended() {
+    let bed = Bed::new(NIGHT);
+    bed.held();
+    let (mut child, lines, first) = watching(&bed, &[]);
+    assert!(first.contains(" RUNNING       1 of 3 done  1 running (two)  finish "), "{first}");
+    fs::write(bed.path("bad"), "").unwrap();
+    bed.let_go();
+    let rest = all(lines);
+    assert_eq!(child.wait().unwrap().code(), Some(10), "rolled back, like the run: {rest:?}");
+    assert!(rest.last().unwrap().contains(" ROLLED BACK "), "{rest:?}");
+    assert!(!rest.iter().any(|line| line.contains('\u{1b}')), "{rest:?}");
+}
+
+#[test]
+fn programs_get_a_document_for_each_change() {
+    let bed = Bed::new(NIGHT);
+    bed.held();
+    let (mut child, lines, first) = watching(&bed, &["--json"]);
+    bed.let_go();
+    let rest = all(lines);
+    let state = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["state"].clone();
+    assert_eq!((state(&first), state(rest.last().unwrap())), ("running".into(), "done".into()));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn whoever_leaves_leaves_the_run_alone() {
+    let bed = Bed::new(NIGHT);
+    bed.held();
+    for leave in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let (mut child, _lines, first) = watching(&bed, &[]);
+        assert!(first.contains("RUNNING"), "{first}");
+        signal(child.id(), leave);
+        eventually("it ends", || matches!(child.try_wait(), Ok(Some(_))));
+        assert_eq!(child.wait().unwrap().code(), Some(30), "{leave:?}");
+    }
+    bed.let_go();
+    assert!(matches!(bed.ended("night-a"), RunEnd::Succeeded { .. }));
+    let by_people = |fact: &Fact| matches!(fact, Fact::HoldOpened { .. } | Fact::Noted { .. });
+    assert!(!bed.facts("night-a").iter().any(by_people));
+    assert_eq!(bed.run(&["status", "--watch"]).code, 0, "a run that is over is shown once");
 }

@@ -7,6 +7,7 @@ mod advise_page;
 mod area;
 mod ask;
 mod bell;
+mod board;
 pub mod calendar;
 mod chart;
 mod choose;
@@ -46,6 +47,7 @@ use crate::view::RunView;
 
 pub use advise_page::{AdvicePage, Ran};
 pub use bell::{Bell, Popup};
+pub use board::Board;
 pub use choose::{Progress, Wishes, can_be_live, choose, utf8_locale};
 pub use clock::{Clock, coarse, span};
 pub use compare::{Comparison, Kinship};

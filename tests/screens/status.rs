@@ -3,7 +3,7 @@
 use runbook::engine::fact::{Fact, HoldAnswer, HoldReason};
 use runbook::graph::ids::ActionId;
 use runbook::report::status::{Engine, status, status_json};
-use runbook::report::{Look, say};
+use runbook::report::{Board, Look, say};
 
 use runbook::view::Outlook;
 
@@ -89,4 +89,40 @@ fn a_run_is_said_in_a_few_sentences() {
     ];
     let text: Vec<String> = nights.iter().map(|(when, text)| format!("{when}\n{text}\n")).collect();
     insta::assert_snapshot!("m7-say", text.join("\n"));
+}
+
+/// The lines of a log that watches a night, looking every 30 seconds.
+fn logged(night: &Night) -> String {
+    let mut board = Board::default();
+    let mut view = runbook::view::RunView::new(super::night::graph());
+    let mut log = String::new();
+    for turn in night.facts.chunk_by(|a, b| a.at == b.at) {
+        turn.iter().for_each(|f| view.apply(f));
+        let clock = runbook::report::Clock::new(Some("America/Toronto"));
+        let engine = engine(&clock.hms(turn[0].at), true);
+        for _ in 0..2 {
+            log.extend(board.change(&view, Some(&engine), turn[0].at).map(|line| line + "\n"));
+        }
+    }
+    log
+}
+
+#[test]
+fn a_log_has_a_line_for_each_change() {
+    insta::assert_snapshot!("watch-good-night", logged(&Night::whole()));
+    insta::assert_snapshot!("watch-rolled-back", logged(&Night::rolled_back()));
+}
+
+#[test]
+fn a_screen_that_is_too_small_says_what_it_hides_and_leaves_nothing_behind() {
+    use indicatif::TermLike as _;
+    let mut board = Board::default();
+    let term = indicatif::InMemoryTerm::new(5, 40);
+    let lines = |n: usize| (1..=n).map(|i| format!("line {i}")).collect::<Vec<_>>();
+    for n in [9, 4, 7] {
+        term.write_str(&board.screen(lines(n), 40, 5)).unwrap();
+    }
+    assert_eq!(term.contents(), "line 1\nline 2\nline 3\n  + 4 lines more");
+    term.write_str(&board.screen(lines(2), 40, 5)).unwrap();
+    assert_eq!(term.contents(), "line 1\nline 2");
 }

@@ -1,7 +1,10 @@
 //! `runbook status`: one screen, now.
 
+mod monitor;
+
 use serde_json::json;
 
+use self::monitor::Monitor;
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
@@ -13,7 +16,7 @@ use crate::view::Outlook;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  runbook status\n  runbook status --say\n  runbook status 2007-12-02-a --json\n  runbook status --exit-code"
+    after_help = "Examples:\n  runbook status\n  runbook status --say\n  runbook status --watch\n  runbook status 2007-12-02-a --json\n  runbook status --exit-code"
 )]
 pub struct Args {
     /// The run: its name, the beginning of it, or `latest` [default: the open one, or else the newest]
@@ -21,15 +24,21 @@ pub struct Args {
     /// A few sentences instead of the screen, to be read out on the bridge
     #[arg(long)]
     say: bool,
+    /// Stay, and follow the run until it is over; exits as it did. Ctrl-C leaves the run alone
+    #[arg(long, conflicts_with = "say")]
+    watch: bool,
     /// Exit as the run did: 0 done, 10 rolled back, 20 a human is needed, 30 not finished, ...
     #[arg(long)]
     exit_code: bool,
 }
 
 pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
-    let Args { run: named, say: spoken, exit_code } = args;
+    let Args { run: named, say: spoken, watch, exit_code } = args;
     let store = store::existing(cx)?;
     let run = store::find_to_look(&store, named.as_deref())?;
+    if watch {
+        return Monitor::new(cx, store, run)?.watch();
+    }
     let now = clock::now();
     let view = look::view(&store, &run)?;
     let engine = look::engine(&run, now);
