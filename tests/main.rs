@@ -30,6 +30,7 @@ mod mistakes;
 mod night;
 mod night_output;
 mod nightly;
+mod notify;
 mod pages;
 mod readme;
 mod resume;

@@ -28,6 +28,8 @@ pub struct Settings {
     pub connections: Option<NonZeroU16>,
     /// By what hosts are reached.
     pub transport: Option<Means>,
+    /// The program that takes mails, called as `sendmail` is; a relative path counts from the file's folder.
+    pub sendmail: Option<PathBuf>,
 }
 
 /// One file that was read.
@@ -64,8 +66,17 @@ impl Layers {
 
     /// The store's folder, and the file that names it.
     pub fn store(&self) -> Option<(PathBuf, &Path)> {
-        let (store, file) = self.get(|s| s.store.clone())?;
-        Some((file.parent().unwrap_or(Path::new("/")).join(store), file))
+        self.path(|s| s.store.clone())
+    }
+
+    /// The program that takes mails, and the file that names it.
+    pub fn sendmail(&self) -> Option<(PathBuf, &Path)> {
+        self.path(|s| s.sendmail.clone())
+    }
+
+    fn path(&self, value: impl Fn(&Settings) -> Option<PathBuf>) -> Option<(PathBuf, &Path)> {
+        let (path, file) = self.get(value)?;
+        Some((file.parent().unwrap_or(Path::new("/")).join(path), file))
     }
 
     /// The files that were read.
@@ -101,7 +112,7 @@ fn parse(text: &str, file: &Path) -> Result<Settings, CommandError> {
         let (line, column) = source.line_column(e.span().map_or(0, |span| span.start));
         let why = e.message().lines().collect::<Vec<_>>().join("; ");
         CommandError::usage(format!("{}:{line}:{column}: {why}", file.display()))
-            .hint("settings: store, name, color, ascii, connections, transport")
+            .hint("settings: store, name, color, ascii, connections, transport, sendmail")
     })
 }
 

@@ -35,6 +35,9 @@ pub struct Setup {
     /// By what the hosts are reached.
     #[serde(default)]
     pub transport: Means,
+    /// The program that takes mails, where the settings name one.
+    #[serde(default)]
+    pub sendmail: Option<PathBuf>,
 }
 
 impl Setup {
@@ -48,7 +51,9 @@ impl Setup {
         let records = records.filter(|dir| dir.is_absolute());
         let connections = settings.get(|s| s.connections).map(|(n, _)| n);
         let transport = by.transport.or(settings.get(|s| s.transport).map(|(means, _)| means)).unwrap_or_default();
-        Ok(Self { plan_file: std::path::absolute(plan_file)?, lab: None, records, vars, connections, transport })
+        let sendmail = settings.sendmail().map(|(program, _)| program);
+        let plan_file = std::path::absolute(plan_file)?;
+        Ok(Self { plan_file, lab: None, records, vars, connections, transport, sendmail })
     }
 
     /// The same run in a lab.

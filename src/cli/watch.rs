@@ -2,6 +2,7 @@
 //! stops the run.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 use std::process::Child;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -288,11 +289,14 @@ impl<'a> Watch<'a> {
         true
     }
 
-    /// An engine that this process started closes its connections, and its lab, before this process ends.
+    /// An engine that this process started closes its connections, and its lab, before this process ends. As long as it has a
+    /// socket it is at that; afterwards it only tells people, for whom nobody here need wait.
     fn let_engine_end(&mut self) {
         let Some(engine) = &mut self.engine else { return };
+        let run = self.store.run(&self.run.id).unwrap_or_else(|_| self.run.clone());
+        let socket = run.lease.as_ref().and_then(|lease| lease.socket.as_deref()).map(Path::new);
         let began = Instant::now();
-        while matches!(engine.try_wait(), Ok(None)) && began.elapsed() < ENDING {
+        while matches!(engine.try_wait(), Ok(None)) && socket.is_none_or(Path::exists) && began.elapsed() < ENDING {
             std::thread::sleep(POLL);
         }
     }

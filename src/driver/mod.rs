@@ -11,4 +11,4 @@ mod resolve;
 pub mod run_loop;
 pub mod signals;
 
-pub use run_loop::{Asked, Decider, RunLoop, Stopped, hang_up};
+pub use run_loop::{Asked, Decider, Publish, RunLoop, Stopped, hang_up};

@@ -164,7 +164,7 @@ pub struct Person {
     pub mail: Option<String>,
 }
 
-/// A channel that is told what happens. Sending belongs to a later layer; here it is only read and checked.
+/// A channel that is told what happens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Notify {

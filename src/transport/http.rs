@@ -1,10 +1,12 @@
-//! `http:` steps: one request from this machine, judged by status and body. No redirects, a bounded body.
+//! Requests from this machine: those of `http:` steps, judged by status and body, and messages that are posted. No redirects, a
+//! bounded body.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
-use reqwest::{Client, Method};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, Method, Url};
 
 use super::mask::Masks;
 use super::masters::chain;
@@ -80,6 +82,23 @@ fn beginning(body: &str) -> String {
     body.lines().take(5).map(|line| line.chars().take(200).collect::<String>()).collect::<Vec<_>>().join("\n")
 }
 
+/// Posts a JSON document. How long it may take is the caller's to say.
+///
+/// # Errors
+/// Why it did not arrive, without the address: whoever knows it may post.
+pub async fn post(url: &str, body: String) -> Result<(), String> {
+    let failed = |e: reqwest::Error| chain(&e.without_url());
+    let request = client()?.post(url).header(CONTENT_TYPE, "application/json").body(body);
+    let status = request.send().await.map_err(failed)?.status();
+    if status.is_success() { Ok(()) } else { Err(format!("the answer was status {}", status.as_u16())) }
+}
+
+/// The host of an address, which may be said where its path may not.
+#[must_use]
+pub fn host_of(url: &str) -> Option<String> {
+    Url::parse(url).ok()?.host_str().map(str::to_owned)
+}
+
 /// One client for all requests of the process.
 fn client() -> Result<Client, String> {
     static CLIENT: OnceLock<Result<Client, String>> = OnceLock::new();
@@ -113,6 +132,16 @@ mod tests {
         };
         change(&mut check);
         check
+    }
+
+    #[tokio::test]
+    async fn what_went_wrong_is_said_without_the_address() {
+        // Nobody listens at the port of a listener that is gone.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let why = post(&format!("http://sarah:token1@127.0.0.1:{port}/hooks/token2"), "{}".into()).await.unwrap_err();
+        assert!(why.contains("refused") && !why.contains("token"), "{why}");
+        let why = post("https://[token/hooks", "{}".into()).await.unwrap_err();
+        assert!(!why.contains("token"), "{why}");
     }
 
     #[test]

@@ -32,6 +32,7 @@ use std::time::Duration;
 
 pub use host_lock::{HostLock, Taking};
 pub use hosts::{CONNECT_AT_ONCE, Config, Hosts};
+pub use http::{host_of, post};
 pub use memory::{Attempted, Memory};
 pub use secrets::unresolved;
 use serde::{Deserialize, Serialize};

@@ -15,7 +15,7 @@ use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::load::load_or_report;
 use crate::cli::setup::Setup;
-use crate::cli::{output, reach};
+use crate::cli::{output, programs, reach};
 use crate::report::escape_for_terminal;
 use crate::transport::{CONNECT_AT_ONCE, Means};
 
@@ -84,6 +84,7 @@ fn look(cx: &Context, by: By) -> Vec<Setting> {
         tool("sshd", &[], "needed for `exec --lab` only"),
         tool("sudo", &["-n", "-V"], "needed for local steps with `sudo` or `user` only"),
         tool("sh", &[], "executes local steps"),
+        sendmail(cx),
         locale(&set),
         files(cx),
         connections(cx),
@@ -158,7 +159,7 @@ fn user(cx: &Context, set: &dyn Fn(&str) -> Option<String>) -> Setting {
 
 /// A program that we start: where it is, and what it says of its version.
 fn tool(name: &'static str, version: &[&str], purpose: &str) -> Setting {
-    let Some(path) = find_program(name) else {
+    let Some(path) = programs::find(name) else {
         return Setting::new(name, "not found", "PATH").but(Some(purpose.to_owned()));
     };
     let shown = path.display().to_string();
@@ -174,15 +175,6 @@ fn tool(name: &'static str, version: &[&str], purpose: &str) -> Setting {
         Some(said) => Setting::new(name, said, shown),
         None => Setting::new(name, shown, "PATH").but(Some("does not answer".into())),
     }
-}
-
-/// In `PATH`, or where servers live, which is in no user's `PATH`.
-fn find_program(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let folders = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
-    folders
-        .map(|dir| dir.join(name))
-        .find(|file| std::fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0))
 }
 
 const LOCALE: [&str; 3] = ["LC_ALL", "LC_CTYPE", "LANG"];
@@ -217,6 +209,13 @@ fn connections(cx: &Context) -> Setting {
     match cx.settings.get(|s| s.connections) {
         Some((n, file)) => Setting::new("connects at once", n.to_string(), file.display().to_string()),
         None => Setting::new("connects at once", CONNECT_AT_ONCE.to_string(), "default"),
+    }
+}
+
+fn sendmail(cx: &Context) -> Setting {
+    match cx.settings.sendmail() {
+        Some((program, file)) => Setting::new("sendmail", program.display().to_string(), file.display().to_string()),
+        None => tool("sendmail", &[], "needed for `notify: [{mail: ...}]` only"),
     }
 }
 

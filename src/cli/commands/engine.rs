@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
+use crate::cli::notify::Notices;
 use crate::cli::setup::Night;
 use crate::cli::{calls, holder, housekeeping, preflight, reach};
 use crate::driver::clock::{Clock as _, SystemClock};
@@ -59,17 +60,30 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let night = Night::thaw(&store, &args.run)?;
     let lab = night.setup.lab.as_deref().map(Lab::open).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let stopped = runtime.block_on(serve(args, store, night, lab.as_ref()));
-    let _ = std::fs::remove_file(&args.socket);
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    if let (Some(lab), Ok(Stopped::Ended)) = (lab, &stopped) {
+    let served = runtime.block_on(serve(args, store, night, lab.as_ref()));
+    let lab_stopped = match (lab, &served) {
         // It lives as long as its run: whoever resumes the run needs it.
-        lab.stop()?;
+        (Some(lab), Ok((Stopped::Ended, _))) => lab.stop(),
+        _ => Ok(()),
+    };
+    // Who watches the run waits for its engine as long as there is a socket.
+    let _ = std::fs::remove_file(&args.socket);
+    let (stopped, notices) = served?;
+    if let Some(notices) = notices {
+        runtime.block_on(notices.drain());
     }
-    ended(stopped?)
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    lab_stopped?;
+    ended(stopped)
 }
 
-async fn serve(args: &Args, store: Store, night: Night, lab: Option<&Lab>) -> Result<Stopped, CommandError> {
+/// Drives the run; what is left is to tell people of its end.
+async fn serve(
+    args: &Args,
+    store: Store,
+    night: Night,
+    lab: Option<&Lab>,
+) -> Result<(Stopped, Option<Notices>), CommandError> {
     let signals = Signals::listen()?;
     let listener = control::bind(&args.socket)?;
     let clock = Arc::new(SystemClock::start());
@@ -93,7 +107,7 @@ async fn serve(args: &Args, store: Store, night: Night, lab: Option<&Lab>) -> Re
         None => preflight::hosts(&graph, &night.started.options.hosts_left_out),
     };
     let digest = short_digest(&night.started.digest);
-    let (engine, mut first) = begin(graph.clone(), night.started, &journal, asked, &by)?;
+    let (engine, mut first) = begin(graph.clone(), night.started.clone(), &journal, asked, &by)?;
     let holder = format!("run {run} of {} on {}, plan {digest}", by.name, holder::this_machine());
     let found = journal.found().to_vec();
     let away = match &mut first {
@@ -104,8 +118,12 @@ async fn serve(args: &Args, store: Store, night: Night, lab: Option<&Lab>) -> Re
         _ => away_at_first(&found),
     };
     transport.lock_later(away, &plan, &holder);
-    let run_loop = RunLoop::new(Box::new(engine), Box::new(journal), transport.clone(), clock.clone(), &found);
+    let mut run_loop = RunLoop::new(Box::new(engine), Box::new(journal), transport.clone(), clock.clone(), &found);
     let (ask, asked) = mpsc::channel(ASKED);
+    let notices = Notices::start(&night, graph.clone(), &found, &ask);
+    if let Some(notices) = &notices {
+        run_loop.publish = notices.publish();
+    }
     note_reason(args, &by, &ask);
     let calling = match calls::any(&graph) {
         true => Store::open_existing(&store_dir)?
@@ -126,7 +144,7 @@ async fn serve(args: &Args, store: Store, night: Night, lab: Option<&Lab>) -> Re
         }
     }
     hang_up(&*transport).await;
-    Ok(stopped)
+    Ok((stopped, notices))
 }
 
 /// Hosts that were away when the others were locked.
