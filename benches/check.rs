@@ -221,7 +221,7 @@ fn idle() {
     println!("{:<48} {:>8.2} % of a core", "engine", alone);
     println!("{:<48} {:>8.2} % of a core", "live view in a terminal", watched);
     end(&mut terminal);
-    bed.command(&["reject", "gated-a"]).output().unwrap();
+    bed.command(&["reject", "ask"]).output().unwrap();
     kit::until("the engine ends", Duration::from_secs(30), || !Path::new(&format!("/proc/{engine}")).exists());
 }
 
