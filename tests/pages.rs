@@ -1,6 +1,7 @@
 //! Plans and runs as pages and pictures: complete in one file, harmless whatever the plan says, readable on a phone.
 
 mod compare;
+mod trend;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -317,7 +318,10 @@ fn a_browser_shows_every_page_without_scrolling_sideways_in_light_and_in_dark() 
     let (_week, week) = week();
     let week = written(&week, "a.html");
     let two = compare::two_nights().html().expect("a page");
+    let trend = trend::four_nights().html().expect("a page");
     let pages = [
+        ("t1280", 1280, &*trend),
+        ("t360", 360, &*trend),
         ("c1280", 1280, &*two),
         ("c360", 360, &*two),
         ("w1280", 1280, &*week),

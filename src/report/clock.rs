@@ -119,6 +119,16 @@ pub fn coarse(d: SignedDuration) -> String {
     Short(SignedDuration::from_secs(secs)).to_string()
 }
 
+/// How much more: `+40m`, `-12s`; nothing for less than a second.
+#[must_use]
+pub fn difference(d: SignedDuration) -> String {
+    match d.as_secs() {
+        0 => String::new(),
+        1.. => format!("+{}", coarse(d)),
+        _ => coarse(d),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,5 +158,6 @@ mod tests {
         assert_eq!(coarse(s(16_460)), "4h34m");
         assert_eq!(coarse(s(59)), "59s");
         assert_eq!(coarse(s(-119)), "-1m");
+        assert_eq!([0, 12, -12, 2_400].map(|d| difference(s(d))), ["", "+12s", "-12s", "+40m"]);
     }
 }

@@ -7,7 +7,7 @@ use super::chart::Chart;
 use crate::plan::model::{Step, Undo, Verb};
 
 /// Every template; those whose name ends in `.html` or `.xml` escape what they are given.
-const TEMPLATES: [(&str, &str); 15] = [
+const TEMPLATES: [(&str, &str); 16] = [
     ("base.html", include_str!("../../templates/report/base.html")),
     ("graph.html", include_str!("../../templates/report/graph.html")),
     ("graph-key.html", include_str!("../../templates/report/graph-key.html")),
@@ -15,6 +15,7 @@ const TEMPLATES: [(&str, &str); 15] = [
     ("graph-picture.xml", include_str!("../../templates/report/graph-picture.xml")),
     ("compare.html", include_str!("../../templates/report/compare.html")),
     ("run.html", include_str!("../../templates/report/run.html")),
+    ("trend.html", include_str!("../../templates/report/trend.html")),
     ("plan.html", include_str!("../../templates/report/plan.html")),
     ("week.html", include_str!("../../templates/report/week.html")),
     ("squares.xml", include_str!("../../templates/report/squares.xml")),

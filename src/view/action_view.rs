@@ -41,6 +41,12 @@ impl ActionState {
         matches!(self, Self::Running | Self::Soaking | Self::Asking | Self::BackingOff | Self::Undoing)
     }
 
+    /// It was done, also where it has been undone since.
+    #[must_use]
+    pub const fn was_done(self) -> bool {
+        matches!(self, Self::Done | Self::Undoing | Self::Undone)
+    }
+
     #[must_use]
     pub const fn counts_as_done(self) -> bool {
         matches!(self, Self::Done | Self::Skipped)

@@ -11,6 +11,7 @@ use crate::engine::fact::{Fact, FactRecord};
 use crate::graph::Graph;
 use crate::graph::ids::{ActionId, AttemptId, Direction};
 use crate::plan::model::Verb;
+use crate::schedule::middle;
 
 /// What the hosts of one group took for one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,8 +78,7 @@ fn took(
     hosts: &[(BTreeMap<Direction, SignedDuration>, Timestamp)],
 ) -> Option<Took> {
     let at = hosts.iter().map(|(_, at)| *at).max()?;
-    let mut all: Vec<SignedDuration> = hosts.iter().map(|(parts, _)| parts.values().sum()).collect();
-    all.sort_unstable();
-    let (least, median, most) = (*all.first()?, all[all.len() / 2], *all.last()?);
+    let all: Vec<SignedDuration> = hosts.iter().map(|(parts, _)| parts.values().sum()).collect();
+    let (least, median, most) = (*all.iter().min()?, middle(&all)?, *all.iter().max()?);
     Some(Took { step, group, undone, at, hosts: all.len() as u32, least, median, most })
 }

@@ -64,10 +64,10 @@ fn runs_of_two_versions_and_of_two_plans_are_compared_by_their_steps() {
     let text = bed.run(&["report", "night-a", "night-b"]);
     let parts = [
         "A small night: runs of two versions of the plan\n",
-        "only in A  one\n",
-        "only in B  first, three\n",
-        "the plan  - step one\n",
-        "the plan  ~ step two: estimate 30s -> 20s",
+        "only in A:  one\n",
+        "only in B:  first, three\n",
+        "the plan:  - step one\n",
+        "the plan:  ~ step two: estimate 30s -> 20s",
         "30s, 20s",
     ];
     parts.iter().for_each(|part| assert!(text.stdout.contains(part), "{part}\n{text:?}"));
@@ -80,7 +80,7 @@ fn runs_of_two_versions_and_of_two_plans_are_compared_by_their_steps() {
     let text = bed.run(&["report", "night-a", "day-a"]).stdout;
     assert!(text.starts_with("A small night and A day: runs of different plans\n"), "{text}");
     assert!(text.contains("Compared by the names of their steps: 2 of 4 are in both."), "{text}");
-    assert!(!text.contains("the plan  "), "{text}");
+    assert!(!text.contains("the plan:"), "{text}");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn every_form_of_a_comparison_has_its_numbers() {
     assert_eq!(csv.lines().next().unwrap().split(',').count(), two.split(',').count(), "{csv}");
     assert!(two.starts_with("two,DONE,30,30,") && csv.contains("first,,,,,,,DONE,1,1,"), "{csv}");
     let md = form("md");
-    assert!(md.contains("| one | 1s |") && md.contains("- only in B  first, three"), "{md}");
+    assert!(md.contains("| one | 1s |") && md.contains("- only in B:  first, three"), "{md}");
     let svg = form("svg");
     assert!(svg.contains(">three</text>") && svg.contains("<title>two in B, since its beginning 00:00-00:00"), "{svg}");
     let page = form("html");

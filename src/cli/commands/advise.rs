@@ -16,7 +16,7 @@ use crate::journal::{RunRow, Store};
 use crate::plan::model::{Opening, Plan, Verb};
 use crate::report::{AdvicePage, Ran};
 use crate::schedule::advise::{Known, advise, ran_path};
-use crate::schedule::{LAST, Order, Past, Times};
+use crate::schedule::{Order, Past, Times, middle, newest};
 use crate::view::{self, RunView};
 
 #[derive(Debug, clap::Args)]
@@ -132,17 +132,11 @@ fn known(graph: &Graph, past: &Past) -> Vec<Known> {
     let of = |step: &str| {
         let groups: Vec<&[SignedDuration]> = past.of_step(step).map(|(_, took)| took).collect();
         Known {
-            took: groups.iter().filter_map(|took| middle(took)).max(),
+            took: groups.iter().filter_map(|took| middle(newest(took))).max(),
             best: groups.iter().filter_map(|took| took.iter().min().copied()).max(),
         }
     };
     graph.step_ixs().map(|ix| of(&graph.step(ix).id)).collect()
-}
-
-fn middle(took: &[SignedDuration]) -> Option<SignedDuration> {
-    let mut last: Vec<SignedDuration> = took.iter().take(LAST).copied().collect();
-    last.sort_unstable();
-    last.get(last.len() / 2).copied()
 }
 
 /// The newest run of this plan outside the lab that is over and had the same steps. One that cannot be read is passed over.

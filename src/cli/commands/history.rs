@@ -15,7 +15,7 @@ use crate::driver::clock;
 use crate::journal::Store;
 use crate::journal::history::Past as Known;
 use crate::report::{Clock, coarse, escape_for_terminal as esc};
-use crate::schedule::LAST;
+use crate::schedule::{LAST, middle};
 
 /// More mistakes of one file help nobody.
 const SHOWN: usize = 20;
@@ -59,7 +59,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
 }
 
 /// A plan's stem and title: of its file where there is one, else whatever was typed is both.
-fn named(plan: &str, cx: &Context) -> Result<(String, String), CommandError> {
+pub(super) fn named(plan: &str, cx: &Context) -> Result<(String, String), CommandError> {
     if Path::new(plan).is_file() {
         let loaded = load_or_report(Path::new(plan), &[], cx)?;
         return Ok((loaded.plan.stem, loaded.plan.name));
@@ -99,15 +99,9 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn sorted(&self) -> Vec<SignedDuration> {
-        let mut all: Vec<SignedDuration> = self.took.iter().map(|k| k.duration.median).collect();
-        all.sort_unstable();
-        all
-    }
-
     fn median(&self) -> SignedDuration {
-        let all = self.sorted();
-        all.get(all.len() / 2).copied().unwrap_or_default()
+        let all: Vec<SignedDuration> = self.took.iter().map(|k| k.duration.median).collect();
+        middle(&all).unwrap_or_default()
     }
 
     /// The shortest and the longest, each by the host that made it so.

@@ -1,5 +1,7 @@
 //! `runbook report`: the write-up of a run, from its journal; of two runs, side by side.
 
+mod trend;
+
 use jiff::Timestamp;
 use serde_json::Value as Json;
 
@@ -9,7 +11,7 @@ use crate::cli::exit::Exit;
 use crate::cli::{changed, history, look, output, pager, store};
 use crate::driver::clock;
 use crate::journal::{RunRow, Store};
-use crate::report::{Comparison, WriteUp};
+use crate::report::{Comparison, Ink, Trend, WriteUp, utf8_locale};
 use crate::schedule::Past;
 use crate::view::RunView;
 
@@ -19,6 +21,7 @@ use crate::view::RunView;
   runbook report 2007-12-02-a --format html >night.html
   runbook report 2007-12-02-a --format svg >night.svg
   runbook report 2007-12-02-a 2007-12-02-b       two runs side by side: what was slower, what only one has
+  runbook report plans/2007-12-02.yaml --trend   all runs of a plan: do they get longer, do they leave less room?
   runbook report --timeline                      the sentences, for the wiki
   runbook report --suggest                       better estimates, as lines of the plan")]
 pub struct Args {
@@ -34,6 +37,9 @@ pub struct Args {
     /// Estimates that no longer fit, as the lines to change
     #[arg(long, conflicts_with = "format")]
     suggest: bool,
+    /// The runs of a plan, one after the other: of its file, its file's name or its `name`
+    #[arg(long, conflicts_with_all = ["timeline", "suggest"])]
+    trend: bool,
     /// Hosts get numbers, people their initials
     #[arg(long)]
     redact: bool,
@@ -44,7 +50,7 @@ enum Format {
     Text,
     Md,
     Html,
-    /// The chart of planned and actual times; of two runs, of both
+    /// The chart alone
     Svg,
     Json,
     Csv,
@@ -62,6 +68,8 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let mut store = store::existing(cx)?;
     let now = clock::now();
     let said = match &args.runs[..] {
+        [_, _] if args.trend => return Err(CommandError::usage("`--trend` is of one plan; two runs are compared")),
+        plan if args.trend => trend_in(&trend::of(&store, plan.first().map(String::as_str), now, cx)?, format)?,
         [a, b] => of_two((a, b), args, format, &store, now)?,
         named => of_one(named.first().map(String::as_str), args, format, &mut store, now)?,
     };
@@ -112,6 +120,18 @@ fn of_two(
         Format::Csv => Said::Text(both.csv()),
         Format::Html => Said::Text(both.html().map_err(|e| unrendered(&e))?),
         Format::Svg => Said::Text(both.svg().map_err(|e| unrendered(&e))?),
+    })
+}
+
+fn trend_in(trend: &Trend, format: Format) -> Result<Said, CommandError> {
+    let ink = if utf8_locale() { Ink::Blocks } else { Ink::Ascii };
+    Ok(match format {
+        Format::Json => Said::Json(trend.json()),
+        Format::Text => Said::Lines(trend.text(pager::width(), ink)),
+        Format::Md => Said::Text(trend.markdown()),
+        Format::Csv => Said::Text(trend.csv()),
+        Format::Html => Said::Text(trend.html().map_err(|e| unrendered(&e))?),
+        Format::Svg => Said::Text(trend.svg().map_err(|e| unrendered(&e))?),
     })
 }
 

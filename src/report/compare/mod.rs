@@ -45,18 +45,13 @@ impl Pair {
     /// How much longer it took in the second run; `None` where it was not done in both.
     #[must_use]
     pub fn difference(&self) -> Option<SignedDuration> {
-        let took = |line: &Option<StepLine>| line.as_ref().filter(|l| was_done(l.state)).and_then(StepLine::actual);
+        let took = |line: &Option<StepLine>| line.as_ref().filter(|l| l.state.was_done()).and_then(StepLine::actual);
         Some(took(&self.b)? - took(&self.a)?)
     }
 }
 
-/// What was undone had been done.
-const fn was_done(state: ActionState) -> bool {
-    matches!(state, ActionState::Done | ActionState::Undoing | ActionState::Undone)
-}
-
 const fn is_final(state: ActionState) -> bool {
-    was_done(state) || matches!(state, ActionState::Skipped | ActionState::Failed | ActionState::Parked)
+    state.was_done() || matches!(state, ActionState::Skipped | ActionState::Failed | ActionState::Parked)
 }
 
 /// Everything the comparison says. `a` is what `b` is held against.
@@ -95,7 +90,7 @@ impl Comparison {
 
     /// How much longer the second run took; `None` where they did not both do everything.
     fn longer(&self) -> Option<SignedDuration> {
-        (self.a.succeeded && self.b.succeeded).then(|| self.length(&self.b) - self.length(&self.a))
+        (self.a.succeeded() && self.b.succeeded()).then(|| self.length(&self.b) - self.length(&self.a))
     }
 
     /// Steps that took longer in the second run, or less long; the most first. Less than a second is nothing.

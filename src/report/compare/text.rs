@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Comparison, Kinship, Pair};
-use crate::report::clock::{coarse, span};
+use crate::report::clock::{coarse, difference, span};
 use crate::report::escape::{escape_for_markdown as md, escape_for_terminal as esc};
 use crate::report::frame::state_word;
 use crate::report::text::{column, fold};
@@ -74,25 +74,26 @@ impl Comparison {
         let mut out = vec![self.length_in_words()];
         for (slower, word) in [(true, "slower"), (false, "faster")] {
             let all = self.apart(slower);
-            let named: Vec<String> = all.iter().take(MOST).map(|(step, d)| format!("{step} {}", signed(*d))).collect();
+            let named: Vec<String> =
+                all.iter().take(MOST).map(|(step, d)| format!("{step} {}", difference(*d))).collect();
             let more = all.len().saturating_sub(MOST);
             let more = if more > 0 { format!(", and {more} more") } else { String::new() };
             if !named.is_empty() {
-                out.push(format!("{word} in B  {}{more}", named.join(", ")));
+                out.push(format!("{word} in B:  {}{more}", named.join(", ")));
             }
         }
         for (name, only) in [("A", self.only(true)), ("B", self.only(false))] {
             if !only.is_empty() {
-                out.push(format!("only in {name}  {}", only.join(", ")));
+                out.push(format!("only in {name}:  {}", only.join(", ")));
             }
         }
         out.extend(
             self.ended_otherwise()
                 .into_iter()
-                .map(|((a, b), steps)| format!("{} in A, {} in B  {}", in_words(a), in_words(b), steps.join(", "))),
+                .map(|((a, b), steps)| format!("{} in A, {} in B:  {}", in_words(a), in_words(b), steps.join(", "))),
         );
         if let Kinship::Versions(changes) = &self.kinship {
-            out.extend(changes.iter().map(|line| format!("the plan  {line}")));
+            out.extend(changes.iter().map(|line| format!("the plan:  {line}")));
         }
         out
     }
@@ -159,7 +160,7 @@ impl Comparison {
             plan,
             took(&self.a, &pair.a),
             took(&self.b, &pair.b),
-            pair.difference().map_or_else(String::new, signed),
+            pair.difference().map_or_else(String::new, difference),
             times(&self.a, &pair.a),
             times(&self.b, &pair.b),
         ]
@@ -200,7 +201,7 @@ impl Comparison {
     /// How much more time went there in the second run; nothing while one is not over.
     pub(super) fn apart_by(&self, a: SignedDuration, b: SignedDuration) -> String {
         let over = self.a.ended.is_some() && self.b.ended.is_some();
-        if over { signed(b - a) } else { String::new() }
+        if over { difference(b - a) } else { String::new() }
     }
 
     /// Critical paths, decisions, defects.
@@ -273,13 +274,4 @@ fn room(ended: Option<Timestamp>, closes: Timestamp) -> String {
 /// What a state is called within a sentence.
 fn in_words(state: ActionState) -> String {
     if state == ActionState::Waiting { "not begun".to_owned() } else { state_word(state).to_lowercase() }
-}
-
-/// `+40m`, `-12s`; nothing for less than a second.
-fn signed(d: SignedDuration) -> String {
-    match d.as_secs() {
-        0 => String::new(),
-        1.. => format!("+{}", coarse(d)),
-        _ => format!("-{}", coarse(d.abs())),
-    }
 }

@@ -112,7 +112,7 @@ mod tests {
             decisions: vec![Decided { at, what: evil.into(), by: evil.into(), why: Some(evil.into()) }],
             defects: vec![evil.into()],
             followups: vec![evil.into()],
-            succeeded: true,
+            end: Some(crate::engine::fact::RunEnd::Succeeded { late: false }),
             lab: false,
             clock: Clock::new(None),
         };

@@ -98,8 +98,8 @@ pub struct WriteUp {
     pub decisions: Vec<Decided>,
     pub defects: Vec<String>,
     pub followups: Vec<String>,
-    /// Every step is done: only then does the planned end say something of the actual one.
-    pub(super) succeeded: bool,
+    /// How it ended; `None` while it has not.
+    pub(super) end: Option<RunEnd>,
     /// Played in the lab, where durations say nothing of the estimates.
     pub(super) lab: bool,
     pub(super) clock: Clock,
@@ -134,10 +134,15 @@ impl WriteUp {
             decisions: decisions(view),
             defects: view.defects().to_vec(),
             followups: followups(view),
-            succeeded: matches!(view.end(), Some((_, RunEnd::Succeeded { .. }))),
+            end: view.end().map(|(_, end)| end.clone()),
             lab: header.options.lab,
             clock: words::clock_of(view),
         })
+    }
+
+    /// Every step is done: only then does the planned end say something of the actual one.
+    pub(super) const fn succeeded(&self) -> bool {
+        matches!(self.end, Some(RunEnd::Succeeded { .. }))
     }
 
     /// The same without what should not leave the house: hosts get numbers, people their initials.

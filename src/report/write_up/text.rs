@@ -41,7 +41,7 @@ impl WriteUp {
             parts.push(format!("planned {}-{}", self.clock.hm(self.began), hm(planned)));
         }
         if let Some(ended) = self.ended {
-            let against = self.planned_end.filter(|_| self.succeeded);
+            let against = self.planned_end.filter(|_| self.succeeded());
             let against = against.map_or_else(String::new, |p| format!(" ({})", super::against(p, ended)));
             parts.push(format!("actual {}-{}{against}", self.clock.hm(self.began), hm(ended)));
         }

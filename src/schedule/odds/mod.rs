@@ -22,7 +22,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::graph::StepIx;
 
 pub use evening::Evening;
-pub use past::{LAST, Past, is_unlike};
+pub use past::{LAST, Past, is_unlike, middle, newest};
 pub use spread::Spread;
 
 /// Where a night stands.

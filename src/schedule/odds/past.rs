@@ -62,16 +62,26 @@ impl Past {
     }
 }
 
+/// The newest of these, newest first, that an estimate is held against.
+#[must_use]
+pub fn newest(took: &[SignedDuration]) -> &[SignedDuration] {
+    &took[..took.len().min(LAST)]
+}
+
+/// The median; of an even number, the longer of the two in the middle.
+#[must_use]
+pub fn middle(all: &[SignedDuration]) -> Option<SignedDuration> {
+    let mut sorted = all.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).copied()
+}
+
 /// Whether an estimate is not borne out by what it took: the middle of the last runs is a fifth longer than expected, or
 /// less than half as long. One run proves nothing, and a few seconds are none.
 #[must_use]
 pub fn is_unlike(estimate: Estimate, took: &[SignedDuration]) -> bool {
-    let mut last: Vec<SignedDuration> = took.iter().take(LAST).copied().collect();
-    if last.len() < 2 {
-        return false;
-    }
-    last.sort_unstable();
-    let (middle, expected) = (last[last.len() / 2], estimate.expected);
+    let Some(middle) = middle(newest(took)).filter(|_| took.len() > 1) else { return false };
+    let expected = estimate.expected;
     let apart = (middle - expected).abs() >= SignedDuration::from_secs(10);
     apart && (middle * 5 > expected * 6 || middle * 2 < expected)
 }
@@ -100,8 +110,13 @@ mod tests {
         past.push("deploy", "app", SignedDuration::from_mins(7));
         past.push("deploy-more", "app", SignedDuration::from_mins(8));
         assert_eq!(past.of("deploy", "web"), minutes(&(0..20).collect::<Vec<_>>()));
+        let (five, nine) = (SignedDuration::from_mins(5), SignedDuration::from_mins(9));
         let groups: Vec<(&str, usize)> = past.of_step("deploy").map(|(group, took)| (group, took.len())).collect();
         assert_eq!(groups, [("app", 1), ("web", 20)]);
+        assert_eq!(
+            (middle(&minutes(&[9, 1, 5])), middle(&minutes(&[9, 1])), middle(&[])),
+            (Some(five), Some(nine), None)
+        );
         assert!(past.of("deploy", "db").is_empty() && !past.is_empty());
         let json = serde_json::to_string(&past).unwrap();
         assert_eq!(serde_json::from_str::<Past>(&json).unwrap(), past, "{json}");
