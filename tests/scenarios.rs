@@ -3,7 +3,7 @@
 //! `tests/scenarios/NAME.yaml` is the story, `NAME.out` what must be printed. `UPDATE=1` writes the outputs anew: read
 //! the difference like code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -236,12 +236,13 @@ fn play(mut scenario: Scenario) -> (String, String) {
     for (at, deed) in deeds {
         sim.world.at(at, Input::Operator(deed));
     }
-    let mut shown = 0;
+    let (mut shown, mut called) = (0, BTreeSet::new());
     loop {
         let new = sim.journal[shown..].to_vec();
         shown = sim.journal.len();
         new.iter().for_each(|record| view.apply(record));
         lines.facts(&view, &new, sim.now);
+        call_ahead(&view, &mut called, &mut sim);
         if sim.engine.state().end().is_some() {
             break;
         }
@@ -254,6 +255,62 @@ fn play(mut scenario: Scenario) -> (String, String) {
     let coloured = String::from_utf8(paper.0.lock().unwrap().clone()).expect("text");
     let report = WriteUp::of(&view, sim.now).expect("a run that has begun").text(100).join("\n") + "\n";
     (anstream::adapter::strip_str(&coloured).to_string(), report)
+}
+
+/// What looks beside a real engine: who must be called soon, each of them once.
+fn call_ahead(view: &RunView, called: &mut BTreeSet<ActionId>, sim: &mut Simulation<'_>) {
+    for call in view.calls_due(sim.now) {
+        if called.insert(call.gate.clone()) {
+            let gate = call.gate.step().to_owned();
+            let ask = Ask::CallAhead { gate, expected: call.expected, planned: call.planned };
+            sim.world.at(sim.now, Input::Operator(Operator { by: Actor::engine(), ask }));
+        }
+    }
+}
+
+/// The nine rows of the story, by the clock, each as far as a program can know it.
+#[test]
+fn the_report_of_2_december_has_the_times_and_the_sentences_of_its_story() {
+    let scenario =
+        std::fs::read_to_string(root().join("tests/scenarios/2007-12-02-as-it-was.yaml")).expect("a scenario");
+    let (_, report) = play(serde_yaml::from_str(&scenario).expect("a scenario"));
+    let timeline = report.split("\n\n").nth(1).expect("a timeline");
+    let unfolded = timeline.replace("\n       ", " ");
+    let at = |clock: &str| {
+        unfolded.lines().find(|line| line.starts_with(clock)).unwrap_or_else(|| panic!("{clock}: {report}"))
+    };
+    let story: [(&str, &[&str]); 9] = [
+        ("01:30", &["Everybody is on the conference bridge."]),
+        ("01:35", &["Everybody is ready.", "Started stop-frontend. Started stop-backend."]),
+        (
+            "01:40",
+            &["The front-end is shut down. The back-end is shut down.", "Started backup-db. Started deploy-backend."],
+        ),
+        (
+            "01:45",
+            &[
+                "Backed up the database (5m, expected 15m-20m; verified).",
+                "Started db-scripts.",
+                "The back-end takes longer",
+            ],
+        ),
+        ("01:50", &["The database scripts are done", "The back-end is up.", "Sanity-backend begins."]),
+        ("02:00", &["The sanity test of the back-end passed.", "Started deploy-frontend."]),
+        (
+            "02:05",
+            &[
+                "The front-end is deployed",
+                "Sanity-frontend begins.",
+                "An hour ahead of schedule.",
+                "Time to call Ms. Hu",
+            ],
+        ),
+        ("02:20", &["The sanity test of the front-end passed.", "Asked: Does the client accept the release?"]),
+        ("05:00", &["The client accepts the release with 2 defects: BUG-311"]),
+    ];
+    for (clock, sentences) in story {
+        sentences.iter().for_each(|said| assert!(at(clock).contains(said), "{clock} does not say {said:?}:\n{report}"));
+    }
 }
 
 #[test]

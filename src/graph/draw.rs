@@ -40,7 +40,7 @@ pub fn text(graph: &Graph, marks: &Marks, width: usize) -> String {
         }
     }
     let legend = [
-        (marks.critical.is_empty(), "* decides the end"),
+        (marks.critical.is_empty(), "* critical path"),
         (marks.skipped.is_empty(), "- skipped: its `when` is false"),
         (!graph.step_ixs().any(|s| no_way_back(graph, s)), "! no way back"),
     ];
@@ -272,7 +272,7 @@ Call-centre release 2.4                               11 steps on 5 hosts, 4h02m
 
  11 ! announce         2m        here           after landing-test
 
-* decides the end   ! no way back
+* critical path   ! no way back
 ";
         assert_eq!(drawn, expected);
         assert!(drawn.lines().all(|l| l.chars().count() <= 80));

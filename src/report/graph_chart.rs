@@ -94,7 +94,7 @@ impl GraphChart {
                 ..a_line(&route.points, laid.bounds.min)
             })
             .collect();
-        // Lines share a part of their way: what decides the end is drawn over the others.
+        // Lines share a part of their way: the critical path is drawn over the others.
         lines.sort_by_key(|l| l.critical);
         let size = |from: f64, to: f64| tenth(to - from + 2.0 * MARGIN);
         Self {
@@ -228,7 +228,7 @@ fn shortened(text: &str) -> String {
 fn key(boxes: &[Tile], lines: &[Line]) -> Vec<(&'static str, &'static str)> {
     let all = [("work", "work"), ("tests", "test"), ("people", "person"), ("final", "no way back")];
     let mut key: Vec<_> = all.into_iter().filter(|(kind, _)| boxes.iter().any(|b| b.kind == *kind)).collect();
-    key.extend(boxes.iter().any(|b| b.critical).then_some(("critical", "decides the end")));
+    key.extend(boxes.iter().any(|b| b.critical).then_some(("critical", "critical path")));
     key.extend(lines.iter().any(|l| l.same_host).then_some(("same-host", "each host for itself")));
     key
 }

@@ -54,19 +54,23 @@ fn sentence(view: &RunView, clock: &Clock, event: &Event) -> Option<(String, Opt
         What::GateOpened { step, .. } => {
             let question = view.row_by_name(step).and_then(|r| r.step.gate.as_ref()).map(|g| g.question.clone())?;
             let asked = matches!(view.row_by_name(step)?.step.verb, Verb::Gate);
-            plain(if asked { format!("Asked: {question}") } else { format!("{step} passed; asked: {question}") })
+            plain(if asked {
+                format!("Asked: {question}")
+            } else {
+                format!("{} passed; asked: {question}", capital(step))
+            })
         }
         What::GateAnswered { step, answer, by, defects, note, .. } => {
             let who = Some(words::actor(by)).filter(|_| *answer != GateAnswer::TimedOut);
             let note = note.as_ref().map_or_else(String::new, |n| format!(": {n}"));
             let said = view.row_by_name(step).and_then(|r| r.step.say.clone());
             let text = match answer {
-                GateAnswer::Approved => said.unwrap_or_else(|| format!("{step} approved")),
+                GateAnswer::Approved => said.unwrap_or_else(|| format!("{} approved", capital(step))),
                 GateAnswer::ApprovedWithDefects => {
-                    let said = said.unwrap_or_else(|| format!("{step} approved"));
+                    let said = said.unwrap_or_else(|| format!("{} approved", capital(step)));
                     format!("{said} with {} defects: {}", defects.len(), defects.join(", "))
                 }
-                GateAnswer::Rejected => format!("{step} rejected"),
+                GateAnswer::Rejected => format!("{} rejected", capital(step)),
                 GateAnswer::TimedOut => format!("Nobody answered {step} in time"),
             };
             Some((format!("{}{note}.", text.trim_end_matches('.')), who))
@@ -76,9 +80,7 @@ fn sentence(view: &RunView, clock: &Clock, event: &Event) -> Option<(String, Opt
             let note = note.as_ref().map_or_else(String::new, |n| format!(": {n}"));
             Some((format!("Answer: {}{note}.", answer.word()), Some(words::actor(by))))
         }
-        What::CallDue { step, expected, .. } => {
-            plain(format!("Time to call for {}, expected {}.", words::step_name(step), clock.hm(*expected)))
-        }
+        What::CallDue { step, expected, planned, .. } => plain(call(view, clock, step, *expected, *planned)?),
         What::ReversibleEnded { .. } | What::RoomWarning { .. } | What::RunStarted | What::WindowOpened => None,
         What::RollbackDecided { cause } => plain(format!("Rollback begins: {}.", words::cause(cause))),
         What::StepUndone { step, took, .. } => plain(format!("Undid {} ({}).", words::step_name(step), coarse(*took))),
@@ -110,6 +112,15 @@ fn sentence(view: &RunView, clock: &Clock, event: &Event) -> Option<(String, Opt
         | What::ClockJumped { .. }
         | What::ClockJudged { .. } => None,
     }
+}
+
+/// `Time to call Ms. Hu for landing-test, expected 02:30 instead of 03:30.`
+fn call(view: &RunView, clock: &Clock, step: &str, expected: Timestamp, planned: Option<Timestamp>) -> Option<String> {
+    let people = words::people(view, view.row_by_name(step)?.step, false);
+    let people = if people.is_empty() { "somebody".to_owned() } else { people };
+    let instead = planned.filter(|planned| minute(*planned) != minute(expected));
+    let instead = instead.map_or_else(String::new, |planned| format!(" instead of {}", clock.hm(planned)));
+    Some(format!("Time to call {people} for {}, expected {}{instead}.", words::step_name(step), clock.hm(expected)))
 }
 
 /// What takes less than a minute needs no sentence for its beginning; nor does what is told when it is done.
