@@ -85,6 +85,49 @@ fn what_people_know_is_imported_once_and_goes_into_the_forecast() {
     bed.run(&["history", "import", "old.csv"]).refused(2, &["--plan"]);
 }
 
+const TIMED: &str = "runbook: 1
+name: A timed night
+window: {lasts: 2h, reserve: 10m}
+steps:
+  one: {hosts: local, run: date, ESTIMATE read_only: true}
+  two: {hosts: local, run: date, estimate: 10m, read_only: true}
+";
+
+/// One run proves nothing; two do, and what they took goes into the plan, but neither into its digest nor into a timeout.
+#[test]
+fn a_step_without_an_estimate_is_taken_to_need_what_it_took() {
+    let written = TIMED.replace("ESTIMATE", "");
+    let bed = Bed::new(&written);
+    let import = |csv: &str| {
+        fs::write(bed.path("old.csv"), csv).unwrap();
+        assert_eq!(bed.run(&["history", "import", "old.csv", "--plan", "night"]).code, 0);
+    };
+    let missing = bed.run(&["check", "night.yaml"]);
+    assert!(missing.code == 2 && missing.stdout.contains("E023"), "{missing:?}");
+    import("step,took,at\none,20m,2007-11-02\n");
+    assert_eq!(bed.run(&["plan", "night.yaml"]).code, 2, "one run proves nothing");
+    import("step,took,at\none,25m,2007-11-03\n");
+
+    let checked = bed.run(&["check", "night.yaml"]);
+    assert!(checked.code == 0 && checked.stdout.contains("W118"), "{checked:?}");
+    let document =
+        || -> Value { serde_json::from_str(&bed.run(&["plan", "night.yaml", "--json"]).stdout).expect("JSON") };
+    let plan = document();
+    let one = &plan["steps"][0];
+    assert_eq!((&one["step"], &one["estimate_s"]), (&"one".into(), &serde_json::json!([1380, 1620])), "{plan}");
+    let warnings = plan["warnings"].to_string();
+    assert!(warnings.contains("W118") && warnings.contains("the last 2 runs took 20m, 25m"), "{warnings}");
+    assert_eq!(bed.exec(&[]).code, 0);
+    let started = bed.store().frozen("night-a").unwrap().plan;
+    let frozen: Value = serde_json::from_str(&started).expect("JSON");
+    assert!(frozen["steps"]["one"]["estimate"].is_object() && frozen["steps"]["one"]["timeout"].is_null(), "{frozen}");
+    import("step,took,at\none,55m,2007-11-04\none,58m,2007-11-05\n");
+    assert_ne!(document()["steps"][0]["estimate_s"], one["estimate_s"], "it moves with what is known");
+    assert_eq!(document()["digest"], plan["digest"], "the digest is that of what is written");
+    bed.plan("night", &TIMED.replace("ESTIMATE", "estimate: 5m,"));
+    assert_eq!(document()["steps"][0]["estimate_s"], serde_json::json!([300, 300]), "what is written counts");
+}
+
 /// What is played in the lab, or not over, or of another plan, is not in the history of a plan.
 #[test]
 fn only_real_runs_that_are_over_and_of_this_plan_count() {

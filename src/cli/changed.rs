@@ -1,11 +1,12 @@
 //! What is different about a plan's file since a run was started with it. Knows nothing of how plans are executed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
 use super::load;
 use super::setup::Night;
+use crate::plan::Learnt;
 use crate::plan::model::{Plan, RollbackWork, Step, Verb};
 
 /// How the plan's file compares with what was frozen.
@@ -22,7 +23,7 @@ pub enum File {
 /// Reads the plan's file again.
 #[must_use]
 pub fn since(night: &Night) -> File {
-    match load::load(&night.setup.plan_file, &night.setup.vars) {
+    match load::load_knowing(&night.setup.plan_file, &night.setup.vars, |_, _| as_it_was(&night.plan)) {
         Ok(loaded) if loaded.digest == night.started.digest => File::Same,
         // A lab's plan was made to fit the lab, so its steps cannot be compared.
         Ok(_) if night.setup.lab.is_some() => File::Changed(vec!["it has another digest".to_owned()]),
@@ -37,6 +38,12 @@ pub fn since(night: &Night) -> File {
         }
         Err(e) => File::Missing(e.to_string()),
     }
+}
+
+/// What steps were taken to need when the run started, for those of which the file says nothing.
+fn as_it_was(plan: &Plan) -> BTreeMap<String, Learnt> {
+    let learnt = |step: &Step| Some((step.id.clone(), Learnt { estimate: step.estimate?, from: String::new() }));
+    plan.steps.values().filter_map(learnt).collect()
 }
 
 /// One line for everything that is not as it was: `~ deploy: verb, estimate`, `+ new`, `- gone`.

@@ -1,7 +1,7 @@
 //! What steps took before, brought up to date from the journal whenever somebody asks. A run that cannot be read teaches
 //! nothing, and keeps nobody from his night.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::context::Context;
@@ -9,10 +9,11 @@ use super::error::CommandError;
 use crate::graph::{Graph, StepIx};
 use crate::journal::history::{Duration, Past as Known};
 use crate::journal::{JournalError, RunRow, Store};
+use crate::plan::Learnt;
 use crate::plan::codes;
 use crate::plan::model::Plan;
 use crate::report::coarse;
-use crate::schedule::{LAST, Past, Spread, is_unlike};
+use crate::schedule::{LAST, Past, Spread, is_unlike, newest};
 use crate::view;
 
 /// What is known of a plan, by its stem and title, newest first; `None`: of every plan.
@@ -69,6 +70,25 @@ pub fn past(store: &mut Store, graph: &Graph) -> Past {
 pub fn past_of(cx: &Context, graph: &Graph) -> Past {
     let store = Store::open_existing(&cx.store).ok().flatten();
     store.map_or_else(Past::default, |mut store| past(&mut store, graph))
+}
+
+/// What earlier runs of a plan know of its steps, for those that have no estimate. Nothing where nothing can be read.
+#[must_use]
+pub fn learnt(cx: &Context, stem: &str, name: &str) -> BTreeMap<String, Learnt> {
+    let store = Store::open_existing(&cx.store).ok().flatten();
+    let known = store.and_then(|mut store| known(&mut store, Some((stem, name))).ok()).unwrap_or_default();
+    let mut past = Past::default();
+    for Known { duration, .. } in known.iter().filter(|k| !k.duration.undone) {
+        past.push(&duration.step, &duration.group, duration.median);
+    }
+    let steps: BTreeSet<&str> = known.iter().map(|k| k.duration.step.as_str()).collect();
+    let learnt = |step: &str| {
+        let took = past.slowest(step)?;
+        let last: Vec<String> = newest(took).iter().rev().map(|d| coarse(*d)).collect();
+        let from = format!("the last {} runs took {}", last.len(), last.join(", "));
+        Some(Learnt { estimate: Spread::of(None, took)?.estimate().rounded_up(), from })
+    };
+    steps.into_iter().filter_map(|step| Some((step.to_owned(), learnt(step)?))).collect()
 }
 
 /// The groups that each step runs on.

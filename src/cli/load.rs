@@ -1,5 +1,6 @@
 //! Reads a plan and the files it names from disk. Knows nothing of what a plan means.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -11,12 +12,13 @@ use sha2::{Digest as _, Sha256};
 use super::context::Context;
 use super::diagnostics;
 use super::error::CommandError;
+use super::history;
 use super::inventory;
 use super::review;
 use crate::plan::diagnostic::{Diagnostic, sort};
 use crate::plan::model::{FileFacts, FileKind, Plan, Value};
 use crate::plan::source::{SIZE_LIMIT, Source};
-use crate::plan::{Draft, FileProblem, Outside, Places, Seen, Wanted, digest};
+use crate::plan::{Draft, FileProblem, Learnt, Outside, Places, Seen, Wanted, digest};
 
 /// Templates and inventories are read as text; more is a mistake.
 const TEXT_LIMIT: u64 = 16 << 20;
@@ -60,6 +62,18 @@ pub enum LoadError {
 /// # Errors
 /// When the file cannot be read, or the plan has errors.
 pub fn load(path: &Path, vars: &[(String, Value)]) -> Result<Loaded, LoadError> {
+    load_knowing(path, vars, |_, _| BTreeMap::new())
+}
+
+/// The same; `known` says what earlier runs of the plan, by its stem and name, know of steps without an estimate.
+///
+/// # Errors
+/// Those of [`load`].
+pub fn load_knowing(
+    path: &Path,
+    vars: &[(String, Value)],
+    known: impl FnOnce(&str, &str) -> BTreeMap<String, Learnt>,
+) -> Result<Loaded, LoadError> {
     let bytes = read_plan(path)?;
     let name = path.display().to_string();
     let source = Source::from_bytes(name, &bytes).map_err(|wrong| {
@@ -71,11 +85,19 @@ pub fn load(path: &Path, vars: &[(String, Value)]) -> Result<Loaded, LoadError> 
     let mut paths = BTreeMap::new();
     let files = look(path, &draft.wanted(), &mut paths);
     let inventory = draft.inventory().map(|wish| inventory::fetch(path, wish, &files)).unwrap_or_default();
-    let outside = Outside { stem: stem(path), vars: vars.to_vec(), files, inventory };
+    let learnt = match draft.might_learn() {
+        (_, steps) if steps.is_empty() => BTreeMap::new(),
+        (name, steps) => {
+            let mut learnt = known(&stem(path), name);
+            learnt.retain(|step, _| steps.contains(step.as_str()));
+            learnt
+        }
+    };
+    let outside = Outside { stem: stem(path), vars: vars.to_vec(), files, inventory, learnt };
     let checked = draft.check(&outside);
     match checked.plan {
         Some(plan) => {
-            let digest = digest(&plan);
+            let digest = digest(&as_written(&plan, &outside));
             Ok(Loaded { plan, places: checked.places, diagnostics: checked.diagnostics, digest, paths, source })
         }
         None => {
@@ -87,12 +109,24 @@ pub fn load(path: &Path, vars: &[(String, Value)]) -> Result<Loaded, LoadError> 
     }
 }
 
-/// Like [`load`], for commands other than `check`: findings are printed to stderr.
+/// The plan without what earlier runs know: the digest is of what people wrote.
+fn as_written<'a>(plan: &'a Plan, outside: &Outside) -> Cow<'a, Plan> {
+    if outside.learnt.is_empty() {
+        return Cow::Borrowed(plan);
+    }
+    let mut plan = plan.clone();
+    for step in plan.steps.values_mut().filter(|step| outside.learnt.contains_key(&step.id)) {
+        step.estimate = None;
+    }
+    Cow::Owned(plan)
+}
+
+/// Like [`load`], with what earlier runs know, for commands other than `check`: findings are printed to stderr.
 ///
 /// # Errors
 /// What [`load`] says, as an error of the command.
 pub fn load_or_report(path: &Path, vars: &[(String, Value)], cx: &Context) -> Result<Loaded, CommandError> {
-    load(path, vars).map_err(|e| {
+    load_knowing(path, vars, |stem, name| history::learnt(cx, stem, name)).map_err(|e| {
         if let LoadError::Invalid { text: source, diagnostics } = &e {
             diagnostics::print_to_stderr(source, diagnostics, cx);
             let errors = diagnostics.iter().filter(|d| d.is_error()).count();

@@ -223,6 +223,10 @@ codes! {
      each takes; in the worst case these would be worked on outside of their hours. Open a wave of their own, or move them.";
     SHORT_NOTICE = "W117", "an owner is told too late",
     "The wave opens sooner than the notice that the owner asked for (`maintenance: {notice: 72h}`).";
+    LEARNT = "W118", "a step without an estimate of its own, which earlier runs know",
+    "The estimate is what the step mostly took in earlier runs (the median), and what 95 of 100 runs stay below. *Roll back by*,\n\
+     admission and the forecast go by it, as if it were written down; it sets no `timeout`. It moves with every run, so write\n\
+     it into the plan when it is to be what was reviewed: the digest is that of the plan as it is written.";
     TOO_EARLY = "W150", "no way back before everything is judged",
     "From an `irreversible` step on the plan only goes forward. A test or a gate that comes later, or beside it, may still\n\
      fail, and then nothing can be rolled back any more. Let the step need everything that judges.";

@@ -1,6 +1,6 @@
 //! A plan that has been read but not yet checked: which files it wants, and what becomes of it once they are known.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use jiff::SignedDuration;
@@ -11,10 +11,11 @@ use super::decode::{At, Decode as _};
 use super::diagnostic::{Diagnostic, Label, sort};
 use super::inventory::VarsFile;
 use super::model::{FileFacts, Plan, Value};
-use super::raw::RawPlan;
+use super::raw::{RawPlan, RawStep};
 use super::source::Source;
 use super::span::{Span, Spanned};
 use super::tree::{self, Kind, Node};
+use super::units::Estimate;
 
 /// The most that an inventory's command may take, where the plan does not say it.
 const INVENTORY_TIMEOUT: SignedDuration = SignedDuration::from_secs(30);
@@ -120,6 +121,16 @@ pub struct Outside {
     /// By the path as the plan writes it.
     pub files: BTreeMap<String, Result<Seen, FileProblem>>,
     pub inventory: InventoryTexts,
+    /// What earlier runs know of steps that have no estimate, by step.
+    pub learnt: BTreeMap<String, Learnt>,
+}
+
+/// An estimate that nobody wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Learnt {
+    pub estimate: Estimate,
+    /// What it is made from: `the last 3 runs took 24m, 31m, 36m`.
+    pub from: String,
 }
 
 /// What came out.
@@ -174,6 +185,19 @@ impl<'s> Draft<'s> {
         wanted.sort_unstable();
         wanted.dedup();
         wanted
+    }
+
+    /// The plan's name, and its steps without an estimate, which earlier runs might know; none where a default or the step
+    /// itself says how long it takes.
+    #[must_use]
+    pub fn might_learn(&self) -> (&str, BTreeSet<&str>) {
+        let Some(raw) = &self.raw else { return ("", BTreeSet::new()) };
+        let name = raw.name.as_ref().map_or("", |name| name.value.as_str());
+        let said = |step: &RawStep| step.estimate.is_some() || step.hold.is_some() || step.wait.is_some();
+        let rows = raw.steps.iter().flat_map(|steps| &steps.value.rows);
+        let unsaid = rows.filter(|(_, step)| !said(&step.value)).map(|(name, _)| name.value.as_str());
+        let by_default = raw.defaults.as_ref().is_some_and(|d| d.value.estimate.is_some());
+        (name, if by_default { BTreeSet::new() } else { unsaid.collect() })
     }
 
     /// Where the inventory is to be taken from, if the plan has one.

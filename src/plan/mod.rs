@@ -31,7 +31,7 @@ mod words;
 pub use diagnostic::fixed;
 pub use digest::{digest, short_digest};
 pub use draft::{
-    Checked, CommandProblem, Draft, FileProblem, InventoryTexts, InventoryWish, Outside, Places, Seen, Wanted,
+    Checked, CommandProblem, Draft, FileProblem, InventoryTexts, InventoryWish, Learnt, Outside, Places, Seen, Wanted,
     read_vars,
 };
 pub use limits::not_executable_yet;

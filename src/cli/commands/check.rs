@@ -11,10 +11,10 @@ use crate::cli::context::Context;
 use crate::cli::diagnostics::{render, to_json};
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
-use crate::cli::load::{LoadError, load};
-use crate::cli::output;
+use crate::cli::load::{LoadError, load_knowing};
 use crate::cli::review::{Review, count, review, summary};
 use crate::cli::variables::VarArgs;
+use crate::cli::{history, output};
 use crate::driver::clock;
 use crate::plan::diagnostic::{Diagnostic, sort};
 use crate::plan::model::Value;
@@ -82,7 +82,7 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     let mut failed = false;
     let mut documents = Vec::new();
     for path in &plans {
-        let verdict = look(path, &vars, fix)?;
+        let verdict = look(path, &vars, fix, cx)?;
         failed |= verdict.errors() > 0 || (deny.is_some() && verdict.warnings() > 0);
         if cx.global.json {
             documents.push(document(&verdict));
@@ -96,11 +96,11 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     Ok(if failed { Exit::Usage } else { Exit::Done })
 }
 
-fn look(path: &Path, vars: &[(String, Value)], fix: bool) -> Result<Verdict, CommandError> {
+fn look(path: &Path, vars: &[(String, Value)], fix: bool, cx: &Context) -> Result<Verdict, CommandError> {
     let mut fixes = 0;
     // A correction can bring another finding to light; each round corrects something, so this ends.
     for _ in 0..5 {
-        let verdict = once(path, vars, fixes)?;
+        let verdict = once(path, vars, fixes, cx)?;
         let (text, count) = if fix { fixed(verdict.source.text(), &verdict.found) } else { (String::new(), 0) };
         if count == 0 {
             return Ok(verdict);
@@ -108,11 +108,11 @@ fn look(path: &Path, vars: &[(String, Value)], fix: bool) -> Result<Verdict, Com
         write_atomically(path, &text)?;
         fixes += count;
     }
-    once(path, vars, fixes)
+    once(path, vars, fixes, cx)
 }
 
-fn once(path: &Path, vars: &[(String, Value)], fixes: usize) -> Result<Verdict, CommandError> {
-    match load(path, vars) {
+fn once(path: &Path, vars: &[(String, Value)], fixes: usize, cx: &Context) -> Result<Verdict, CommandError> {
+    match load_knowing(path, vars, |stem, name| history::learnt(cx, stem, name)) {
         Ok(loaded) => {
             let mut review = review(&loaded.plan, &loaded.places, &loaded.source, clock::now());
             let mut found = loaded.diagnostics;

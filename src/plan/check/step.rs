@@ -8,6 +8,7 @@ use super::keys::repeats;
 use super::{Checker, Row};
 use crate::plan::codes;
 use crate::plan::diagnostic::{Diagnostic, Quoted};
+use crate::plan::draft::Learnt;
 use crate::plan::model::{Expect, Need, OnFailure, Opening, Place, Plan, Retry, Shell, Step, Undo, Value, Verb};
 use crate::plan::raw::{Field, Many, RawRetry, RawStep};
 use crate::plan::span::{Span, Spanned};
@@ -221,6 +222,9 @@ impl Checker<'_> {
             return Some(Estimate::exactly(hold.value.0));
         }
         if self.timed && !raw.has("estimate") {
+            if let Some(learnt) = self.outside.learnt.get(&name.value) {
+                return Some(self.learnt(name, learnt));
+            }
             let message = format!("step {} has no estimate", Quoted(&name.value));
             let d = Diagnostic::error(codes::ESTIMATE, message).at(name.span, "how long does it take?");
             self.found.push(
@@ -240,6 +244,15 @@ impl Checker<'_> {
         self.found.push(d.help("leave `estimate` out: the step is then expected to take as long as its `hold`"));
     }
 
+    fn learnt(&mut self, name: &Spanned<String>, learnt: &Learnt) -> Estimate {
+        let Learnt { estimate, from } = learnt;
+        let message = format!("step {} has no estimate; {from}, so {estimate} is taken", Quoted(&name.value));
+        let d = Diagnostic::warning(codes::LEARNT, message).at(name.span, "how long does it take?");
+        self.found.push(d.help(format!("write `estimate: {}` when it is to stay so", learnt.estimate)));
+        learnt.estimate
+    }
+
+    /// Twice the worst estimate where nothing else is said. What earlier runs took ends nothing: nobody wrote it.
     fn timeout(
         &mut self,
         raw: &RawStep,
@@ -262,6 +275,7 @@ impl Checker<'_> {
             return Some(timeout.value.0);
         }
         let waits = verb == "wait" && !repeats(raw);
+        let estimate = estimate.filter(|_| raw.estimate.is_some() || raw.hold.is_some());
         let worst = estimate.map(|e| e.worst).filter(|w| !w.is_zero())?;
         (verb != "gate" && !waits).then(|| worst + worst)
     }

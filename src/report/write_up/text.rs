@@ -138,10 +138,7 @@ impl WriteUp {
 
     /// A better estimate of a step, and what it is made from.
     fn better(&self, step: &StepLine, past: &Past) -> Option<(Estimate, String)> {
-        let of_groups = past.of_step(&step.step).filter(|(_, took)| took.len() > 1);
-        // The slowest group is the one that the others wait for.
-        let slowest = of_groups.max_by_key(|(_, took)| Spread::of(None, took).map(|s| s.estimate().expected));
-        if let Some((_, took)) = slowest {
+        if let Some(took) = past.slowest(&step.step) {
             let better = Spread::of(None, took)?.estimate().rounded_up();
             let last: Vec<String> = took.iter().take(LAST).rev().map(|d| span(*d)).collect();
             return is_unlike(step.estimate?, took)

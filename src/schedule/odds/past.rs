@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use super::spread::Spread;
 use crate::plan::units::Estimate;
 
 /// No more than the newest of them count: machines and programs change.
@@ -52,6 +53,15 @@ impl Past {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// What a step took in the group that the others wait for, where two runs or more know it; one proves nothing.
+    #[must_use]
+    pub fn slowest(&self, step: &str) -> Option<&[SignedDuration]> {
+        let of_groups = self.0.iter().filter(|((s, _), took)| s == step && took.len() > 1);
+        of_groups
+            .map(|(_, took)| took.as_slice())
+            .max_by_key(|took| Spread::of(None, took).map(|s| s.estimate().expected))
     }
 
     /// Those of a step, by group.
