@@ -85,24 +85,45 @@ fn waiting(scene: &Scene<'_>, clock: &Clock) -> Line {
 }
 
 fn numbers(scene: &Scene<'_>, clock: &Clock, width: usize) -> Vec<Line> {
-    let (view, now) = (scene.view, scene.now);
-    let wide = width >= 90;
-    let gap = if wide { "      " } else { "  " };
-    let mut first = window(scene, clock, wide);
-    if let (Some(by), Some(room)) = (view.roll_back_by(), view.room(now)) {
-        let tone = if room < SignedDuration::from_mins(30) { Tone::Late } else { Tone::Plain };
-        let text = format!("ROOM {} roll back by {}", coarse(room), clock.hm_near(by, now));
-        first = first.and(gap).tone(tone, text);
-    }
-    if !view.reversible() {
-        first = first.and(gap).and("NO WAY BACK");
-    } else if view.closes().is_some() || !view.rollback_now().is_zero() {
-        let up = clock.hm_near(view.up_again(now), now);
-        first = first.and(gap).and(format!("IF NOW up at {up}"));
-    }
+    let in_words = if width >= 90 { &IN_WORDS[..] } else { &IN_WORDS[2..] };
+    let first = in_words.iter().map(|words| limits(scene, clock, *words)).find(|line| line.width() <= width);
+    let first = first.unwrap_or_else(|| limits(scene, clock, Words::Fewest));
     let mut lines = vec![first, night_bar(scene, width), forecast(scene, clock, width)];
     lines.extend(in_time(scene, clock, width));
     lines
+}
+
+/// How much room the limits of the night may take on their line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Words {
+    Spaced,
+    Long,
+    Short,
+    Fewest,
+}
+
+/// From the one that is read best.
+const IN_WORDS: [Words; 4] = [Words::Spaced, Words::Long, Words::Short, Words::Fewest];
+
+/// When the window closes, how long a rollback can still wait, and when one that begins now would be over.
+fn limits(scene: &Scene<'_>, clock: &Clock, words: Words) -> Line {
+    let (view, now) = (scene.view, scene.now);
+    let gap = if words == Words::Spaced { "      " } else { "  " };
+    let mut line = window(scene, clock, matches!(words, Words::Spaced | Words::Long));
+    if let (Some(by), Some(room)) = (view.roll_back_by(), view.room(now)) {
+        let tone = if room < SignedDuration::from_mins(30) { Tone::Late } else { Tone::Plain };
+        let what = if words == Words::Fewest { "" } else { "roll back " };
+        let text = format!("ROOM {} {what}by {}", coarse(room), clock.hm_near(by, now));
+        line = line.and(gap).tone(tone, text);
+    }
+    if !view.reversible() {
+        line.and(gap).and("NO WAY BACK")
+    } else if view.closes().is_some() || !view.rollback_now().is_zero() {
+        let up = clock.hm_near(view.up_again(now), now);
+        line.and(gap).and(format!("IF NOW up at {up}"))
+    } else {
+        line
+    }
 }
 
 /// As many of the odds as fit on one line.

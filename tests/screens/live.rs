@@ -91,6 +91,25 @@ fn every_moment_fits_the_width() {
     }
 }
 
+/// The days of the limits stand in the first line when they are not of today: nothing of it is cut off.
+#[test]
+fn limits_of_tomorrow_fit_too() {
+    let mut night = Night::until_0147();
+    let evening = |at: jiff::Timestamp| at - jiff::SignedDuration::from_hours(5);
+    night.facts.iter_mut().for_each(|fact| fact.at = evening(fact.at));
+    let view = night.view();
+    let now = evening(at("01:47:20"));
+    for (width, cut) in [(100, "IF NOW up at "), (80, "IF NOW up at ")] {
+        let heard = |_: &str, _: &str| None;
+        let look = Look { width, ascii: true };
+        let lines = frame(&Scene { view: &view, look, now, odds: None, heard: &heard, keys: "" });
+        let plain = anstream::adapter::strip_str(&lines.join("\n")).to_string();
+        let first = plain.lines().nth(1).unwrap();
+        let up = first.split_once(cut).map(|(_, up)| up.trim_end());
+        assert!(up.is_some_and(|up| up.len() >= "21:32".len()) && first.contains("Sun 0"), "{width}: {first}");
+    }
+}
+
 /// What the screen of a terminal of 80 columns and 30 rows holds after a night was watched on it.
 fn watched(night: &Night) -> String {
     use indicatif::TermLike as _;
