@@ -98,7 +98,8 @@ fn go_on(why: &FleetStop, not_started: u32) -> Answer {
         FleetStop::Canary => "go on without the host that failed".into(),
         FleetStop::KeepUp { .. } => "do not count the failed hosts".into(),
     };
-    plain("continue", &format!("{does}; {not_started} more hosts"))
+    let s = if not_started == 1 { "" } else { "s" };
+    plain("continue", &format!("{does}; {not_started} more host{s}"))
 }
 
 fn stop(done: u32, not_started: u32) -> Answer {

@@ -368,7 +368,8 @@ impl Talk<'_> {
     }
 
     fn lab(&self, lab: &Lab, failing: &[String]) {
-        self.line(&format!("  lab   {} hosts of this machine in {}", lab.hosts.len(), lab.dir.display()));
+        let hosts = review::count(lab.hosts.len(), "host");
+        self.line(&format!("  lab   {hosts} of this machine in {}", lab.dir.display()));
         if let Some(note) = &lab.note {
             self.line(&format!("  warn  {note}"));
         }
