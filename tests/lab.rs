@@ -464,6 +464,7 @@ fn step(id: &str) -> runbook::plan::model::Step {
         say: None,
         warn: None,
         downtime: None,
+        baseline: false,
         tags: Vec::new(),
     }
 }

@@ -33,6 +33,7 @@ mod nightly;
 mod notify;
 mod pages;
 mod readme;
+mod red_before;
 mod resume;
 mod scenarios;
 mod screens;

@@ -16,6 +16,7 @@ use runbook::engine::input::{Ask, Input, Operator};
 use runbook::engine::invariants::violations;
 use runbook::graph::Graph;
 use runbook::graph::ids::{ActionId, AttemptId, Direction};
+use runbook::graph::outcome::Verdict;
 use runbook::plan::model::{Plan, Value};
 use runbook::plan::waves::OpenWave;
 use runbook::report::Lines;
@@ -50,6 +51,9 @@ struct Scenario {
     /// Nobody can be asked.
     #[serde(default)]
     no_input: bool,
+    /// What tests said before the night, by `STEP@HOST`.
+    #[serde(default)]
+    before: BTreeMap<ActionId, Verdict>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -227,6 +231,7 @@ fn play(mut scenario: Scenario) -> (String, String) {
     let mut first = started(&graph, window, options);
     first.run = format!("{}-a", graph.plan().stem);
     first.digest = "7c1f9a3e".into();
+    first.baseline = std::mem::take(&mut scenario.before);
     first.file = scenario.plan.display().to_string();
 
     let paper = Paper::default();

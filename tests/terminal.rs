@@ -46,8 +46,8 @@ enum At {
     Rollback,
 }
 
-/// `runbook attach` at a terminal of its own.
-struct Terminal {
+/// A command at a terminal of its own.
+pub struct Terminal {
     ours: Option<fs::File>,
     attach: Child,
     heard: String,
@@ -55,12 +55,16 @@ struct Terminal {
 
 impl Terminal {
     fn open(bed: &Bed) -> Self {
+        Self::of(bed, &["attach"])
+    }
+
+    pub fn of(bed: &Bed, args: &[&str]) -> Self {
         let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&ours).unwrap();
         unlockpt(&ours).unwrap();
         let name = ptsname(&ours, Vec::new()).unwrap();
         let theirs = || Stdio::from(open_terminal(name.to_str().unwrap()));
-        let attach = bed.command(&["attach"]);
+        let attach = bed.command(args);
         let mut command = Command::new("setsid");
         command.arg("--ctty").arg(attach.get_program()).args(attach.get_args());
         for (key, value) in attach.get_envs() {
@@ -87,7 +91,7 @@ impl Terminal {
     }
 
     /// Waits until the terminal shows this, and forgets what came before it.
-    fn shows(&mut self, words: &str) {
+    pub fn shows(&mut self, words: &str) {
         eventually(&format!("the terminal shows {words:?}"), || {
             self.listen();
             self.heard.contains(words)
@@ -96,11 +100,11 @@ impl Terminal {
         self.heard.drain(..end);
     }
 
-    fn press(&mut self, keys: &str) {
+    pub fn press(&mut self, keys: &str) {
         self.ours.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
     }
 
-    fn ends(&mut self) -> ExitStatus {
+    pub fn ends(&mut self) -> ExitStatus {
         eventually("the terminal's process ends", || {
             self.listen();
             matches!(self.attach.try_wait(), Ok(Some(_)))

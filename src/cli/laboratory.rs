@@ -27,18 +27,23 @@ pub struct Laboratory {
     pub keep: bool,
 }
 
+/// What is executed, and where.
+#[derive(Debug)]
+pub struct Prepared {
+    pub plan: Plan,
+    /// The same without what `--fail` makes fail: nothing is broken before the night.
+    pub sound: Plan,
+    pub lab: Option<Lab>,
+}
+
 /// The plan to execute, and the lab that was started for it.
 ///
 /// # Errors
 /// When `--fail` names nothing that can fail, or the lab cannot be started.
-pub fn prepare(
-    args: &Laboratory,
-    mut plan: Plan,
-    plan_dir: &Path,
-    now: Timestamp,
-) -> Result<(Plan, Option<Lab>), CommandError> {
+pub fn prepare(args: &Laboratory, mut plan: Plan, plan_dir: &Path, now: Timestamp) -> Result<Prepared, CommandError> {
+    let sound = plan.clone();
     if !args.lab {
-        return Ok((plan, None));
+        return Ok(Prepared { plan, sound, lab: None });
     }
     for wanted in &args.fail {
         let (step, host) = wanted.split_once('@').map_or((wanted.as_str(), None), |(step, host)| (step, Some(host)));
@@ -46,9 +51,13 @@ pub fn prepare(
     }
     let started =
         lab::start(&plan, plan_dir, &LabOptions { keep: args.keep, without_ssh: args.without_ssh, parent: None })?;
-    let mut plan = lab::relocate(plan, now, &started);
-    lab::speed_up(&mut plan, args.speed);
-    Ok((plan, Some(started)))
+    let there = |plan| {
+        let mut plan = lab::relocate(plan, now, &started);
+        lab::speed_up(&mut plan, args.speed);
+        plan
+    };
+    let (plan, sound) = (there(plan), there(sound));
+    Ok(Prepared { plan, sound, lab: Some(started) })
 }
 
 impl From<InjectError> for CommandError {

@@ -4,6 +4,7 @@ pub mod absent;
 pub mod after;
 pub mod approval;
 pub mod args;
+pub mod baseline;
 pub mod calls;
 pub mod changed;
 pub mod commands;

@@ -112,6 +112,10 @@ impl State {
                 self.actions[ix.index()].approvals.clear();
             }
         }
+        if let Some(run) = &mut self.run {
+            // Of a test that is another one now, nothing was seen before the night.
+            run.baseline.retain(|id, _| new.find_step(id.step()).is_some_and(|step| !changed.contains(&step)));
+        }
         self.graph = new;
         let graph = self.graph.clone();
         self.cost.estimate_anew(&graph);
@@ -164,6 +168,7 @@ fn change(old: &Plan, new: &Plan, id: &str) -> Change {
         say: None,
         warn: None,
         downtime: None,
+        baseline: false,
         tags: Vec::new(),
         undo: Undo::Nothing,
         ..step.clone()

@@ -13,7 +13,7 @@ use super::likely::Likely;
 use super::state::{Doing, Phase, State, Timer};
 use super::{deadline, retry};
 use crate::graph::ids::{AttemptId, Direction};
-use crate::graph::outcome::{Evidence, Outcome};
+use crate::graph::outcome::{Evidence, Outcome, Verdict};
 use crate::graph::{ActionIx, StepIx, parts, render};
 use crate::plan::model::{OnFailure, Undo, Verb, Wait};
 
@@ -263,14 +263,15 @@ impl Decision<'_> {
     fn policy(&self, ix: ActionIx, outcome: &Outcome) -> OnFailure {
         let step = self.state.graph().step_of(ix);
         let judges = matches!(step.verb, Verb::Test(_) | Verb::Http(_));
-        let inconclusive = !matches!(outcome, Outcome::Failed { .. } | Outcome::Killed { .. });
+        // A rollback cannot mend what was broken before it, nor what nobody knows to be broken.
+        let says_little = outcome.verdict() == Verdict::Inconclusive || self.state.was_red(ix);
         if self.state.may_fail(ix) {
             return OnFailure::Continue;
         }
         match self.state.stated_policy(ix) {
             OnFailure::Continue => OnFailure::Continue,
             _ if !self.state.reversible() => OnFailure::Ask,
-            OnFailure::Rollback if judges && inconclusive && !self.state.no_input() => OnFailure::Ask,
+            OnFailure::Rollback if judges && says_little && !self.state.no_input() => OnFailure::Ask,
             OnFailure::Ask if self.state.no_input() => OnFailure::Rollback,
             other => other,
         }

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::graph::ids::{ActionId, AttemptId};
-use crate::graph::outcome::{Evidence, Outcome};
+use crate::graph::outcome::{Evidence, Outcome, Verdict};
 use crate::plan::model::{OnDeadline, OnFailure, Plan, StepId};
 use crate::plan::waves::OpenWave;
 use crate::schedule::{Order, Past};
@@ -215,6 +215,9 @@ pub struct RunStarted {
     /// What steps took in earlier runs, as it was known at the start: the forecast of this run goes by it.
     #[serde(default, skip_serializing_if = "Past::is_empty")]
     pub past: Past,
+    /// What the tests with `baseline` said before the night.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub baseline: BTreeMap<ActionId, Verdict>,
 }
 
 impl RunStarted {
@@ -223,6 +226,12 @@ impl RunStarted {
     #[must_use]
     pub fn name_on_hosts(&self) -> String {
         format!("{}.{:016x}", self.run, self.seed)
+    }
+
+    /// Whether this test failed before the night already.
+    #[must_use]
+    pub fn red_before(&self, action: &ActionId) -> bool {
+        self.baseline.get(action) == Some(&Verdict::Fail)
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::fact::{Fact, FactRecord, RunEnd};
+use super::fact::{Fact, FactRecord, RollbackCause, RunEnd};
 use crate::graph::ids::{ActionId, AttemptId, Direction};
 use crate::graph::outcome::Outcome;
 use crate::graph::{Graph, StepIx, parts};
@@ -20,7 +20,7 @@ type Check = fn(&Graph, &[FactRecord]) -> Option<String>;
 /// Every violation found, each with the invariant's name. Empty when all hold.
 #[must_use]
 pub fn violations(graph: &Graph, journal: &[FactRecord]) -> Vec<String> {
-    let checks: [(&str, Check); 9] = [
+    let checks: [(&str, Check); 10] = [
         ("I1 numbered without gaps", invariant_numbered_without_gaps),
         ("I2 one start per attempt", invariant_one_start_per_attempt),
         ("I3 undone only what may have run, and all of it", invariant_undone_or_listed),
@@ -30,6 +30,7 @@ pub fn violations(graph: &Graph, journal: &[FactRecord]) -> Vec<String> {
         ("at_once, the canary and keep_up", fleet::invariant_limits),
         ("allow_failed", fleet::invariant_no_start_after_too_many_failed),
         ("I11 everything that ran has an end", invariant_everything_ends),
+        ("what was red before the night is asked about", invariant_red_before_asks),
     ];
     checks.iter().filter_map(|(name, check)| check(graph, journal).map(|why| format!("{name}: {why}"))).collect()
 }
@@ -224,4 +225,18 @@ fn invariant_everything_ends(graph: &Graph, journal: &[FactRecord]) -> Option<St
         .iter()
         .find(|(_, life)| !life.open.is_empty())
         .map(|(id, _)| format!("{id} has an attempt without an outcome"))
+}
+
+/// Unless nobody can be asked, or the test has become another one.
+fn invariant_red_before_asks(_: &Graph, journal: &[FactRecord]) -> Option<String> {
+    let Fact::RunStarted(run) = &journal.first()?.fact else { return None };
+    if run.options.no_input || journal.iter().any(|r| matches!(r.fact, Fact::PlanAmended { .. })) {
+        return None;
+    }
+    journal.iter().find_map(|r| match &r.fact {
+        Fact::RollbackDecided { cause: RollbackCause::Failed { action } } if run.red_before(action) => {
+            Some(format!("{action} was red before the night, and calls for a rollback"))
+        }
+        _ => None,
+    })
 }

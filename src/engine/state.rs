@@ -358,6 +358,11 @@ impl State {
         all.filter_map(|a| a.open_attempt().or(a.doubt.as_ref()))
     }
 
+    /// Whether it is a test that failed before the night already.
+    pub(super) fn was_red(&self, ix: ActionIx) -> bool {
+        self.run.as_ref().is_some_and(|r| r.red_before(&self.graph.action(ix).id))
+    }
+
     pub(super) fn no_input(&self) -> bool {
         self.run.as_ref().is_some_and(|r| r.options.no_input)
     }

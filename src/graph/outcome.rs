@@ -63,6 +63,28 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// What a test says that ended so.
+    #[must_use]
+    pub const fn verdict(&self) -> Verdict {
+        match self {
+            Self::Succeeded => Verdict::Pass,
+            Self::Failed { .. } | Self::Killed { .. } => Verdict::Fail,
+            _ => Verdict::Inconclusive,
+        }
+    }
+}
+
+/// What a test says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Pass,
+    Fail,
+    /// It could not be executed to its end: its host was away, its time was over.
+    Inconclusive,
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -51,6 +51,7 @@ pub(crate) fn step(id: &str, needs: &[&str], hosts: &[&str], verb: Verb) -> Step
         say: None,
         warn: None,
         downtime: None,
+        baseline: false,
         tags: Vec::new(),
     }
 }

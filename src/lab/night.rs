@@ -202,6 +202,7 @@ mod tests {
             say: None,
             warn: None,
             downtime: None,
+            baseline: false,
             tags: Vec::new(),
         }
     }

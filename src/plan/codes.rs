@@ -164,7 +164,8 @@ codes! {
     TEMPLATE = "E062", "a template that cannot be read",
     "`{{ NAME }}` inserts a variable; in commands its value is quoted for the shell. `when` takes an expression without braces.";
     OUTPUT = "E063", "an output that does not exist there",
-    "An output exists after its step: in steps that wait for it, and in that step's own rollback.";
+    "An output exists after its step: in steps that wait for it, and in that step's own rollback. A test with `baseline` is\n\
+     asked before the night, too, when there are none yet.";
     VALUE = "E064", "a value that could be two things",
     "The number 1.10 is 1.1, the text \"1.10\" is not; 0777 may be 777 or 511. Quote what is text.";
     VARIABLE = "E065", "a variable that cannot be",

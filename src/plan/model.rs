@@ -9,8 +9,9 @@ use indexmap::IndexMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::maintenance::Maintenance;
 use super::units::{Estimate, Size};
+
+mod questions;
 
 /// Version of the frozen plan's format (`runbook: 1` in the file).
 pub const FORMAT: u32 = 1;
@@ -225,6 +226,9 @@ pub struct Step {
     /// Where the time begins, or ends, in which the service is down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub downtime: Option<Downtime>,
+    /// It judges, and is asked before the night, too: where it fails then already, its failure calls for no rollback.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub baseline: bool,
     pub tags: Vec<String>,
 }
 
@@ -488,106 +492,4 @@ pub enum Share {
     /// Everything that no earlier wave took.
     Rest,
     All,
-}
-
-impl Plan {
-    /// The first group, in the plan's order, of each host that is in one.
-    #[must_use]
-    pub fn groups_by_host(&self) -> BTreeMap<&str, &str> {
-        let all = self.groups.iter().rev().flat_map(|(group, hosts)| hosts.iter().map(move |h| (h, group)));
-        all.map(|(host, group)| (host.as_str(), group.as_str())).collect()
-    }
-}
-
-impl Host {
-    /// Who is responsible for it: the variable `owner`, a key of `people` or a name.
-    #[must_use]
-    pub fn owner(&self) -> Option<String> {
-        self.vars.get("owner").and_then(Value::to_text).filter(|owner| !owner.is_empty())
-    }
-
-    /// When it may be worked on, where that is agreed: the variable `maintenance`.
-    #[must_use]
-    pub fn maintenance(&self) -> Option<Maintenance> {
-        let value = self.vars.get(super::maintenance::VARIABLE).filter(|v| Maintenance::is_meant(v))?;
-        Maintenance::read(value).ok()
-    }
-}
-
-impl Step {
-    /// Whether an attempt of this step can leave something behind on its host.
-    #[must_use]
-    pub fn changes_something(&self) -> bool {
-        !matches!(self.undo, Undo::Nothing | Undo::ReadOnly)
-    }
-
-    /// Whether it can be undone, or call for a rollback by a test, a request or a person. Until it is over, the run can
-    /// still be rolled back.
-    #[must_use]
-    pub fn keeps_the_way_back(&self) -> bool {
-        let judges = self.gate.is_some() || matches!(self.verb, Verb::Test(_) | Verb::Http(_));
-        judges || self.can_be_undone()
-    }
-
-    /// Whether a rollback has something to undo, by a command or by a person.
-    #[must_use]
-    pub fn can_be_undone(&self) -> bool {
-        self.changes_something() && !matches!(self.undo, Undo::Irreversible(_))
-    }
-
-    /// Whether it only waits or asks: limits such as `at_once` do not concern it.
-    #[must_use]
-    pub fn needs_no_place(&self) -> bool {
-        matches!(self.verb, Verb::Gate | Verb::Wait(Wait::For(_) | Wait::At(_)))
-    }
-
-    /// The rollback commands, where undoing is a command.
-    #[must_use]
-    pub fn rollback(&self) -> Option<&Rollback> {
-        match &self.undo {
-            Undo::Command(r) | Undo::BuiltIn(r) => Some(r),
-            Undo::Nothing | Undo::ReadOnly | Undo::Manual(_) | Undo::Irreversible(_) => None,
-        }
-    }
-
-    /// The estimate, or no time at all where the plan gives none.
-    #[must_use]
-    pub fn estimate_or_zero(&self) -> Estimate {
-        self.estimate.unwrap_or(Estimate::ZERO)
-    }
-}
-
-impl Value {
-    /// The text that a command's environment gets: of a list its entries with blanks between them, of a mapping (and of
-    /// a list with mappings in it) JSON. `None` for a secret, which never becomes text here.
-    #[must_use]
-    pub fn to_text(&self) -> Option<String> {
-        match self {
-            Self::Text(t) => Some(t.clone()),
-            Self::Bool(b) => Some(b.to_string()),
-            Self::Int(n) => Some(n.to_string()),
-            Self::List(items) if items.iter().any(|i| matches!(i, Self::Map(_) | Self::List(_))) => {
-                self.to_json().map(|json| json.to_string())
-            }
-            Self::List(items) => items.iter().map(Self::to_text).collect::<Option<Vec<_>>>().map(|v| v.join(" ")),
-            Self::Map(_) => self.to_json().map(|json| json.to_string()),
-            Self::Secret(_) => None,
-        }
-    }
-
-    /// The same value in JSON; `None` where a secret is in it.
-    #[must_use]
-    pub fn to_json(&self) -> Option<serde_json::Value> {
-        Some(match self {
-            Self::Text(t) => t.as_str().into(),
-            Self::Bool(b) => (*b).into(),
-            Self::Int(n) => (*n).into(),
-            Self::List(items) => items.iter().map(Self::to_json).collect::<Option<Vec<_>>>()?.into(),
-            Self::Map(entries) => {
-                let entries = entries.iter().map(|(k, v)| Some((k.clone(), v.to_json()?)));
-                serde_json::Value::Object(entries.collect::<Option<_>>()?)
-            }
-            Self::Secret(_) => return None,
-        })
-    }
 }

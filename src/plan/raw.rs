@@ -181,6 +181,8 @@ record! {
         warn: String,
         /// Where the time begins, or ends, in which the service is down.
         downtime: Choice<super::model::Downtime>,
+        /// A `test` or `http` that is asked before the night, too: one that fails then already does not call for a rollback.
+        baseline: bool,
         /// Words to choose steps by.
         tags: Many<String>,
     }

@@ -240,6 +240,7 @@ fn asking(id: &str, gate: &Gate) -> Step {
         say: None,
         warn: None,
         downtime: None,
+        baseline: false,
         tags: Vec::new(),
     }
 }

@@ -91,7 +91,7 @@ fn whole(points: &[String], between: &str, width: usize) -> Vec<String> {
 
 fn hold_text(scene: &Scene<'_>, clock: &Clock, hold: &OpenHold, width: usize) -> Vec<String> {
     let (view, now) = (scene.view, scene.now);
-    let mut lines = wrap(&format!("HOLD - {}", words::hold_reason(&hold.reason)), width);
+    let mut lines = wrap(&format!("HOLD - {}", words::held(view, &hold.reason)), width);
     lines.push("Nothing new starts; the clock goes on.".into());
     lines.push(String::new());
     let answers = view.hold_answers(now);

@@ -61,7 +61,7 @@ fn standing(view: &RunView, engine: Option<&Engine>) -> String {
     parts.extend(named(|state| state.is_active() && state != ActionState::Asking, "running"));
     parts.extend(named(|state| state == ActionState::Asking, "asked"));
     parts.extend(named(|state| state == ActionState::Failed, "failed"));
-    parts.extend(view.hold().map(|hold| format!("held: {}", words::hold_reason(&hold.reason))));
+    parts.extend(view.hold().map(|hold| format!("held: {}", words::held(view, &hold.reason))));
     parts.join("  ")
 }
 

@@ -124,6 +124,9 @@ fn hello(view: &RunView, clock: &Clock, at: Timestamp) -> Map<String, Value> {
         }
         map.insert("steps".into(), json!(h.steps));
         map.insert("actions".into(), json!(h.actions));
+        if !h.baseline.is_empty() {
+            map.insert("baseline".into(), named(&h.baseline));
+        }
     }
     map.insert("msg".into(), json!(format!("runbook {version}")));
     map
@@ -242,6 +245,7 @@ impl<'a> Object<'a> {
             Fact::ActionFailed { action, then } => {
                 self.action(action);
                 self.put("then", named(then));
+                self.put("red_before", if view.red_before(action) { json!(true) } else { Value::Null });
                 format!("{} failed", words::action(action))
             }
             Fact::KillRequested { attempt, why } => {
@@ -287,7 +291,7 @@ impl<'a> Object<'a> {
                 self.put("default", json!(default.word()));
                 let answers: Vec<&str> = view.hold_answers(now).iter().map(|a| a.word).collect();
                 self.put("answers", json!(answers));
-                words::hold_reason(reason)
+                words::held(view, reason)
             }
             Fact::HoldAnswered { answer, by, note } => {
                 self.put("answer", json!(answer.word()));

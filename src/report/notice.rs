@@ -163,7 +163,7 @@ fn headline(view: &RunView, clock: &Clock, event: &Event) -> String {
     match &event.what {
         What::RunStarted => started(view, clock, event.at),
         What::GateOpened { step, .. } => format!("{} is asked{}", esc(step), of_people(view, step)),
-        What::HoldOpened { reason, .. } => format!("held, {}", words::hold_reason(reason)),
+        What::HoldOpened { reason, .. } => format!("held, {}", words::held(view, reason)),
         What::CallDue { step, expected, .. } => {
             format!("{} is expected at {}{}", esc(step), clock.hm_near(*expected, event.at), of_people(view, step))
         }

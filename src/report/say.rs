@@ -99,7 +99,7 @@ impl Speaker<'_> {
         let else_ = hold.limit.map_or(String::new(), |limit| {
             format!("; without an answer by {}: {}", self.hm(limit), hold.default.word())
         });
-        let (since, why) = (self.hm(hold.since), words::hold_reason(&hold.reason));
+        let (since, why) = (self.hm(hold.since), words::held(self.view, &hold.reason));
         Some(format!("The run is held since {since}: {why}. It is a person's turn: {}{else_}.", either(&answers)))
     }
 

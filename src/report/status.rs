@@ -138,7 +138,7 @@ fn rows(view: &RunView, engine: Option<&Engine>, clock: &Clock, now: Timestamp) 
         let limit = hold
             .limit
             .map_or(String::new(), |t| format!("   by {}, else {}", clock.limit(t, now), hold.default.word()));
-        let text = format!("  {}: {}{limit}", words::hold_reason(&hold.reason), answers.join(" | "));
+        let text = format!("  {}: {}{limit}", words::held(view, &hold.reason), answers.join(" | "));
         lines.push(Line::new("  ").tone(Tone::Person, "HOLD").and(text));
     }
     lines
@@ -250,7 +250,7 @@ pub fn status_json(view: &RunView, engine: Option<&Engine>, odds: Option<&Odds>,
             "gate": g.action.step(), "since": time(g.since), "answer_by": g.answer_by.map(time),
         })).collect::<Vec<_>>(),
         "hold": view.hold().map(|h| json!({
-            "reason": words::hold_reason(&h.reason), "limit": h.limit.map(time),
+            "reason": words::held(view, &h.reason), "limit": h.limit.map(time),
             "default": h.default.word(),
             "answers": view.hold_answers(now).iter().map(|a| a.word).collect::<Vec<_>>(),
         })),

@@ -86,7 +86,7 @@ impl Story {
                 let text = format!("not started: it would end {ends} at worst, roll back by {by}");
                 page.line("FULL", &words::action(action), &text);
             }
-            What::HoldOpened { reason, limit, default } => hold_opened(page, reason, *limit, *default),
+            What::HoldOpened { reason, limit, default } => hold_opened(page, view, reason, *limit, *default),
             What::HoldAnswered { answer, by, note } => {
                 let note = note.as_ref().map_or(String::new(), |n| format!(": {}", esc(n)));
                 page.line("NOTE", "", &format!("{} says {}{note}", words::actor(by), answer.word()));
@@ -301,6 +301,9 @@ fn leads_to(view: &RunView, attempt: &AttemptId, then: Option<OnFailure>) -> &'s
     match (then, test) {
         (Some(OnFailure::Rollback), true) => "        test, so a failure rolls back",
         (Some(OnFailure::Rollback), false) => "        its failure rolls back",
+        (Some(OnFailure::Ask), true) if view.red_before(&attempt.action) => {
+            "        red before the night, so a person is asked"
+        }
         (Some(OnFailure::Ask), _) => "        a person is asked",
         (Some(OnFailure::Continue), _) => "        the run goes on without it",
         (None, _) => "",
@@ -350,7 +353,13 @@ fn defects_of(defects: &[String]) -> String {
     if defects.len() == 1 { "1 defect".into() } else { format!("{} defects", defects.len()) }
 }
 
-fn hold_opened(page: &mut Page<'_>, reason: &HoldReason, limit: Option<Timestamp>, default: HoldAnswer) {
+fn hold_opened(
+    page: &mut Page<'_>,
+    view: &RunView,
+    reason: &HoldReason,
+    limit: Option<Timestamp>,
+    default: HoldAnswer,
+) {
     let limit = limit
         .map_or(String::new(), |t| format!("  answer by {}, else: {}", page.clock.limit(t, page.at), default.word()));
     let answers = match reason {
@@ -366,7 +375,7 @@ fn hold_opened(page: &mut Page<'_>, reason: &HoldReason, limit: Option<Timestamp
         | HoldReason::Clock => "continue | rollback",
         HoldReason::ManualUndo { .. } | HoldReason::RollbackPaused { .. } => "continue",
     };
-    page.line("HOLD", "", &format!("{}: {answers}{limit}", words::hold_reason(reason)));
+    page.line("HOLD", "", &format!("{}: {answers}{limit}", words::held(view, reason)));
 }
 
 fn judged(off: Option<SignedDuration>, agreed: bool) -> String {

@@ -54,7 +54,19 @@ pub(super) fn cause(cause: &RollbackCause) -> String {
     }
 }
 
-pub(super) fn hold_reason(reason: &HoldReason) -> String {
+/// Why the run is held, with what was seen of it before the night.
+pub(super) fn held(view: &RunView, reason: &HoldReason) -> String {
+    let failed = reason.failed().unwrap_or_default();
+    let red: Vec<ActionId> = failed.iter().filter(|id| view.red_before(id)).cloned().collect();
+    let why = hold_reason(reason);
+    match red.len() {
+        0 => why,
+        n if n == failed.len() => format!("{why}; red before the night"),
+        _ => format!("{why}; {} red before the night", actions_of(&red)),
+    }
+}
+
+fn hold_reason(reason: &HoldReason) -> String {
     match reason {
         HoldReason::Failed { actions } => format!("{} failed", actions_of(actions)),
         HoldReason::ForwardOnly { actions } => {

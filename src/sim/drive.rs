@@ -178,6 +178,7 @@ pub fn started(graph: &Graph, window: Option<WindowInstants>, options: RunOption
         steps: graph.step_count() as u32,
         order: None,
         past: Past::default(),
+        baseline: Default::default(),
     }
 }
 

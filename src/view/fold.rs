@@ -11,7 +11,7 @@ use crate::engine::fact::{Fact, FactRecord, GateAnswer, HoldAnswer, Mark as Pers
 use crate::graph::Graph;
 use crate::graph::ids::ActionId;
 use crate::graph::outcome::Outcome;
-use crate::plan::model::Step;
+use crate::plan::model::{Plan, Step};
 
 impl RunView {
     /// Folds one fact. Facts come in the order of their `seq`; one that was applied already is ignored.
@@ -111,6 +111,7 @@ impl RunView {
                 self.tell(What::WindowExtended { closes: *closes, by, granted_by, reason });
             }
             Fact::PlanAmended { amendment, by } => {
+                self.forget_other_tests(&amendment.plan);
                 self.graph = Arc::new(Graph::build(Arc::new(amendment.plan.clone())));
                 let (changes, reason) = (amendment.changes.clone(), amendment.reason.clone());
                 self.tell(What::PlanAmended { by: by.clone(), changes, reason });
@@ -128,6 +129,16 @@ impl RunView {
                 self.end = Some((at, end.clone()));
                 self.tell(What::RunEnded { end: end.clone() });
             }
+        }
+    }
+
+    /// Of a test that is another one in the amended plan, nothing was seen before the night.
+    fn forget_other_tests(&mut self, amended: &Plan) {
+        let old = self.graph.plan();
+        let same =
+            |id: &ActionId| amended.steps.get(id.step()).map(|s| &s.verb) == old.steps.get(id.step()).map(|s| &s.verb);
+        if let Some(header) = &mut self.header {
+            header.baseline.retain(|id, _| same(id));
         }
     }
 

@@ -123,6 +123,12 @@ impl RunView {
         }
     }
 
+    /// Whether it is a test that failed before the night already.
+    #[must_use]
+    pub fn red_before(&self, action: &ActionId) -> bool {
+        self.header.as_ref().is_some_and(|h| h.red_before(action))
+    }
+
     #[must_use]
     pub fn graph(&self) -> &Arc<Graph> {
         &self.graph

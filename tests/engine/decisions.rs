@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use runbook::engine::fact::{
-    Actor, Channel, Fact, GateAnswer, HoldAnswer, HoldReason, Mark, RollbackCause, RunEnd, RunOptions,
+    Actor, Channel, Fact, GateAnswer, HoldAnswer, HoldReason, Mark, RollbackCause, RunEnd, RunOptions, RunStarted,
 };
 use runbook::engine::input::{Ask, Input, Operator, Reply};
 use runbook::engine::state::Phase;
 use runbook::engine::{Engine, effect::Effect};
 use runbook::graph::Graph;
 use runbook::graph::ids::{ActionId, AttemptId, Direction};
-use runbook::graph::outcome::{Evidence, Outcome};
+use runbook::graph::outcome::{Evidence, Outcome, Verdict};
 use runbook::plan::model::*;
 use runbook::plan::units::{Estimate, Size};
 use runbook::sim::{started, window_instants};
@@ -31,11 +31,23 @@ pub struct Night {
 
 impl Night {
     pub fn of(steps: Vec<Step>, lasts: u64, change: impl FnOnce(&mut Plan), options: RunOptions) -> Self {
+        Self::after(steps, lasts, change, options, BTreeMap::new())
+    }
+
+    /// The same, when this was seen before it.
+    pub fn after(
+        steps: Vec<Step>,
+        lasts: u64,
+        change: impl FnOnce(&mut Plan),
+        options: RunOptions,
+        baseline: BTreeMap<ActionId, Verdict>,
+    ) -> Self {
         let hosts = ["h1".to_string(), "h2".to_string()];
         let mut plan = plan(steps, Some(minutes(lasts)), &hosts);
         change(&mut plan);
         let graph = Arc::new(Graph::build(Arc::new(plan)));
         let first = started(&graph, window_instants(graph.plan(), opens()), options);
+        let first = RunStarted { baseline, ..first };
         let mut night = Self {
             engine: Engine::new(graph),
             now: opens(),

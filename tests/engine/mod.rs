@@ -1,6 +1,7 @@
 //! The engine in the virtual world: random plans, random faults, and a crash at every fact.
 
 mod amend;
+mod baseline;
 mod decisions;
 mod fleet;
 mod injection;

@@ -79,6 +79,7 @@ pub fn step(id: &str, needs: &[&str], place: Place, verb: Verb, undo: Undo, esti
         say: None,
         warn: None,
         downtime: None,
+        baseline: false,
         tags: vec![],
     }
 }

@@ -51,6 +51,7 @@ fn step(id: &str, needs: &[&str], place: Place, verb: Verb, expected: i64, worst
         say: None,
         warn: None,
         downtime: None,
+        baseline: false,
         tags: vec![],
     }
 }
@@ -245,6 +246,7 @@ impl Night {
                 steps: 11,
                 order: None,
                 past: runbook::schedule::Past::default(),
+                baseline: Default::default(),
             })),
         );
         night

@@ -1,5 +1,6 @@
 //! `runbook exec`: preflight, the typed confirmation, the engine in a process of its own, this terminal attached to it.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,12 +18,14 @@ use crate::cli::variables::VarArgs;
 use crate::cli::watch::{self, Watch};
 use crate::cli::waves::OneWave;
 use crate::cli::{
-    after, approval, confirm, history, laboratory, launch, load, order, preflight, reach, review, show, store, waves,
-    window,
+    after, approval, baseline, confirm, history, laboratory, launch, load, order, preflight, reach, review, show,
+    store, waves, window,
 };
 use crate::driver::clock;
 use crate::engine::fact::{Actor, Channel, FORMAT, RunOptions, RunStarted};
 use crate::graph::Graph;
+use crate::graph::ids::ActionId;
+use crate::graph::outcome::Verdict;
 use crate::journal::{JournalError, NewRun, RunRow, Store};
 use crate::lab::Lab;
 use crate::plan::model::Plan;
@@ -116,7 +119,7 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     let before = after::check(&store, &loaded.plan, args.lab.lab)?;
     let load::Loaded { plan, digest, .. } = loaded;
     let mut setup = Setup::new(&args.plan, vars, args.by, &cx.settings)?;
-    let (plan, lab) = laboratory::prepare(&args.lab, plan, setup.plan_dir(), now)?;
+    let laboratory::Prepared { plan, sound, lab } = laboratory::prepare(&args.lab, plan, setup.plan_dir(), now)?;
     if let Some(lab) = &lab {
         setup.move_to(lab);
     }
@@ -132,9 +135,12 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
         talk.lab(lab, &args.lab.fail);
     }
     look_before(&talk, &store, &graph, &setup, lab.as_ref(), &left_out)?;
-    arm(&talk, &args, &graph, &left_out, instants.map(|w| w.opens), now)?;
-    let options = options(&args, cx, left_out, wave);
-    let started = started(&args, cx, &graph, digest, instants, options);
+    let options = options(&args, cx, &left_out, wave);
+    let mut started = started(&args, cx, &graph, digest, instants, options);
+    if let Some(tests) = baseline::tests(&sound, &left_out, lab.as_ref()) {
+        started.baseline = ask_tests(&talk, tests, &setup, lab.as_ref(), &started)?;
+    }
+    arm(&talk, &args, &graph, &left_out, instants.map(|w| w.opens))?;
     let night = Night { plan: Plan::clone(graph.plan()), started, setup };
     let run = freeze(&mut store, night)?;
     engage(&args, cx, store, &run, lab)
@@ -205,9 +211,7 @@ fn look_before(
     let missing = reach::missing_secrets(graph.plan(), setup)?;
     findings.extend(missing.into_iter().map(|text| preflight::Finding { verdict: preflight::Verdict::Fail, text }));
     findings.push(preflight::journal(store.dir()));
-    for finding in &findings {
-        talk.line(&format!("  {:<5} {}", finding.verdict.word(), finding.text));
-    }
+    findings.iter().for_each(|finding| talk.finding(finding));
     let failed = findings.iter().filter(|f| f.verdict == preflight::Verdict::Fail).count();
     if failed == 0 {
         return Ok(());
@@ -218,6 +222,25 @@ fn look_before(
     Err(if held { error.hint(unlock) } else { error })
 }
 
+/// What the tests with `baseline` say now: they only read, and whoever is about to arm the night decides by it.
+fn ask_tests(
+    talk: &Talk<'_>,
+    tests: Graph,
+    setup: &Setup,
+    lab: Option<&Lab>,
+    started: &RunStarted,
+) -> Result<BTreeMap<ActionId, Verdict>, CommandError> {
+    talk.line(&format!("        asking {} before the night", counted(tests.actions().len(), "test")));
+    let before = RunStarted { run: format!("{}-before", started.plan), ..started.clone() };
+    let said = baseline::ask(tests, setup, lab, before)?;
+    said.in_words(started.options.no_input).iter().for_each(|finding| talk.finding(finding));
+    Ok(said.verdicts())
+}
+
+fn counted(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
 /// The typed name of the plan. The lab asks nothing: nothing real is at stake.
 fn arm(
     talk: &Talk<'_>,
@@ -225,8 +248,8 @@ fn arm(
     graph: &Graph,
     left_out: &LeftOut,
     opens: Option<Timestamp>,
-    now: Timestamp,
 ) -> Result<(), CommandError> {
+    let now = clock::now();
     let steps = graph.step_count() - left_out.steps.len();
     let hosts = graph.plan().hosts.len() - left_out.hosts.len();
     let opening = match opens.map(|at| at.duration_since(now)) {
@@ -247,7 +270,7 @@ fn arm(
     confirm::name(talk.cx, name, args.confirm.as_deref(), &question)
 }
 
-fn options(args: &Args, cx: &Context, left_out: LeftOut, wave: Option<OpenWave>) -> RunOptions {
+fn options(args: &Args, cx: &Context, left_out: &LeftOut, wave: Option<OpenWave>) -> RunOptions {
     let person = !cx.global.no_input && std::io::stdin().is_terminal() && !args.detach;
     let lab = args.lab.lab;
     RunOptions {
@@ -255,8 +278,8 @@ fn options(args: &Args, cx: &Context, left_out: LeftOut, wave: Option<OpenWave>)
         approve_gates: lab && !person,
         rollback_grace: if person && !lab { GRACE } else { SignedDuration::ZERO },
         outside_window: args.message.clone(),
-        narrowed: left_out.steps,
-        hosts_left_out: left_out.hosts,
+        narrowed: left_out.steps.clone(),
+        hosts_left_out: left_out.hosts.clone(),
         // Known when the hosts are locked.
         away: Vec::new(),
         wave,
@@ -291,6 +314,7 @@ fn started(
         steps: graph.step_count() as u32,
         order: order::of(graph),
         past: if lab { Past::default() } else { history::past_of(cx, graph) },
+        baseline: Default::default(),
     }
 }
 
@@ -360,6 +384,10 @@ impl Talk<'_> {
             // A lost terminal does not keep a run from starting.
             let _ = writeln!(anstream::stderr(), "{}", crate::report::escape_for_terminal(text));
         }
+    }
+
+    fn finding(&self, finding: &preflight::Finding) {
+        self.line(&format!("  {:<5} {}", finding.verdict.word(), finding.text));
     }
 
     fn head(&self, digest: &str, approved: Option<&str>) {

@@ -265,6 +265,7 @@ fn started(args: &Args, cx: &Context, graph: &Graph, name: &Name, digest: String
         steps: graph.step_count() as u32,
         order: order::of(graph),
         past: history::past_of(cx, graph),
+        baseline: Default::default(),
     }
 }
 

@@ -332,7 +332,7 @@ fn all_plain(text: &str) -> bool {
 }
 
 /// The names of `$NAME` and `${NAME...}` in a shell text; a rough reading is enough for a warning.
-fn dollar_names(command: &str) -> Vec<&str> {
+pub fn dollar_names(command: &str) -> Vec<&str> {
     let mut names = Vec::new();
     for (i, _) in command.match_indices('$') {
         let rest = &command[i + 1..];

@@ -60,6 +60,7 @@ impl Checker<'_> {
         }
         if !matches!(verb, "test" | "http") {
             report(&["hold"], "only a `test` or `http` can stay true for a time");
+            report(&["baseline"], "only a `test` or `http` can be asked before the night");
         }
     }
 
@@ -87,7 +88,7 @@ impl Checker<'_> {
             || raw.idempotent.as_ref().is_some_and(|b| b.value)
             || raw.read_only.as_ref().is_some_and(|b| b.value);
         adopt!(retry where runs && harmless || verb == "http");
-        adopt!(hold where matches!(verb, "test" | "http"));
+        adopt!(hold, baseline where matches!(verb, "test" | "http"));
         adopt!(read_only where matches!(verb, "run" | "script") && !super::undo::says_how(written));
         adopt!(who, checklist, call_ahead, answer_by, not_author, quorum, ask_below where written.has("gate"));
         Cow::Owned(raw)

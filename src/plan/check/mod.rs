@@ -3,6 +3,7 @@
 //! The order matters only where one part needs another: hosts, people and resources before steps; steps before their
 //! order; the order before gates, outputs and variables.
 
+mod baseline;
 mod clock;
 mod commands;
 mod files;
@@ -118,6 +119,7 @@ impl Checker<'_> {
         plan.after_rollback = self.after_rollback(&plan);
         self.order(&mut plan);
         self.commands(&plan);
+        self.baselines(&plan);
         Some(plan)
     }
 

@@ -49,7 +49,8 @@ fn sentence(view: &RunView, clock: &Clock, event: &Event) -> Option<(String, Opt
         What::StepSkipped { step, why, .. } => plain(format!("Left out {step} ({why}).")),
         What::TryFailed { attempt, evidence, again: None, outcome, .. } => {
             let last = evidence.tail.last().map_or_else(String::new, |line| format!(": {}", line.trim()));
-            plain(format!("{} failed, {}{last}.", words::action(&attempt.action), outcome))
+            let before = if view.red_before(&attempt.action) { " as it had before the night" } else { "" };
+            plain(format!("{} failed{before}, {}{last}.", words::action(&attempt.action), outcome))
         }
         What::GateOpened { step, .. } => {
             let question = view.row_by_name(step).and_then(|r| r.step.gate.as_ref()).map(|g| g.question.clone())?;
@@ -75,7 +76,7 @@ fn sentence(view: &RunView, clock: &Clock, event: &Event) -> Option<(String, Opt
             };
             Some((format!("{}{note}.", text.trim_end_matches('.')), who))
         }
-        What::HoldOpened { reason, .. } => plain(format!("Held: {}.", words::hold_reason(reason))),
+        What::HoldOpened { reason, .. } => plain(format!("Held: {}.", words::held(view, reason))),
         What::HoldAnswered { answer, by, note } => {
             let note = note.as_ref().map_or_else(String::new, |n| format!(": {n}"));
             Some((format!("Answer: {}{note}.", answer.word()), Some(words::actor(by))))
