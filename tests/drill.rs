@@ -60,6 +60,21 @@ steps:
     manual_rollback: put it back by hand
 ";
 
+/// Nobody answers the hold about a test that was red before: the night still ends inside its window.
+#[test]
+fn a_test_that_was_red_before_waits_for_an_answer_and_still_ends_in_time() {
+    let (code, table) = drill(Path::new("tests/scenarios/plans/red-before.yaml"), &[]);
+    insta::assert_snapshot!(table);
+    assert_eq!(code, 0);
+}
+
+/// Past the horizon nothing is rolled back by itself: whatever fails there is left to people, and nothing is lost.
+#[test]
+fn what_fails_past_a_horizon_is_left_to_people() {
+    let (_, table) = drill(Path::new("tests/scenarios/plans/horizon.yaml"), &[]);
+    insta::assert_snapshot!(table);
+}
+
 #[test]
 fn what_is_broken_on_purpose_is_found() {
     let dir = tempfile::tempdir().unwrap();

@@ -21,6 +21,7 @@ mod go;
 mod graph;
 mod harness;
 mod history;
+mod horizon;
 mod hosts;
 mod inventories;
 mod journal;

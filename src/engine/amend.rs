@@ -147,6 +147,7 @@ fn shape(step: &Step) -> impl PartialEq + use<> {
     };
     let undo = (step.changes_something(), matches!(step.undo, Undo::Irreversible(_)), step.rollback().is_some());
     let when = step.when.is_some();
+    let horizon = (step.opens.clone(), step.rollback().and_then(|undo| undo.until.clone()));
     (
         step.needs.clone(),
         step.place.clone(),
@@ -156,6 +157,7 @@ fn shape(step: &Step) -> impl PartialEq + use<> {
         kind,
         step.gate.is_some(),
         undo,
+        horizon,
     )
 }
 

@@ -107,6 +107,14 @@ impl State {
                 Ok(())
             }
             Fact::ReversibleEnded { .. } => self.end_reversible(),
+            Fact::HorizonCrossed { opens, .. } => {
+                self.horizons.said.insert(opens.clone());
+                Ok(())
+            }
+            Fact::HorizonKept { opens } => {
+                self.horizons.said.remove(opens);
+                Ok(())
+            }
             Fact::RollbackDecided { cause } => self.begin_rollback(cause, at),
             Fact::UndoParked { action, why } => self.park(self.ix(action)?, why, at),
             Fact::ActionMarked { action, mark, .. } => self.mark(self.ix(action)?, *mark, at),
@@ -203,6 +211,9 @@ impl State {
             if matches!(self.graph.step_of(ix).verb, Verb::Copy(_) | Verb::Template { .. }) {
                 a.puts.insert(0, id.clone());
             }
+        }
+        if direction == Direction::Do {
+            self.opens(ix);
         }
         if direction.is_back() {
             self.unqueue_undo(ix);
@@ -335,7 +346,11 @@ impl State {
             }
             _ => {}
         }
-        if !a.left_something && !a.drained {
+        let (nothing, drained) = (!a.left_something, a.drained);
+        if nothing {
+            self.opens_nothing(ix);
+        }
+        if nothing && !drained {
             self.untouch(ix);
         }
     }

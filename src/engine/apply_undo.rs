@@ -146,6 +146,7 @@ impl State {
             (Mark::Done, false) if !self.actions[ix.index()].is_satisfied() => {
                 self.unready(ix);
                 self.asking.remove(&ix);
+                self.opens(ix);
                 self.finish(ix, at)?;
             }
             (Mark::Failed, false) if self.actions[ix.index()].is_satisfied() => {

@@ -57,21 +57,28 @@ impl Decision<'_> {
             return None;
         }
         let irreversible = matches!(step.undo, Undo::Irreversible(_));
-        let rollback = if irreversible {
-            SignedDuration::ZERO
-        } else {
-            self.state.cost.with_one_more(graph, graph.action(ix).step)
-        };
-        let roll_back_by = match (irreversible, self.state.window()) {
-            (true, Some(w)) => w.closes,
-            _ => self.state.start_of(rollback)?,
-        };
-        let ends = match irreversible {
-            // From there it is only forward: all that follows must fit, too.
-            true => self.now + Network::new(graph, Pace::Worst).remaining()[graph.action(ix).step.index()],
-            false => self.worst_end(ix, self.now).max(self.protected_end()),
-        };
+        // What should open a horizon may turn out to have done nothing: until then the way back must be free as well.
+        let back = if irreversible { None } else { self.no_way_back_after(ix) };
+        let forward_only = irreversible || self.state.would_cross(ix);
+        back.or_else(|| if forward_only { self.no_way_on_after(ix) } else { None })
+    }
+
+    /// The rollback of everything, this action included, would not fit.
+    fn no_way_back_after(&self, ix: ActionIx) -> Option<Admission> {
+        let graph = self.state.graph();
+        let rollback = self.state.cost.with_one_more(graph, graph.action(ix).step);
+        let roll_back_by = self.state.start_of(rollback)?;
+        let ends = self.worst_end(ix, self.now).max(self.protected_end());
         (ends > roll_back_by).then_some(Admission { ends, rollback, roll_back_by })
+    }
+
+    /// From there it is only forward, and all that follows would not fit.
+    fn no_way_on_after(&self, ix: ActionIx) -> Option<Admission> {
+        let graph = self.state.graph();
+        let closes = self.state.window()?.closes;
+        let ends = self.now + Network::new(graph, Pace::Worst).remaining()[graph.action(ix).step.index()];
+        let rollback = SignedDuration::ZERO;
+        (ends > closes).then_some(Admission { ends, rollback, roll_back_by: closes })
     }
 
     fn worst_end(&self, ix: ActionIx, since: Timestamp) -> Timestamp {

@@ -127,6 +127,7 @@ impl Decision<'_> {
             self.watch_deadline();
             self.ask_if_unlikely();
             self.start_ready();
+            self.tell_horizons();
             self.ask_about_service();
             self.end_stopped();
             self.finish_forward();

@@ -131,6 +131,17 @@ pub enum Fact {
     ReversibleEnded {
         why: String,
     },
+    /// A step that opens something has begun: from here on the undos of these steps would lose what flows in. Nothing is
+    /// rolled back automatically any more, and failures hold.
+    HorizonCrossed {
+        action: ActionId,
+        opens: String,
+        expired: Vec<StepId>,
+    },
+    /// It was not crossed after all: what should have opened it is proven to have done nothing, or nothing is left to undo.
+    HorizonKept {
+        opens: String,
+    },
     /// The stop decision. Never taken back.
     RollbackDecided {
         cause: RollbackCause,

@@ -4,6 +4,7 @@
 //! be asked of a simulated run, of a crashed and resumed one, and of the journal of a real night.
 
 mod fleet;
+mod horizon;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +21,7 @@ type Check = fn(&Graph, &[FactRecord]) -> Option<String>;
 /// Every violation found, each with the invariant's name. Empty when all hold.
 #[must_use]
 pub fn violations(graph: &Graph, journal: &[FactRecord]) -> Vec<String> {
-    let checks: [(&str, Check); 10] = [
+    let checks: [(&str, Check); 12] = [
         ("I1 numbered without gaps", invariant_numbered_without_gaps),
         ("I2 one start per attempt", invariant_one_start_per_attempt),
         ("I3 undone only what may have run, and all of it", invariant_undone_or_listed),
@@ -31,6 +32,8 @@ pub fn violations(graph: &Graph, journal: &[FactRecord]) -> Vec<String> {
         ("allow_failed", fleet::invariant_no_start_after_too_many_failed),
         ("I11 everything that ran has an end", invariant_everything_ends),
         ("what was red before the night is asked about", invariant_red_before_asks),
+        ("no undo that has expired is executed", horizon::invariant_no_expired_undo),
+        ("past a horizon only people roll back", horizon::invariant_only_people_roll_back),
     ];
     checks.iter().filter_map(|(name, check)| check(graph, journal).map(|why| format!("{name}: {why}"))).collect()
 }
@@ -201,9 +204,12 @@ fn invariant_no_start_after_stop(_: &Graph, journal: &[FactRecord]) -> Option<St
 /// The engine decides at the very instant of *roll back by*, so no decision may come later, except by a person.
 fn invariant_stop_in_time(_: &Graph, journal: &[FactRecord]) -> Option<String> {
     let mut by: Option<Timestamp> = None;
+    let mut kept = Timestamp::MIN;
     for r in journal {
         match &r.fact {
-            Fact::RollBackByMoved { at, .. } => by = *at,
+            Fact::RollBackByMoved { at, .. } => by = at.map(|at| at.max(kept)),
+            // Only now it is known that there is a way back, and by when it must be taken.
+            Fact::HorizonKept { .. } => kept = r.at,
             Fact::ReversibleEnded { .. } => by = None,
             // The recorded instant is the one of the displayed minute; the decision may use the rest of it.
             Fact::RollbackDecided { .. } => {

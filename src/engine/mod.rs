@@ -57,6 +57,7 @@ mod decide;
 pub mod effect;
 pub mod fact;
 mod fleet;
+mod horizon;
 pub mod input;
 pub mod invariants;
 mod life;

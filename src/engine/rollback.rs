@@ -70,10 +70,16 @@ impl Decision<'_> {
             if self.state.hold().is_none() {
                 self.hold(HoldReason::ForwardOnly { actions: failed }, HoldAnswer::Stay);
             }
-        } else if self.state.open.is_empty() {
+        } else if self.only_people_are_waited_for() {
             let why = "failed after the last moment to roll back";
             self.end(RunEnd::Stuck { actions: failed.into_iter().map(|a| (a, why.to_string())).collect() });
         }
+    }
+
+    /// Whether nothing goes on but questions: no answer to them could mend what has failed.
+    fn only_people_are_waited_for(&self) -> bool {
+        let asks = |ix: &ActionIx| matches!(self.state.action(*ix).doing, Doing::Ask | Doing::Asking { .. });
+        self.state.open.iter().all(asks)
     }
 
     pub fn roll_back(&mut self) {
@@ -177,6 +183,10 @@ impl Decision<'_> {
         let step = graph.step_of(ix);
         if a.drained && !a.left_something {
             return self.bring_back(ix, parts::back_to_service(step));
+        }
+        if let Some(name) = self.state.expired(graph.action(ix).step) {
+            let why = format!("its rollback has expired with {name}: it would lose what has come in since");
+            return self.record(Fact::UndoParked { action: self.id(ix), why });
         }
         match &step.undo {
             Undo::Command(_) | Undo::BuiltIn(_) => self.launch(self.next_attempt(ix, Direction::Undo)),

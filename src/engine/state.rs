@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::fact::{HoldAnswer, HoldReason, RollbackCause, RunEnd, RunStarted, WindowInstants};
 use super::fleet::Service;
+use super::horizon::Horizons;
 pub use super::life::{ActionState, Doing};
 use super::readiness::{ranks, without_place};
 use crate::graph::ids::{ActionId, AttemptId};
@@ -118,6 +119,7 @@ pub struct State {
     pub(super) timers: BTreeSet<(Timestamp, ActionIx, Timer)>,
     pub(super) resources_used: BTreeMap<String, u32>,
     pub(super) service: Service,
+    pub(super) horizons: Horizons,
     /// A person said stop: what runs ends, and then the run.
     pub(super) stopping: bool,
     /// Steps whose undos may start, as long as some have not.
@@ -184,6 +186,7 @@ impl State {
             timers: BTreeSet::new(),
             resources_used: BTreeMap::new(),
             service: Service::new(&graph),
+            horizons: Horizons::new(&graph),
             stopping: false,
             undoable: BTreeSet::new(),
             undo_queue: BTreeMap::new(),
@@ -266,7 +269,9 @@ impl State {
     #[must_use]
     pub fn roll_back_by(&self) -> Option<Timestamp> {
         match self.phase {
-            Phase::Waiting | Phase::Forward { reversible: true } => self.start_of(self.cost.now()),
+            Phase::Waiting | Phase::Forward { reversible: true } if !self.is_crossed() => {
+                self.start_of(self.cost.now())
+            }
             _ => None,
         }
     }
@@ -368,7 +373,7 @@ impl State {
     }
 
     pub(super) fn reversible(&self) -> bool {
-        matches!(self.phase, Phase::Forward { reversible: true } | Phase::Waiting)
+        matches!(self.phase, Phase::Forward { reversible: true } | Phase::Waiting) && !self.is_crossed()
     }
 
     /// Whether the action is a gate that waits for an answer.

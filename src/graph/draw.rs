@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use super::action::StepIx;
 use super::build::Graph;
 use super::reach::Reach;
-use crate::plan::model::{Place, Undo, Verb};
+use crate::plan::model::{Place, Verb};
 use crate::plan::units::Short;
 
 /// What the caller knows of the steps.
@@ -115,7 +115,7 @@ fn stages(graph: &Graph) -> Vec<Vec<StepIx>> {
 }
 
 fn no_way_back(graph: &Graph, step: StepIx) -> bool {
-    matches!(graph.step(step).undo, Undo::Irreversible(_))
+    graph.ends_the_way_back(step)
 }
 
 /// `be1 be2`, `103 hosts`, `here`, `people`.

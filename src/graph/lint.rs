@@ -52,6 +52,7 @@ pub fn lint(graph: &Graph) -> Vec<Note> {
         notes.extend(rollback_takes_no_time(graph, step));
         notes.extend(commands_to_look_at(graph, step));
         notes.extend(many_hosts_at_once(graph, step));
+        notes.extend(nobody_is_asked(graph, step));
     }
     if graph.step_count() <= MANY_STEPS {
         let reach = Reach::new(graph);
@@ -97,6 +98,18 @@ fn irreversible_too_early(graph: &Graph, reach: &Reach, step: StepIx) -> Vec<Not
         notes.push(note.at("irreversible", "no way back from here"));
     }
     notes
+}
+
+/// Undos that expire are a decision for people.
+fn nobody_is_asked(graph: &Graph, step: StepIx) -> Option<Note> {
+    let asked = || graph.is_asked_before(step) || graph.plan().waves.iter().any(|w| w.gate.is_some());
+    if graph.expires_with(step).is_empty() || asked() {
+        return None;
+    }
+    let id = &graph.step(step).id;
+    let message = format!("rollbacks expire with `{id}`, and nobody is asked before it");
+    let help = format!("add a step with `gate: QUESTION`, and let `{id}` need it");
+    Some(Note::new(codes::UNASKED, step, message, help).at("opens", "no automatic way back from here"))
 }
 
 fn nothing_judges_at_all(graph: &Graph) -> Option<Note> {

@@ -5,6 +5,7 @@ mod build;
 pub mod danger;
 pub mod draw;
 pub mod fold;
+pub mod horizon;
 pub mod ids;
 pub mod job;
 pub mod lint;

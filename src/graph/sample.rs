@@ -52,6 +52,7 @@ pub(crate) fn step(id: &str, needs: &[&str], hosts: &[&str], verb: Verb) -> Step
         warn: None,
         downtime: None,
         baseline: false,
+        opens: None,
         tags: Vec::new(),
     }
 }
@@ -96,7 +97,16 @@ impl Step {
 
 pub(crate) fn rollback(work: RollbackWork, worst: i64) -> Rollback {
     let estimate = minutes(worst, worst);
-    Rollback { work, place: None, estimate, timeout: None, reboot: None, verify: None, retry: Retry::default() }
+    Rollback {
+        work,
+        place: None,
+        estimate,
+        timeout: None,
+        reboot: None,
+        verify: None,
+        retry: Retry::default(),
+        until: None,
+    }
 }
 
 /// A plan without a window.

@@ -203,6 +203,7 @@ mod tests {
             warn: None,
             downtime: None,
             baseline: false,
+            opens: None,
             tags: Vec::new(),
         }
     }
@@ -391,6 +392,7 @@ mod tests {
             estimate: Estimate::ZERO,
             timeout: Some(secs(60)),
             reboot: None,
+            until: None,
             verify: None,
             retry: Retry { times: 1, wait: secs(20), ..Retry::default() },
         });

@@ -140,6 +140,10 @@ codes! {
     "`after: NAME` refuses this plan until the last run of another one has ended well, in the same store. The name of a plan is\n\
      that of its file without the extension, as in `runbook runs`. `after: {plan: NAME, digest: 7c1f-9a3e}` also asks for the\n\
      digest that the run had.";
+    HORIZON = "E044", "a rollback horizon that makes no sense",
+    "From the moment a step with `opens: writes` has begun, new data flows in, and a rollback with `until: writes` would lose it:\n\
+     it has expired. So some step must open what a rollback names, that step must come after the one whose rollback expires,\n\
+     and it must change something itself. What is opened has a name of letters, digits, `.`, `_` and `-`.";
     WINDOW = "E050", "an incomplete window",
     "`window: {opens, closes}` with clock times, or `window: {lasts: 8h}`, which opens when the plan is started.";
     WINDOW_ORDER = "E051", "a window without length",
@@ -228,6 +232,9 @@ codes! {
     "The estimate is what the step mostly took in earlier runs (the median), and what 95 of 100 runs stay below. *Roll back by*,\n\
      admission and the forecast go by it, as if it were written down; it sets no `timeout`. It moves with every run, so write\n\
      it into the plan when it is to be what was reviewed: the digest is that of the plan as it is written.";
+    OPENS_NOTHING = "W119", "a step opens what no rollback minds",
+    "`opens: writes` only matters to rollbacks with `until: writes`, and there is none: everything can be rolled back after it as\n\
+     before it.";
     TOO_EARLY = "W150", "no way back before everything is judged",
     "From an `irreversible` step on the plan only goes forward. A test or a gate that comes later, or beside it, may still\n\
      fail, and then nothing can be rolled back any more. Let the step need everything that judges.";
@@ -257,6 +264,9 @@ codes! {
     SPLICE = "W158", "a value is spliced into a command without quoting",
     "`{{ NAME }}` is quoted for the shell. `{{ NAME | unquoted }}` is not: whoever sets the value writes shell code that runs\n\
      on the hosts. `runbook plan --commands` shows the command as it will run.";
+    UNASKED = "W159", "nobody is asked before rollbacks expire",
+    "From the start of a step that `opens` something, rollbacks that name it have expired, and nothing is rolled back automatically\n\
+     any more. A gate right before it lets people decide that.";
     PAST = "W160", "the window is over",
     "The plan is from another night. `check` and `plan` only say so; `exec` refuses to start it. Copy it for the new night:\n\
      `runbook new NEW.yaml --from OLD.yaml`, then change the times.";

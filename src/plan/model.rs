@@ -229,6 +229,9 @@ pub struct Step {
     /// It judges, and is asked before the night, too: where it fails then already, its failure calls for no rollback.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub baseline: bool,
+    /// What flows in once it has run, such as new data: rollbacks that name it (`until`) have expired then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opens: Option<String>,
     pub tags: Vec<String>,
 }
 
@@ -406,6 +409,9 @@ pub struct Rollback {
     pub reboot: Option<SignedDuration>,
     pub verify: Option<String>,
     pub retry: Retry,
+    /// It may be executed only until a step has opened this: later it would lose what has flowed in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -183,6 +183,8 @@ record! {
         downtime: Choice<super::model::Downtime>,
         /// A `test` or `http` that is asked before the night, too: one that fails then already does not call for a rollback.
         baseline: bool,
+        /// What flows in once it has run, such as `writes`: rollbacks that say `until: writes` have expired then.
+        opens: String,
         /// Words to choose steps by.
         tags: Many<String>,
     }
@@ -261,6 +263,8 @@ record! {
         reboot: Length,
         /// A command that proves that the old state is back.
         verify: String,
+        /// It has expired once a step `opens` this: undoing then would lose what has flowed in.
+        until: String,
         /// Further tries: a number, or {times, wait, backoff}. 2 where nothing is written.
         retry: RetryText,
     }

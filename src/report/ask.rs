@@ -55,6 +55,10 @@ fn gate_text(scene: &Scene<'_>, clock: &Clock, gate: &OpenGate, width: usize) ->
         let points: Vec<String> = asked.checklist.iter().map(|p| format!("[ ] {}", esc(p))).collect();
         lines.extend(whole(&points, "   ", width));
     }
+    for horizon in view.graph().horizons_after(row.ix) {
+        let text = format!("After it, {}; {}.", words::horizon(view.graph(), horizon), words::FORWARD_ONLY);
+        lines.extend(wrap(&text, width));
+    }
     lines.push(String::new());
     lines.extend(view.gate_answers(row.ix, now).iter().flat_map(|a| answer(clock, a, now, width)));
     if let Some(by) = gate.answer_by {

@@ -112,7 +112,8 @@ impl DrillPage<'_> {
         let executes = self.graph.actions_of(step).any(|a| self.graph.action(a).site.is_some());
         let columns = if executes { &COLUMNS[..] } else { &[] };
         let cells = columns.iter().map(|(name, fault)| (*name, cell(&self.cases(step, *fault), clock)));
-        let answers = [("no", Fault::Rejected), ("silence", Fault::Unanswered)];
+        let answers =
+            [("no", Fault::Rejected), ("silence", Fault::Unanswered), ("silence, red before", Fault::RedBefore)];
         let answers = answers.iter().map(|(word, fault)| (word, self.cases(step, *fault)));
         let answers = answers.filter(|(_, cases)| !cases.is_empty());
         let answers: Vec<String> = answers.map(|(word, cases)| format!("{word} {}", cell(&cases, clock))).collect();

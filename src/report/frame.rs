@@ -6,8 +6,9 @@ use super::clock::{Clock, coarse, span};
 use super::escape::escape_for_terminal as esc;
 use super::style::{Look, Tone};
 use super::tail::Said;
-use super::text::{Line, bar, column, shorten};
+use super::text::{Line, bar, column, cut, shorten};
 use super::{ask, odds, words};
+use crate::graph::StepIx;
 use crate::graph::ids::Direction;
 use crate::plan::units::Short;
 use crate::schedule::Odds;
@@ -89,6 +90,7 @@ fn numbers(scene: &Scene<'_>, clock: &Clock, width: usize) -> Vec<Line> {
     let first = in_words.iter().map(|words| limits(scene, clock, *words)).find(|line| line.width() <= width);
     let first = first.unwrap_or_else(|| limits(scene, clock, Words::Fewest));
     let mut lines = vec![first, night_bar(scene, width), forecast(scene, clock, width)];
+    lines.extend(horizons(scene, clock, width));
     lines.extend(in_time(scene, clock, width));
     lines
 }
@@ -124,6 +126,18 @@ fn limits(scene: &Scene<'_>, clock: &Clock, words: Words) -> Line {
     } else {
         line
     }
+}
+
+/// What will end the way back by itself, and when that is expected.
+fn horizons(scene: &Scene<'_>, clock: &Clock, width: usize) -> Vec<Line> {
+    let (view, now) = (scene.view, scene.now);
+    let ahead = view.horizons_ahead();
+    let one = |step: &StepIx| {
+        let start = view.forecast(now).steps[step.index()].start;
+        let text = format!("HORIZON {} {}", clock.hm_near(start, now), words::horizon(view.graph(), *step));
+        Line::new(format!(" {}", cut(&text, width.saturating_sub(1))))
+    };
+    ahead.iter().map(one).collect()
 }
 
 /// As many of the odds as fit on one line.

@@ -168,6 +168,8 @@ const fn kind(fact: &Fact) -> &'static str {
         Fact::CallDue { .. } => "call.due",
         Fact::RoomWarning { .. } => "room",
         Fact::ReversibleEnded { .. } => "reversible.ended",
+        Fact::HorizonCrossed { .. } => "horizon.crossed",
+        Fact::HorizonKept { .. } => "horizon.kept",
         Fact::RollbackDecided { .. } => "rollback.decided",
         Fact::UndoParked { .. } => "undo.parked",
         Fact::ActionMarked { .. } => "action.marked",
@@ -314,6 +316,16 @@ impl<'a> Object<'a> {
                 self.put("why", json!(why));
                 "no way back from here".into()
             }
+            Fact::HorizonCrossed { action, opens, expired } => {
+                self.action(action);
+                self.put("opens", json!(opens));
+                self.put("expired", json!(expired));
+                format!("{opens} opened")
+            }
+            Fact::HorizonKept { opens } => {
+                self.put("opens", json!(opens));
+                format!("{opens} did not open after all")
+            }
             Fact::RollbackDecided { cause } => {
                 self.put("cause", named(cause));
                 format!("rollback: {}", words::cause(cause))
@@ -398,6 +410,10 @@ impl<'a> Object<'a> {
             self.put("question", json!(gate.question));
             self.put("who", json!(gate.who));
             self.put("checklist", json!(gate.checklist));
+        }
+        let horizons = view.graph().find_step(action.step()).map(|gate| view.graph().horizons_after(gate));
+        if let Some(horizons) = horizons.filter(|steps| !steps.is_empty()) {
+            self.put("horizons", super::plan_json::horizons(view.graph(), &horizons));
         }
         self.time("answer_by", by);
         self.put("answers", json!(["approve", "approve_with_defects", "reject"]));

@@ -49,6 +49,7 @@ pub fn plan_document(page: &PlanPage<'_>) -> Json {
         "rollback": rollback(page, &clock),
         "after_rollback": plan.after_rollback.as_ref().map(|_| commands(previews(page.graph).last().map_or(&[], Vec::as_slice))),
         "no_way_back": names(page.graph, &page.rollback.no_way_back),
+        "horizons": horizons(page.graph, &page.graph.horizons()),
         "left_out": page.left_out,
         "probe": page.probe.map(|p| json!({
             "at": time(p.at),
@@ -60,6 +61,18 @@ pub fn plan_document(page: &PlanPage<'_>) -> Json {
         "warnings": findings(false),
         "exec": page.exec,
     })
+}
+
+/// The steps with which undos expire, and whose.
+pub(super) fn horizons(graph: &Graph, steps: &[StepIx]) -> Json {
+    let one = |step: &StepIx| {
+        json!({
+            "step": graph.step(*step).id,
+            "opens": graph.step(*step).opens,
+            "expires": names(graph, &graph.expires_with(*step)),
+        })
+    };
+    steps.iter().map(one).collect()
 }
 
 fn steps(page: &PlanPage<'_>, clock: &Clock) -> Vec<Json> {

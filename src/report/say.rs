@@ -138,12 +138,20 @@ impl Speaker<'_> {
     }
 
     fn turning_back(&self) -> Option<String> {
+        if let Some(step) = self.view.horizons_ahead().first() {
+            let horizon = words::horizon(self.view.graph(), *step);
+            return Some([self.way_back(), format!("Later, {horizon}.")].join(" "));
+        }
         if !self.view.reversible() {
             return Some("There is no way back any more, only forward.".to_owned());
         }
+        Some(self.way_back())
+    }
+
+    fn way_back(&self) -> String {
         let by =
             self.view.roll_back_by().map_or(String::new(), |t| format!("Roll back by {} at the latest. ", self.hm(t)));
-        Some(format!("{by}If we rolled back now, we would be up at {}.", self.hm(self.view.up_again(self.now))))
+        format!("{by}If we rolled back now, we would be up at {}.", self.hm(self.view.up_again(self.now)))
     }
 
     fn rolling_back(&self) -> Vec<String> {

@@ -10,6 +10,7 @@ use super::style::{Look, Tone};
 use super::text::{Line, column, flow, fold};
 use super::{odds, summary, words};
 use crate::engine::fact::RunEnd;
+use crate::graph::StepIx;
 use crate::schedule::Odds;
 use crate::view::{ActionState, ActionView, Phase, RunView, StepRow};
 
@@ -121,7 +122,13 @@ fn numbers(view: &RunView, clock: &Clock, now: Timestamp) -> Vec<Vec<Line>> {
     let failed = view.rows().filter(|r| r.state == ActionState::Failed).count();
     let (done, total) = (view.steps_done(), view.steps_total());
     let counts = format!("{done} of {total} done, {running} running, {failed} failed");
-    vec![first, vec![Line::new(finish), Line::new(counts)]]
+    let horizon = |step: &StepIx| {
+        let start = clock.hm_near(forecast.steps[step.index()].start, now);
+        vec![Line::new(format!("horizon {start}: {}", words::horizon(view.graph(), *step)))]
+    };
+    let mut lines = vec![first, vec![Line::new(finish), Line::new(counts)]];
+    lines.extend(view.horizons_ahead().iter().map(horizon));
+    lines
 }
 
 /// What goes on and what went wrong.
@@ -235,6 +242,7 @@ pub fn status_json(view: &RunView, engine: Option<&Engine>, odds: Option<&Odds>,
             "by": view.roll_back_by().map(time),
             "room_s": view.room(now).map(seconds),
             "now_s": seconds(view.rollback_now()),
+            "horizons": super::plan_json::horizons(view.graph(), &view.horizons_ahead()),
             "up_at": (!ended && view.reversible()).then(|| time(view.up_again(now))),
             "began": view.rollback().map(|(at, _)| time(*at)),
             "undone": view.rollback_progress().map(|p| p.undone),

@@ -96,6 +96,14 @@ impl Story {
             }
             What::RoomWarning { room } => room_warning(page, view, *room),
             What::ReversibleEnded { why } => page.line("NOTE", "", &format!("no way back from here: {}", esc(why))),
+            What::HorizonCrossed { step, opens, expired } => {
+                let expired: Vec<&str> = expired.iter().map(String::as_str).collect();
+                let undos = words::undos_of(&expired, "has expired", "have expired");
+                page.line("NOTE", step, &format!("opens {opens}: {undos}; {}", words::FORWARD_ONLY));
+            }
+            What::HorizonKept { opens } => {
+                page.line("NOTE", "", &format!("{opens} did not open after all: everything can be rolled back again"));
+            }
             What::RollbackDecided { cause } => page.line("ROLLBACK", "", &format!("begins: {}", words::cause(cause))),
             What::UndoStarted { step, hosts } => page.line("UNDO", step, &words::hosts(hosts)),
             What::StepUndone { step, hosts, took } => {
@@ -330,6 +338,9 @@ fn gate_opened(page: &mut Page<'_>, view: &RunView, step: &str, answer_by: Optio
     match page.columns {
         Columns::Log => page.line("GATE", step, &format!("question: {question}{who}{by}")),
         Columns::Terminal => page.line("GATE", step, &format!("asked: {question}")),
+    }
+    for horizon in row.iter().flat_map(|r| view.graph().horizons_after(r.ix)) {
+        page.line("", "", &format!("after it, {}", words::horizon(view.graph(), horizon)));
     }
 }
 

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::clock::Clock;
 use super::plan_page::PlanPage;
 use super::text::column;
-use crate::plan::model::{Step, Undo, Verb};
+use crate::plan::model::{Step, Verb};
 use crate::view::StepTimes;
 
 /// Columns before the bars.
@@ -89,15 +89,16 @@ fn row(
     {
         cells[to..ruler.column(worst.end).max(to)].fill('.');
     }
-    cells[from..to.max(from + 1).min(ruler.columns())].fill(glyph(step));
+    let end = page.graph.find_step(&step.id).is_some_and(|ix| page.graph.ends_the_way_back(ix));
+    let glyph = if end { '!' } else { glyph(step) };
+    cells[from..to.max(from + 1).min(ruler.columns())].fill(glyph);
     cells.into_iter().collect()
 }
 
 const fn glyph(step: &Step) -> char {
-    match (&step.undo, &step.gate, &step.verb) {
-        (Undo::Irreversible(_), ..) => '!',
-        (_, Some(_), _) => '?',
-        (_, None, Verb::Test(_) | Verb::Http(_)) => '=',
+    match (&step.gate, &step.verb) {
+        (Some(_), _) => '?',
+        (None, Verb::Test(_) | Verb::Http(_)) => '=',
         _ => '#',
     }
 }

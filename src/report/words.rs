@@ -6,7 +6,7 @@ use super::clock::Clock;
 use super::escape::escape_for_terminal as esc;
 use crate::engine::fact::{Actor, Channel, FleetStop, HoldReason, RollbackCause};
 use crate::graph::ids::{ActionId, Direction};
-use crate::graph::parts;
+use crate::graph::{Graph, StepIx, parts};
 use crate::plan::injected;
 use crate::plan::model::{Gate, Plan, Step, Verb, Wait};
 use crate::schedule::probably;
@@ -53,6 +53,26 @@ pub(super) fn cause(cause: &RollbackCause) -> String {
         RollbackCause::Unanswered => "nobody answered".into(),
     }
 }
+
+/// `open opens writes: then the undos of load and migrate expire`.
+#[must_use]
+pub fn horizon(graph: &Graph, step: StepIx) -> String {
+    let opens = graph.step(step).opens.as_deref().unwrap_or_default();
+    let expired: Vec<&str> = graph.expires_with(step).into_iter().map(|s| graph.step(s).id.as_str()).collect();
+    format!("{} opens {opens}: then {}", graph.step(step).id, undos_of(&expired, "expires", "expire"))
+}
+
+/// `the undo of migrate has expired`.
+pub(super) fn undos_of(steps: &[&str], one: &str, several: &str) -> String {
+    match steps {
+        [step] => format!("the undo of {step} {one}"),
+        [first @ .., last] => format!("the undos of {} and {last} {several}", first.join(", ")),
+        [] => format!("no undo {one}"),
+    }
+}
+
+/// What follows from it.
+pub(super) const FORWARD_ONLY: &str = "nothing is rolled back by itself any more";
 
 /// Why the run is held, with what was seen of it before the night.
 pub(super) fn held(view: &RunView, reason: &HoldReason) -> String {

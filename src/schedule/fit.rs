@@ -121,14 +121,15 @@ fn window_fit(graph: &Graph, network: &Network, expected: &[Times], worst: &[Tim
     })
 }
 
-/// The steps from which there is no way back: irreversible ones, what waits for them, and what waits for all last gates
+/// The steps from which there is no way back: irreversible ones, what waits for them or for steps with which undos expire, and what waits for all last gates
 /// where nothing else is left by then that judges or can be undone.
 #[must_use]
 pub fn forward_only(graph: &Graph) -> BTreeSet<StepIx> {
     let mut found = after_last_gates(graph).unwrap_or_default();
-    let irreversible = |s: &StepIx| matches!(graph.step(*s).undo, Undo::Irreversible(_));
-    for step in graph.step_ixs().filter(irreversible) {
-        found.insert(step);
+    for step in graph.step_ixs().filter(|s| graph.ends_the_way_back(*s)) {
+        if matches!(graph.step(step).undo, Undo::Irreversible(_)) {
+            found.insert(step);
+        }
         found.extend(reached(step, |s| graph.all_dependants(s)));
     }
     found

@@ -213,6 +213,12 @@ impl RollbackCost {
         &self.steps[step.index()].undone_after
     }
 
+    /// Whether some action of this step has run or may have run, and is not undone.
+    #[must_use]
+    pub fn is_touched(&self, step: StepIx) -> bool {
+        self.steps[step.index()].touched > 0
+    }
+
     /// How many undos of this step may run at the same time.
     #[must_use]
     pub fn at_once(&self, step: StepIx) -> usize {

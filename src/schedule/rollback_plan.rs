@@ -8,14 +8,14 @@ use super::fit::{forward_only, undoable};
 use super::rollback_cost::RollbackCost;
 use crate::graph::render::never_wanted;
 use crate::graph::{Graph, StepIx};
-use crate::plan::model::{Opening, Undo};
+use crate::plan::model::Opening;
 
 /// What the go/no-go page says of turning back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RollbackPlan {
     /// From the least to undo to the most.
     pub rows: Vec<RollbackRow>,
-    /// Steps that nothing undoes.
+    /// Steps from which nothing is undone: they cannot be, or undos expire with them.
     pub no_way_back: Vec<StepIx>,
 }
 
@@ -44,7 +44,9 @@ pub fn rollback_plan(graph: &Graph) -> RollbackPlan {
         undoable.iter().take_while(|u| times[u.index()].start <= start).count()
     };
     let mut rows: Vec<(usize, Vec<StepIx>)> = Vec::new();
-    for step in graph.step_ixs().filter(|s| !after.contains(s) && !never_wanted(graph, *s)) {
+    for step in
+        graph.step_ixs().filter(|s| !after.contains(s) && !graph.ends_the_way_back(*s) && !never_wanted(graph, *s))
+    {
         let count = touched(step);
         match rows.iter_mut().find(|(c, _)| *c == count) {
             Some((_, steps)) => steps.push(step),
@@ -65,7 +67,7 @@ pub fn rollback_plan(graph: &Graph) -> RollbackPlan {
         RollbackRow { fails_in, up_again_after, latest_start, undoes: stages(graph, &undoable[..count]) }
     });
     let rows = rows.collect();
-    let no_way_back = graph.step_ixs().filter(|s| matches!(graph.step(*s).undo, Undo::Irreversible(_))).collect();
+    let no_way_back = graph.step_ixs().filter(|s| graph.ends_the_way_back(*s)).collect();
     RollbackPlan { rows, no_way_back }
 }
 

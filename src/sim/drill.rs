@@ -16,6 +16,7 @@ use crate::engine::input::{Ask, Operator};
 use crate::engine::invariants::violations;
 use crate::graph::ids::{ActionId, AttemptId, Direction};
 use crate::graph::job::Site;
+use crate::graph::outcome;
 use crate::graph::{Graph, StepIx};
 use crate::plan::model::{Step, Undo};
 
@@ -40,10 +41,12 @@ pub enum Fault {
     Rejected,
     /// A gate: nobody answers.
     Unanswered,
+    /// A test that was red before the night fails in it, too, and nobody answers the hold.
+    RedBefore,
 }
 
 impl Fault {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Before,
         Self::Half,
         Self::After,
@@ -53,6 +56,7 @@ impl Fault {
         Self::RollbackFails,
         Self::Rejected,
         Self::Unanswered,
+        Self::RedBefore,
     ];
 
     /// As `--json` names it.
@@ -68,6 +72,7 @@ impl Fault {
             Self::RollbackFails => "rollback_fails",
             Self::Rejected => "rejected",
             Self::Unanswered => "unanswered",
+            Self::RedBefore => "red_before",
         }
     }
 
@@ -81,6 +86,7 @@ impl Fault {
             Self::Half | Self::After => executes && step.changes_something(),
             Self::RollbackFails => executes && step.rollback().is_some(),
             Self::Rejected | Self::Unanswered => step.gate.is_some(),
+            Self::RedBefore => executes && step.baseline,
         }
     }
 }
@@ -170,7 +176,12 @@ pub fn drill(graph: &Arc<Graph>, opens: Timestamp) -> Drill {
 fn play(graph: &Arc<Graph>, opens: Timestamp, target: &ActionId, fault: Fault) -> (Case, Vec<FactRecord>) {
     let mut script = OneFault { target, fault };
     let window = window_instants(graph.plan(), opens);
-    let first = started(graph, window, RunOptions { no_input: true, ..RunOptions::default() });
+    // Only where somebody could be asked, what was red before asks.
+    let no_input = fault != Fault::RedBefore;
+    let mut first = started(graph, window, RunOptions { no_input, ..RunOptions::default() });
+    if fault == Fault::RedBefore {
+        first.baseline.insert(target.clone(), outcome::Verdict::Fail);
+    }
     let mut sim = Simulation::start(graph.clone(), first, opens, &mut script).rendering();
     if fault == Fault::ControllerKilled {
         let runs = |r: &FactRecord| matches!(&r.fact, Fact::AttemptLaunched { attempt } if attempt.action == *target);
@@ -197,10 +208,21 @@ fn ended(graph: &Graph, sim: &Simulation<'_>, end: Result<RunEnd, Stopped>, targ
         Ok(RunEnd::Succeeded { .. }) => Ended::Done,
         Ok(RunEnd::RolledBack { .. }) => Ended::RolledBack,
         Ok(RunEnd::Rejected) => Ended::Rejected,
+        Ok(RunEnd::Stuck { .. }) if past_a_horizon(&sim.journal) => Ended::Held,
         Ok(RunEnd::Stuck { actions }) => Ended::Stuck(actions),
         Err(_) if sim.engine.state().hold().is_some() => Ended::Held,
         Err(stopped) => Ended::Broken(vec![stopped.to_string()]),
     }
+}
+
+/// Whether undos had expired when it ended, so that nothing was rolled back.
+fn past_a_horizon(journal: &[FactRecord]) -> bool {
+    let crossed = journal.iter().rev().find_map(|r| match &r.fact {
+        Fact::RollbackDecided { .. } | Fact::HorizonKept { .. } => Some(false),
+        Fact::HorizonCrossed { .. } => Some(true),
+        _ => None,
+    });
+    crossed == Some(true)
 }
 
 /// The action that failed must be the one that was made to fail; a lost host takes what else runs there with it.
@@ -275,7 +297,9 @@ impl Script for OneFault<'_> {
         }
         let night = SignedDuration::from_hours(24 * 30);
         match (self.fault, attempt.direction) {
-            (Fault::Before, Direction::Do) => Fate::fails_after(SignedDuration::ZERO, Leaves::Nothing),
+            (Fault::Before | Fault::RedBefore, Direction::Do) => {
+                Fate::fails_after(SignedDuration::ZERO, Leaves::Nothing)
+            }
             (Fault::Half, Direction::Do) => Fate::fails_after(fine.takes, Leaves::Half),
             (Fault::After | Fault::RollbackFails, Direction::Do) => Fate::fails_after(fine.takes, Leaves::All),
             (Fault::Hangs, Direction::Do) => Fate { hangs: true, ..fine },

@@ -16,6 +16,10 @@ impl RunView {
     #[must_use]
     pub fn undo_by_hand(&self, action: &ActionId) -> Option<String> {
         let step = self.graph.step_of(self.graph.find(action)?);
+        // Whoever must decide to lose something is not told that it is the next thing to type.
+        if self.expired(step).is_some() {
+            return None;
+        }
         let reached = self.action(action).and_then(|a| a.attempt.as_ref()).map_or(Direction::Do, |a| a.direction);
         let from = match reached {
             Direction::Drain | Direction::Drained => Direction::UndoUndrain,

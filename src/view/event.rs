@@ -120,6 +120,15 @@ pub enum What {
     ReversibleEnded {
         why: String,
     },
+    /// What this step opens makes the undos of the others expire.
+    HorizonCrossed {
+        step: String,
+        opens: String,
+        expired: Vec<String>,
+    },
+    HorizonKept {
+        opens: String,
+    },
     RollbackDecided {
         cause: RollbackCause,
     },
@@ -185,6 +194,7 @@ impl What {
             | Self::CallDue { step, .. }
             | Self::GateOpened { step, .. }
             | Self::GateAnswered { step, .. }
+            | Self::HorizonCrossed { step, .. }
             | Self::UndoStarted { step, .. }
             | Self::StepUndone { step, .. } => Some(step),
             Self::TryFailed { attempt, .. } | Self::Killing { attempt, .. } => Some(attempt.action.step()),
@@ -199,6 +209,7 @@ impl What {
             | Self::HoldAnswered { .. }
             | Self::RoomWarning { .. }
             | Self::ReversibleEnded { .. }
+            | Self::HorizonKept { .. }
             | Self::RollbackDecided { .. }
             | Self::WindowExtended { .. }
             | Self::PlanAmended { .. }

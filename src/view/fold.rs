@@ -86,6 +86,16 @@ impl RunView {
                 self.reversible = false;
                 self.tell(What::ReversibleEnded { why: why.clone() });
             }
+            Fact::HorizonCrossed { action, opens, expired } => {
+                self.crossed.insert(opens.clone());
+                self.forget_the_deadline();
+                let (step, opens, expired) = (action.step().to_owned(), opens.clone(), expired.clone());
+                self.tell(What::HorizonCrossed { step, opens, expired });
+            }
+            Fact::HorizonKept { opens } => {
+                self.crossed.remove(opens);
+                self.tell(What::HorizonKept { opens: opens.clone() });
+            }
             Fact::RollbackDecided { cause } => {
                 self.rollback = Some((at, cause.clone()));
                 self.hold = None;
@@ -130,6 +140,13 @@ impl RunView {
                 self.tell(What::RunEnded { end: end.clone() });
             }
         }
+    }
+
+    /// From here on only the limits that the plan gives its gates are limits.
+    fn forget_the_deadline(&mut self) {
+        let graph = self.graph.clone();
+        let declared = |id: &ActionId| graph.step_of(graph.find(id)?).gate.as_ref()?.answer_by;
+        self.gates.iter_mut().for_each(|gate| gate.answer_by = declared(&gate.action));
     }
 
     /// Of a test that is another one in the amended plan, nothing was seen before the night.

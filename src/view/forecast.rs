@@ -136,7 +136,7 @@ impl RunView {
     }
 
     fn slack(&self, steps: &[StepTimes]) -> Option<SignedDuration> {
-        let closes = self.closes.filter(|_| self.reversible)?;
+        let closes = self.closes.filter(|_| self.reversible())?;
         let last = self.graph.step_ixs().filter(|ix| decides(self.graph.step(*ix))).map(|ix| steps[ix.index()].end);
         let full = self.full_rollback();
         let by = before(before(closes, self.reserve()), full);

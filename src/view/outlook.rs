@@ -71,7 +71,7 @@ impl RunView {
                 .map(|action| left_out(action, options).unwrap_or_else(|| standing(action)))
                 .collect(),
             closes: self.closes,
-            reversible: self.reversible,
+            reversible: self.reversible(),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Everything known of one run, and the questions people ask of it. Folded by `fold`; knows no clock.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -8,9 +9,11 @@ use super::action_view::{ActionState, ActionView};
 use super::event::Event;
 use super::forecast::StepTimes;
 use crate::engine::fact::{Actor, HoldAnswer, HoldReason, RollbackCause, RunEnd, RunStarted};
+use crate::graph::horizon::until;
 use crate::graph::ids::ActionId;
 use crate::graph::render::Outputs;
 use crate::graph::{Graph, StepIx};
+use crate::plan::model::Step;
 
 /// Where the run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +72,8 @@ pub struct RunView {
     pub(super) roll_back_by: Option<Timestamp>,
     pub(super) rollback_now: SignedDuration,
     pub(super) reversible: bool,
+    /// What was opened, so that undos have expired.
+    pub(super) crossed: BTreeSet<String>,
     /// The graph's actions in its order, then those of `after_rollback`.
     pub(super) actions: Vec<ActionView>,
     /// Per step, then one more for `after_rollback`.
@@ -107,6 +112,7 @@ impl RunView {
             roll_back_by: None,
             rollback_now: SignedDuration::ZERO,
             reversible: true,
+            crossed: BTreeSet::new(),
             actions,
             counts,
             spans: vec![StepSpan::default(); rows],
@@ -201,8 +207,8 @@ impl RunView {
 
     /// The last instant at which a rollback may start; `None` without a window and after the reversible part.
     #[must_use]
-    pub const fn roll_back_by(&self) -> Option<Timestamp> {
-        if self.reversible { self.roll_back_by } else { None }
+    pub fn roll_back_by(&self) -> Option<Timestamp> {
+        if self.reversible() { self.roll_back_by } else { None }
     }
 
     /// The last *roll back by* that was true, also after the reversible part.
@@ -225,8 +231,28 @@ impl RunView {
 
     /// Whether a rollback by itself is still possible.
     #[must_use]
-    pub const fn reversible(&self) -> bool {
-        self.reversible
+    pub fn reversible(&self) -> bool {
+        self.reversible && self.crossed.is_empty()
+    }
+
+    /// What has been opened and makes the undo of this step lose something.
+    #[must_use]
+    pub fn expired<'a>(&self, step: &'a Step) -> Option<&'a str> {
+        let name = until(step)?;
+        self.crossed.contains(name).then_some(name.as_str())
+    }
+
+    /// The horizons that are still ahead: the steps with which undos will expire, while nothing of them has begun.
+    #[must_use]
+    pub fn horizons_ahead(&self) -> Vec<StepIx> {
+        if self.rollback.is_some() || self.end.is_some() {
+            return Vec::new();
+        }
+        let ahead = |step: &StepIx| {
+            let opened = self.graph.step(*step).opens.as_ref().is_some_and(|name| self.crossed.contains(name));
+            !opened && self.actions_of(*step).any(|a| a.state == ActionState::Waiting)
+        };
+        self.graph.horizons().into_iter().filter(ahead).collect()
     }
 
     #[must_use]

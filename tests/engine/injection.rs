@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::SignedDuration;
-use runbook::engine::fact::{Fact, RunEnd, RunOptions};
+use runbook::engine::fact::{Fact, FactRecord, RunEnd, RunOptions};
 use runbook::engine::input::Operator;
 use runbook::engine::invariants::violations;
 use runbook::graph::Graph;
@@ -98,8 +98,10 @@ fn run(seed: u64, graph: &Arc<Graph>, target: &ActionId, fault: Fault) -> bool {
     // A lost host takes whatever else runs there with it.
     let expected = |a: &&ActionId| if fault == Fault::HostLost { a.host() == target.host() } else { *a == target };
     assert!(!failed.is_empty() && failed.iter().all(expected), "{case}: {failed:?} failed");
-    // After the last gate failures hold; only what changes nothing can fail there in these plans.
-    if sim.journal.iter().any(|r| matches!(r.fact, Fact::ReversibleEnded { .. })) {
+    // After the last gate failures hold; only what changes nothing can fail there in these plans. Past a horizon they do, too.
+    let forward_only = |r: &FactRecord| matches!(r.fact, Fact::ReversibleEnded { .. } | Fact::HorizonCrossed { .. });
+    let rolled_back = sim.journal.iter().any(|r| matches!(r.fact, Fact::RollbackDecided { .. }));
+    if sim.journal.iter().any(forward_only) && !rolled_back {
         return matches!(end, RunEnd::Stuck { .. });
     }
     let listed = match &end {

@@ -4,6 +4,7 @@ mod amend;
 mod baseline;
 mod decisions;
 mod fleet;
+mod horizon;
 mod injection;
 mod odds;
 mod parts;

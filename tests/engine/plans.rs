@@ -80,6 +80,7 @@ pub fn step(id: &str, needs: &[&str], place: Place, verb: Verb, undo: Undo, esti
         warn: None,
         downtime: None,
         baseline: false,
+        opens: None,
         tags: vec![],
     }
 }
@@ -91,6 +92,7 @@ pub fn undone_by(worst: SignedDuration) -> Undo {
         estimate: Estimate::exactly(worst),
         timeout: Some(worst * 2),
         reboot: None,
+        until: None,
         verify: None,
         retry: Retry { times: 2, wait: SignedDuration::from_secs(5), backoff: Backoff::Fixed },
     })
@@ -153,6 +155,7 @@ pub fn random_plan(dice: &mut Dice) -> Plan {
         vary(&mut made, dice);
         steps.push(made);
     }
+    open_something(&mut steps, &mut Dice(dice.0 ^ 0x0be5));
     let window = minutes(60 + dice.roll(400));
     let mut plan = plan(steps, Some(window), &hosts);
     if dice.one_in(6) {
@@ -170,6 +173,30 @@ pub fn random_plan(dice: &mut Dice) -> Plan {
         plan.after_rollback = Some(test);
     }
     plan
+}
+
+/// In every third plan one of the later steps opens something, and some of the rollbacks before it expire then.
+fn open_something(steps: &mut [Step], dice: &mut Dice) {
+    let Some(opener) = (1..steps.len()).rev().find(|i| steps[*i].changes_something() && !dice.one_in(3)) else {
+        return;
+    };
+    if !dice.one_in(3) {
+        return;
+    }
+    let mut before = vec![opener];
+    while let Some(step) = before.pop() {
+        for need in steps[step].needs.clone() {
+            let at = steps.iter().position(|s| s.id == need.step).expect("needs name steps");
+            if let (Undo::Command(rollback), false) = (&mut steps[at].undo, dice.one_in(3)) {
+                rollback.until = Some("writes".into());
+            }
+            before.push(at);
+        }
+    }
+    steps[opener].opens = Some("writes".into());
+    // Past the horizon no deadline ends a question that nobody answers.
+    let limit = Some(opens() + minutes(2_000));
+    steps.iter_mut().filter_map(|s| s.gate.as_mut()).for_each(|gate| gate.answer_by = limit);
 }
 
 fn vary(step: &mut Step, dice: &mut Dice) {

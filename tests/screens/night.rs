@@ -52,6 +52,7 @@ fn step(id: &str, needs: &[&str], place: Place, verb: Verb, expected: i64, worst
         warn: None,
         downtime: None,
         baseline: false,
+        opens: None,
         tags: vec![],
     }
 }
@@ -63,6 +64,7 @@ fn undo(command: &str, m: i64) -> Undo {
         estimate: Estimate::exactly(minutes(m)),
         timeout: None,
         reboot: None,
+        until: None,
         verify: None,
         retry: Retry::default(),
     })

@@ -23,14 +23,14 @@ use crate::cli::{
 };
 use crate::driver::clock;
 use crate::engine::fact::{Actor, Channel, FORMAT, RunOptions, RunStarted};
-use crate::graph::Graph;
 use crate::graph::ids::ActionId;
 use crate::graph::outcome::Verdict;
+use crate::graph::{Graph, StepIx};
 use crate::journal::{JournalError, NewRun, RunRow, Store};
 use crate::lab::Lab;
 use crate::plan::model::Plan;
 use crate::plan::waves::OpenWave;
-use crate::report::short_digest;
+use crate::report::{self, short_digest};
 use crate::schedule::Past;
 
 /// How long a person at the terminal may hold before an automatic rollback starts.
@@ -262,12 +262,20 @@ fn arm(
     let s = |n: usize| if n == 1 { "" } else { "s" };
     let place = if hosts == 0 { "this machine".to_owned() } else { format!("{hosts} host{}", s(hosts)) };
     talk.line(&format!("Up to {steps} step{} on {place}.{opening} Rollback is automatic.", s(steps)));
+    horizons(graph, &left_out.steps).iter().for_each(|line| talk.line(line));
     if args.lab.lab {
         return Ok(());
     }
     let name = &graph.plan().stem;
     let question = format!("Type the plan's name to arm it, anything else leaves: {name}\n> ");
     confirm::name(talk.cx, name, args.confirm.as_deref(), &question)
+}
+
+/// Where the automatic rollback ends before the run does.
+fn horizons(graph: &Graph, left_out: &[String]) -> Vec<String> {
+    let meant = |step: &StepIx| !left_out.contains(&graph.step(*step).id);
+    let ahead = graph.horizons().into_iter().filter(meant);
+    ahead.map(|step| format!("Not any more once {}.", report::horizon(graph, step))).collect()
 }
 
 fn options(args: &Args, cx: &Context, left_out: &LeftOut, wave: Option<OpenWave>) -> RunOptions {

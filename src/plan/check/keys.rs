@@ -37,6 +37,9 @@ impl Checker<'_> {
         if !raw.has("gate") {
             report(&GATE_KEYS, "only a gate has it");
         }
+        if !matches!(verb, "run" | "script" | "copy" | "template") {
+            report(&["opens"], "it changes nothing, so it opens nothing");
+        }
         match verb {
             "gate" => {
                 let why = "a gate runs no command";

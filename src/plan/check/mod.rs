@@ -9,6 +9,7 @@ mod commands;
 mod files;
 mod fleet;
 mod gate;
+mod horizon;
 mod hosts;
 mod keys;
 mod order;
@@ -120,6 +121,7 @@ impl Checker<'_> {
         self.order(&mut plan);
         self.commands(&plan);
         self.baselines(&plan);
+        self.horizons(&plan);
         Some(plan)
     }
 
@@ -165,7 +167,7 @@ impl Checker<'_> {
     /// `defaults` takes any step key except verbs and `needs`.
     fn defaults(&mut self) {
         let Some(defaults) = &self.raw.defaults else { return };
-        for key in step::VERBS.iter().chain(&["needs", "rollback", "irreversible", "manual_rollback"]) {
+        for key in step::VERBS.iter().chain(&["needs", "rollback", "irreversible", "manual_rollback", "opens"]) {
             if let Some(span) = defaults.value.place_of(key) {
                 let message = format!("`defaults` cannot hold `{key}`");
                 let d = Diagnostic::error(codes::MISPLACED, message).at(span, "belongs to each step");

@@ -70,6 +70,7 @@ impl Checker<'_> {
             say: text(&raw.say),
             warn: text(&raw.warn),
             downtime: raw.downtime.as_ref().map(|d| d.value.0),
+            opens: text(&raw.opens),
             baseline: raw.baseline.as_ref().is_some_and(|b| b.value),
             tags: texts(&raw.tags),
         };

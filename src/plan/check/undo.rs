@@ -92,6 +92,7 @@ impl Checker<'_> {
                     estimate: Estimate { expected: SUGGESTED, worst: SUGGESTED },
                     timeout: None,
                     reboot: None,
+                    until: None,
                     verify: None,
                     retry: Retry::default(),
                 }))
@@ -210,6 +211,7 @@ impl Checker<'_> {
             estimate,
             timeout,
             reboot: raw.reboot.as_ref().map(|r| r.value.0),
+            until: raw.until.as_ref().map(|u| u.value.clone()),
             verify: self.command(&raw.verify),
             retry: self.retry(raw.retry.as_ref().map(|r| &r.value.0), UNDO_RETRIES),
         }

@@ -10,7 +10,7 @@ use super::{place, short};
 use crate::graph::StepIx;
 use crate::graph::danger::danger;
 use crate::graph::preview::{Preview, previews};
-use crate::plan::model::{Step, Undo};
+use crate::plan::model::Step;
 use crate::report::clock::Clock;
 use crate::report::drill_page::{HOW, KEY};
 use crate::report::escape::{escape_for_terminal as esc, escape_text};
@@ -102,7 +102,7 @@ impl PlanPage<'_> {
             slack => self.slack_of(ix),
             place => esc(&place(self.graph, ix)),
             what => esc(&self.what(step)),
-            no_way_back => matches!(step.undo, Undo::Irreversible(_)),
+            no_way_back => self.graph.ends_the_way_back(ix),
             critical => self.fit.longest_path.contains(&ix),
             as_whom => as_whom(step),
             commands => commands.collect::<Vec<_>>(),

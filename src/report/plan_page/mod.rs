@@ -288,7 +288,7 @@ impl PlanPage<'_> {
             }
             line.push_str(&column(&place(self.graph, ix), 10));
             if what {
-                let mark = if matches!(step.undo, Undo::Irreversible(_)) { " !" } else { "" };
+                let mark = if self.graph.ends_the_way_back(ix) { " !" } else { "" };
                 let room = self.width.saturating_sub(line.len() + 1 + mark.len());
                 line.push_str(&format!(" {}{mark}", shorten(&self.what(step), room)));
             }
@@ -419,16 +419,19 @@ impl PlanPage<'_> {
         std::iter::once("NO WAY BACK".to_owned()).chain(ends.into_iter().flat_map(one)).collect()
     }
 
-    /// The steps that nothing undoes, with why, and who is asked before.
+    /// The steps from which nothing is undone, with why, and who is asked before.
     fn ends(&self) -> Vec<(StepIx, String, String)> {
         let one = |ix: &StepIx| {
-            let Undo::Irreversible(why) = &self.graph.step(*ix).undo else { return None };
+            let why = match &self.graph.step(*ix).undo {
+                Undo::Irreversible(why) => why.clone(),
+                _ => expiring(self.graph, *ix),
+            };
             let gates = self.graph.all_needs(*ix).filter(|n| self.graph.step(*n).gate.is_some());
             let gates: Vec<&str> = gates.map(|n| self.graph.step(n).id.as_str()).collect();
             let only = format!("only after {} is approved", gates.join(", "));
-            Some((*ix, esc(why), if gates.is_empty() { String::new() } else { only }))
+            (*ix, esc(&why), if gates.is_empty() { String::new() } else { only })
         };
-        self.rollback.no_way_back.iter().filter_map(one).collect()
+        self.rollback.no_way_back.iter().map(one).collect()
     }
 
     /// The findings of some codes, under a heading; nothing where there are none.
@@ -545,4 +548,11 @@ pub(super) fn place(graph: &Graph, ix: StepIx) -> String {
         (false, true) => format!("{joined} +"),
         (false, false) => joined,
     }
+}
+
+/// What a step opens, and whose undo expires with it.
+fn expiring(graph: &Graph, step: StepIx) -> String {
+    let opens = graph.step(step).opens.as_deref().unwrap_or_default();
+    let expired: Vec<&str> = graph.expires_with(step).into_iter().map(|s| graph.step(s).id.as_str()).collect();
+    format!("opens {opens}: {}", words::undos_of(&expired, "expires", "expire"))
 }

@@ -83,6 +83,12 @@ fn sentence(view: &RunView, clock: &Clock, event: &Event) -> Option<(String, Opt
         }
         What::CallDue { step, expected, planned, .. } => plain(call(view, clock, step, *expected, *planned)?),
         What::ReversibleEnded { .. } | What::RoomWarning { .. } | What::RunStarted | What::WindowOpened => None,
+        What::HorizonCrossed { opens, expired, .. } => {
+            let expired: Vec<&str> = expired.iter().map(String::as_str).collect();
+            let undos = words::undos_of(&expired, "has expired", "have expired");
+            plain(format!("This opened {opens}: {undos}."))
+        }
+        What::HorizonKept { opens } => plain(format!("Not opened after all: {opens}.")),
         What::RollbackDecided { cause } => plain(format!("Rollback begins: {}.", words::cause(cause))),
         What::StepUndone { step, took, .. } => plain(format!("Undid {} ({}).", words::step_name(step), coarse(*took))),
         What::UndoParked { action, why } => plain(format!("Could not undo {}: {why}.", words::action(action))),

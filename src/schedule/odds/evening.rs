@@ -11,7 +11,7 @@ use super::spread::Spread;
 use super::{Odds, Situation, Standing};
 use crate::graph::render::never_wanted;
 use crate::graph::{ActionIx, Graph, StepIx};
-use crate::plan::model::{OnDeadline, OnStop, Undo, Verb, Wait};
+use crate::plan::model::{OnDeadline, OnStop, Verb, Wait};
 use crate::schedule::critical_path::{Network, Pace, Times};
 use crate::schedule::fit::{forward_only, undoable};
 use crate::schedule::{Order, RollbackCost, longest_remaining};
@@ -138,7 +138,7 @@ impl Evening {
                 whole_step_followers: Vec::new(),
                 guards: step.keeps_the_way_back(),
                 gate: step.gate.is_some(),
-                irreversible: matches!(step.undo, Undo::Irreversible(_)),
+                irreversible: graph.ends_the_way_back(ix),
                 worst: match step.on_stop {
                     OnStop::Protect => step.timeout.unwrap_or(step.estimate_or_zero().worst),
                     OnStop::Finish | OnStop::Kill => step.estimate_or_zero().worst,
