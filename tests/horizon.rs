@@ -50,6 +50,10 @@ fn it_is_said_before_it_is_crossed_and_nothing_is_undone_silently_after_it() {
     let held = |f: &Fact| matches!(f, Fact::HoldOpened { reason: HoldReason::ForwardOnly { .. }, .. });
     eventually("the failed test holds", || bed.facts("night-a").iter().any(held));
     assert_eq!(bed.effects(), ["migrate", "open"]);
+    let mut asked = Terminal::of(&bed, &["rollback"]);
+    asked.shows("But the undo of migrate has expired and is left to you");
+    asked.press("no\n");
+    assert_eq!(asked.ends().code(), Some(3));
     let told = bed.run(&["rollback", "--confirm", "night", "-m", "better closed"]);
     assert_eq!(told.code, 0, "{told:?}");
     assert!(matches!(bed.ended("night-a"), RunEnd::Stuck { .. }));

@@ -44,7 +44,7 @@ fn a_green_test_is_said_and_leaves_nothing_on_its_host() {
     let bed = Bed::new(NIGHT);
     let said = bed.exec(&[]);
     assert_eq!(said.code, 0, "{said:?}");
-    assert!(said.stderr.contains("ok    1 test asked before the night: green"), "{}", said.stderr);
+    assert!(said.stderr.contains("ok    tests asked before the night: 1 of 1 green"), "{}", said.stderr);
     assert_eq!(before(&bed), Some(Verdict::Pass));
     let runs = fs::read_dir(bed.path(".runbook/runs")).unwrap();
     let names: Vec<String> = runs.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -59,9 +59,9 @@ fn with_nobody_to_ask_a_red_test_is_announced_and_rolls_back() {
     said.refused(
         10,
         &[
-            "warn  0 of 1 test asked before the night are green",
+            "warn  tests asked before the night: 0 of 1 green",
             "warn  red before: check@local (exit 3: the printer is on fire)",
-            "nobody can be asked here, so what was red before still rolls back",
+            "nobody can be asked here: what was red before still rolls back",
         ],
     );
     assert_eq!(bed.effects(), ["one", "undo-one"]);
@@ -73,7 +73,7 @@ fn a_person_at_the_terminal_is_asked_about_a_red_test() {
     fs::write(bed.path("bad"), "").unwrap();
     let mut terminal = Terminal::of(&bed, &["exec", "night.yaml"]);
     terminal.shows("red before: check@local");
-    terminal.shows("you are asked");
+    terminal.shows("asks you when it fails");
     terminal.shows("anything else leaves");
     assert_eq!((bed.effects().len(), bed.runs()), (0, 0), "nothing was started, and nothing is recorded");
     terminal.press("night\n");
@@ -107,6 +107,6 @@ steps:
 ";
     let bed = Bed::new(plan);
     let said = bed.run(&["exec", "night.yaml", "--lab", "--fail", "sanity@web1"]);
-    said.refused(10, &["3 of 4 tests asked before the night are green", "red before: always@web2 (exit 1)"]);
+    said.refused(10, &["tests asked before the night: 3 of 4 green", "red before: always@web2 (exit 1)"]);
     assert!(!said.stderr.contains("red before: sanity"), "{}", said.stderr);
 }

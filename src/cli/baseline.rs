@@ -117,11 +117,8 @@ impl Baseline {
         let with = |verdict| self.said.iter().filter(move |(_, (outcome, _))| outcome.verdict() == verdict);
         let all = self.said.len();
         let passed = with(Verdict::Pass).count();
-        let s = if all == 1 { "" } else { "s" };
-        let head = match passed == all {
-            true => (Line::Ok, format!("{all} test{s} asked before the night: green")),
-            false => (Line::Warn, format!("{passed} of {all} test{s} asked before the night are green")),
-        };
+        let green = format!("tests asked before the night: {passed} of {all} green");
+        let head = (if passed == all { Line::Ok } else { Line::Warn }, green);
         let line = |word: &str, (id, (outcome, evidence)): (&ActionId, &(Outcome, Evidence))| {
             let last = evidence.tail.last().map_or(String::new(), |line| format!(": {}", line.trim()));
             (Line::Warn, format!("{word}: {id} ({outcome}{last})"))
@@ -129,8 +126,8 @@ impl Baseline {
         let red = with(Verdict::Fail).map(|said| line("red before", said));
         let unknown = with(Verdict::Inconclusive).map(|said| line("not known before", said));
         let means = match nobody {
-            true => "nobody can be asked here, so what was red before still rolls back when it fails in the night",
-            false => "when what was red before fails in the night, you are asked; it does not roll back by itself",
+            true => "nobody can be asked here: what was red before still rolls back when it fails",
+            false => "what was red before asks you when it fails, instead of rolling back",
         };
         let means = with(Verdict::Fail).next().map(|_| (Line::Warn, means.to_owned()));
         let lines = std::iter::once(head).chain(red).chain(unknown).chain(means);

@@ -2,6 +2,7 @@
 
 use crate::engine::fact::HoldAnswer;
 use crate::engine::input::Ask;
+use crate::report;
 use crate::view::RunView;
 
 /// What a typed line leads to.
@@ -137,7 +138,11 @@ impl Dialog {
     fn ask_rollback(&mut self, view: &RunView) -> Typed {
         self.open = Some(Open::Rollback);
         let plan = view.header().map_or("", |h| &h.plan);
-        Typed::Prompt(format!("everything done so far is undone; the plan's name ({plan}) rolls back"))
+        let all = match view.left_to_people() {
+            expired if expired.is_empty() => "everything done so far is undone".to_owned(),
+            expired => format!("{}; all else that was done is undone", report::left_to_people(&expired)),
+        };
+        Typed::Prompt(format!("{all}; the plan's name ({plan}) rolls back"))
     }
 }
 

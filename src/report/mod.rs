@@ -71,7 +71,7 @@ pub use text::fold;
 pub use trend::{Ink, Night, Trend};
 pub use wave_page::{WaveHosts, resolve_waves, wave_lines};
 pub use week_page::WeekPage;
-pub use words::{clock_of, horizon, short_digest};
+pub use words::{clock_of, horizon, left_to_people, short_digest};
 pub use write_up::WriteUp;
 
 /// Somebody who is told. `view` has already folded `new`.

@@ -71,6 +71,12 @@ pub(super) fn undos_of(steps: &[&str], one: &str, several: &str) -> String {
     }
 }
 
+/// `the undo of migrate has expired and is left to you`.
+#[must_use]
+pub fn left_to_people(expired: &[&str]) -> String {
+    undos_of(expired, "has expired and is left to you", "have expired and are left to you")
+}
+
 /// What follows from it.
 pub(super) const FORWARD_ONLY: &str = "nothing is rolled back by itself any more";
 

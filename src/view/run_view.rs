@@ -242,6 +242,13 @@ impl RunView {
         self.crossed.contains(name).then_some(name.as_str())
     }
 
+    /// The steps that a rollback leaves to people, because their undo has expired.
+    #[must_use]
+    pub fn left_to_people(&self) -> Vec<&str> {
+        let expired = |step: &StepIx| self.expired(self.graph.step(*step)).is_some() && self.row_needs_undo(*step);
+        self.graph.step_ixs().filter(expired).map(|step| self.graph.step(step).id.as_str()).collect()
+    }
+
     /// The horizons that are still ahead: the steps with which undos will expire, while nothing of them has begun.
     #[must_use]
     pub fn horizons_ahead(&self) -> Vec<StepIx> {

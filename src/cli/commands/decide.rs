@@ -15,6 +15,7 @@ use crate::engine::fact::{Fact, GateAnswer, HoldAnswer, HoldReason, Mark, RunEnd
 use crate::engine::input::{Ask, Reply};
 use crate::journal::{RunRow, Store};
 use crate::lab::Lab;
+use crate::report;
 
 /// Which run, and who speaks.
 #[derive(Debug, clap::Args)]
@@ -160,7 +161,14 @@ pub fn rollback(args: Rollback, cx: &Context) -> Result<Exit, CommandError> {
     }
     let finished = finished(&store, &run)?;
     let what = if args.go_on { "What got stuck is tried again in" } else { "Everything is undone that was done by" };
-    let question = format!("{what} run {}.\nType the plan's name to roll back, anything else leaves: ", run.id);
+    let expired = match look::view(&store, &run)?.left_to_people() {
+        expired if expired.is_empty() => String::new(),
+        expired => {
+            format!("But {}: to undo that would lose what has come in since.\n", report::left_to_people(&expired))
+        }
+    };
+    let question =
+        format!("{what} run {}.\n{expired}Type the plan's name to roll back, anything else leaves: ", run.id);
     confirm::name(cx, &run.plan, args.confirm.as_deref(), &question)?;
     let ask = Ask::Rollback { reason: args.message };
     if finished { reopen(cx, &args.which, store, run, ask) } else { send_to(cx, &run, &args.which, ask) }

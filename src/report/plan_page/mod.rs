@@ -414,6 +414,7 @@ impl PlanPage<'_> {
         }
         let one = |(ix, why, only): (StepIx, String, String)| {
             let first = format!("   {:>2} {:<14}", ix.0 + 1, shorten(&self.graph.step(ix).id, 14));
+            let why = if why.len() < 38 || only.is_empty() { why } else { why + "," };
             wrap_after(&first, 21, &format!("{why:<38} {only}"), self.width)
         };
         std::iter::once("NO WAY BACK".to_owned()).chain(ends.into_iter().flat_map(one)).collect()
