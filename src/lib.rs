@@ -28,6 +28,7 @@ pub mod graph;
 pub mod journal;
 pub mod lab;
 pub mod plan;
+pub mod rehearsal;
 pub mod report;
 pub mod schedule;
 pub mod sim;

@@ -22,6 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("report", &["view", "engine::fact", "graph", "schedule", "plan", "sim"]),
     ("driver", &["engine", "journal", "transport", "report", "view", "graph", "schedule", "plan", "template"]),
     ("lab", &["plan"]),
+    ("rehearsal", &["engine::fact", "graph", "plan", "journal", "transport", "driver::clock"]),
     ("cli", &["*"]),
     ("main", &["*"]),
     ("lib", &[]),

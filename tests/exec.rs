@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use runbook::engine::fact::{Fact, RunEnd};
+use runbook::engine::fact::{Fact, RunEnd, Stage};
 use runbook::journal::{RunRow, Store};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -644,7 +644,7 @@ fn the_night_of_2_december_ends_well_in_the_lab() {
         assert!(said.stderr.contains(word), "{word}: {}", said.stderr);
     }
     assert!(!lab_dir(&said).exists(), "the lab is gone");
-    assert!(bed.store().run("latest").unwrap().lab);
+    assert_eq!(bed.store().run("latest").unwrap().stage, Stage::Lab);
     bed.run(&["rollback", "--run", "latest", "--confirm", "2007-12-02"]).refused(3, &["ran in a lab, which is gone"]);
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 
 use jiff::{SignedDuration, Timestamp};
+use runbook::engine::fact::Stage;
 use runbook::journal::history::Duration;
 use runbook::journal::store::Frozen;
 use runbook::journal::{NewRun, Store};
@@ -134,8 +135,8 @@ fn only_real_runs_that_are_over_and_of_this_plan_count() {
     let tmp = tempfile::tempdir().unwrap();
     let mut store = Store::open(tmp.path()).unwrap();
     let at = Timestamp::from_second(1_196_577_000).unwrap();
-    let mut make = |plan: &str, title: &str, lab: bool, over: bool| {
-        let new = NewRun { plan: plan.into(), title: title.into(), digest: "7c1f".into(), lab, created: at };
+    let mut make = |plan: &str, title: &str, stage: Stage, over: bool| {
+        let new = NewRun { plan: plan.into(), title: title.into(), digest: "7c1f".into(), stage, created: at };
         let frozen = |_: &str| Frozen { plan: "{}".into(), started: "{}".into(), setup: "{}".into() };
         let run = store.create(&new, |_| false, frozen).unwrap();
         if over {
@@ -148,11 +149,11 @@ fn only_real_runs_that_are_over_and_of_this_plan_count() {
         }
         run.id
     };
-    let real = make("night", "Release 1", false, true);
-    make("night", "Release 1", true, true);
-    make("night", "Release 1", false, false);
-    make("other", "Something else", false, true);
-    let later = make("night-2", "Release 1", false, true);
+    let real = make("night", "Release 1", Stage::Real, true);
+    make("night", "Release 1", Stage::Lab, true);
+    make("night", "Release 1", Stage::Real, false);
+    make("other", "Something else", Stage::Real, true);
+    let later = make("night-2", "Release 1", Stage::Real, true);
     let mut store = Store::open(tmp.path()).unwrap();
     let open = store.not_in_history(Some(("night", "Release 1"))).unwrap();
     let names: Vec<&str> = open.iter().map(|(run, _)| run.id.as_str()).collect();

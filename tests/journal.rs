@@ -24,7 +24,13 @@ fn fact(n: u64) -> Fact {
 }
 
 pub fn make_run(dir: &Path) -> String {
-    let new = NewRun { plan: "night".into(), title: "Night".into(), digest: "7c1f".into(), lab: false, created: at() };
+    let new = NewRun {
+        plan: "night".into(),
+        title: "Night".into(),
+        digest: "7c1f".into(),
+        stage: runbook::engine::fact::Stage::Real,
+        created: at(),
+    };
     let frozen = |_: &str| Frozen { plan: "{}".into(), started: "{}".into(), setup: "{}".into() };
     Store::open(dir).unwrap().create(&new, |_| false, frozen).unwrap().id
 }

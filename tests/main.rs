@@ -35,6 +35,7 @@ mod notify;
 mod pages;
 mod readme;
 mod red_before;
+mod rehearsal;
 mod resume;
 mod scenarios;
 mod screens;

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use super::exec::{Bed, eventually, signal};
 use super::harness::farm::Farm;
 
-const WEEK: &str = "runbook: 1
+pub const WEEK: &str = "runbook: 1
 name: A week
 timezone: UTC
 hosts:

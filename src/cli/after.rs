@@ -2,24 +2,25 @@
 
 use super::error::CommandError;
 use super::{look, store};
-use crate::engine::fact::RunEnd;
+use crate::engine::fact::{RunEnd, Stage};
 use crate::journal::{RunRow, Store};
 use crate::plan::model::{After, Plan};
 use crate::report::short_digest;
 
-/// One line for each plan before this one; a lab also counts runs of the lab.
+/// One line for each plan before this one; one that is not real also counts runs that were not.
 ///
 /// # Errors
 /// When the last run of one of them has not ended well, had another digest, or executed a part only.
-pub fn check(store: &Store, plan: &Plan, lab: bool) -> Result<Vec<String>, CommandError> {
-    plan.after.iter().map(|before| one(store, plan, before, lab)).collect()
+pub fn check(store: &Store, plan: &Plan, stage: Stage) -> Result<Vec<String>, CommandError> {
+    plan.after.iter().map(|before| one(store, plan, before, stage)).collect()
 }
 
-fn one(store: &Store, plan: &Plan, before: &After, lab: bool) -> Result<String, CommandError> {
+fn one(store: &Store, plan: &Plan, before: &After, stage: Stage) -> Result<String, CommandError> {
     let name = before.plan.escape_debug();
     let refused =
         |why: String| CommandError::refused(format!("{} comes after {name}, {why}", plan.stem.escape_debug()));
-    let last = store.runs()?.into_iter().find(|run| run.plan == before.plan && (lab || !run.lab));
+    let last =
+        store.runs()?.into_iter().find(|run| run.plan == before.plan && (!stage.is_real() || run.stage.is_real()));
     let Some(run) = last else {
         return Err(refused("which has not been executed in this store".into())
             .hint(format!("run it first:   runbook exec {name}.yaml")));

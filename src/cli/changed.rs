@@ -25,8 +25,8 @@ pub enum File {
 pub fn since(night: &Night) -> File {
     match load::load_knowing(&night.setup.plan_file, &night.setup.vars, |_, _| as_it_was(&night.plan)) {
         Ok(loaded) if loaded.digest == night.started.digest => File::Same,
-        // A lab's plan was made to fit the lab, so its steps cannot be compared.
-        Ok(_) if night.setup.lab.is_some() => File::Changed(vec!["it has another digest".to_owned()]),
+        // The plan of a lab or a rehearsal was made to fit it, so its steps cannot be compared.
+        Ok(_) if !night.started.options.stage().is_real() => File::Changed(vec!["it has another digest".to_owned()]),
         Ok(loaded) => {
             let wave = night.started.options.wave.as_ref().and_then(|wave| wave.of_plan(&loaded.plan));
             File::Changed(differences(&night.plan, &wave.unwrap_or(loaded.plan)))

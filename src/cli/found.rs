@@ -9,8 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
 
 use super::error::CommandError;
-use super::reach;
 use super::setup::Night;
+use super::{reach, scene};
 use crate::engine::effect::Effect;
 use crate::engine::fact::{Actor, Fact, FactRecord};
 use crate::engine::input::Input;
@@ -20,8 +20,9 @@ use crate::graph::ids::{AttemptId, Direction};
 use crate::graph::job::Site;
 use crate::graph::outcome::{Evidence, Outcome};
 use crate::lab::Lab;
+use crate::rehearsal::FastClock;
 use crate::report::{Clock, coarse, escape_for_terminal};
-use crate::transport::{Event, Report, Transport as _};
+use crate::transport::{Event, Report, Transport};
 
 /// How long all hosts together may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -79,8 +80,7 @@ pub fn ask(
 ) -> Result<(), CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let asked = runtime.block_on(async {
-        let transport =
-            reach::transport(&night.plan, &night.setup, &night.started.name_on_hosts(), epoch, scratch, lab)?;
+        let transport = transport(night, epoch, scratch, lab, found)?;
         let (reports, mut answers) = mpsc::unbounded_channel();
         for one in found.iter() {
             if let Some(site) = one.site.clone() {
@@ -96,6 +96,23 @@ pub fn ask(
     // What they said on the way is followed again by the engine.
     let _ = std::fs::remove_dir_all(scratch);
     asked
+}
+
+/// The hosts, or the model of a rehearsal.
+fn transport(
+    night: &Night,
+    epoch: u64,
+    scratch: &std::path::Path,
+    lab: Option<&Lab>,
+    found: &[Found],
+) -> Result<Arc<dyn Transport>, CommandError> {
+    if let Some(pace) = night.started.options.rehearsal {
+        let graph = Arc::new(Graph::build(Arc::new(night.plan.clone())));
+        let started = found.iter().map(|one| (one.attempt.clone(), one.since));
+        return Ok(Arc::new(scene::model(night, &graph, FastClock::go_on(pace), started)));
+    }
+    let name = night.started.name_on_hosts();
+    Ok(reach::transport(&night.plan, &night.setup, &name, epoch, scratch, lab)?)
 }
 
 async fn listen(answers: &mut mpsc::UnboundedReceiver<Report>, found: &mut [Found]) {

@@ -20,7 +20,7 @@ use crate::transport::Hosts;
 /// What is kept although its run is over.
 #[derive(Debug, Clone, Copy)]
 pub struct Keep {
-    /// Of each plan the newest so many.
+    /// Of each plan the newest so many; nights, those of the lab and rehearsals each by themselves.
     pub newest: usize,
     /// And whatever ended less than this ago.
     pub younger_than: SignedDuration,
@@ -40,7 +40,9 @@ pub fn due(store: &Store, keep: Keep, now: Timestamp) -> Result<Vec<RunRow>, Com
     let gone: Vec<String> =
         store.audited()?.into_iter().filter(|done| done.deed == Deed::Pruned).map(|done| done.run).collect();
     let over: Vec<RunRow> = store.runs()?.into_iter().filter(|run| run.closed.is_some()).collect();
-    let newer = |at: usize| over[..at].iter().filter(|other| other.plan == over[at].plan).count();
+    // A night is not forgotten because of what was played since.
+    let same = |a: &RunRow, b: &RunRow| a.plan == b.plan && a.stage == b.stage;
+    let newer = |at: usize| over[..at].iter().filter(|other| same(other, &over[at])).count();
     let old = |run: &RunRow| run.closed.is_some_and(|at| now.duration_since(at) >= keep.younger_than);
     let stuck = |run: &RunRow| matches!(run.end, Some(RunEnd::Stuck { .. }));
     let due = (0..over.len()).filter(|at| {
@@ -50,9 +52,9 @@ pub fn due(store: &Store, keep: Keep, now: Timestamp) -> Result<Vec<RunRow>, Com
     Ok(due.map(|at| over[at].clone()).collect())
 }
 
-/// Where a run has left records. A lab took its own along.
+/// Where a run has left records. A lab took its own along, and a rehearsal has none.
 fn sites(night: &Night) -> Vec<Site> {
-    if night.setup.lab.is_some() {
+    if !night.started.options.stage().is_real() {
         return Vec::new();
     }
     let graph = Graph::build(Arc::new(night.plan.clone()));
@@ -82,7 +84,7 @@ pub fn prune(store: &mut Store, run: &RunRow, by: &str, now: Timestamp) -> Resul
 pub async fn tidy(dir: &Path, hosts: &Hosts, plan: &str, now: Timestamp) -> Result<(), CommandError> {
     let Some(mut store) = Store::open_existing(dir)? else { return Ok(()) };
     let due = due(&store, Keep::default(), now)?;
-    for run in due.into_iter().filter(|run| run.plan == plan && !run.lab) {
+    for run in due.into_iter().filter(|run| run.plan == plan && run.stage.is_real()) {
         let night = Night::thaw(&store, &run.id)?;
         let answers = hosts.forget(sites(&night), Some(&night.started.name_on_hosts())).await;
         let _left_for_another_time = removed(&mut store, &run, &answers, "runbook", now);

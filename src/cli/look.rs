@@ -36,6 +36,14 @@ pub fn started(store: &Store, run: &RunRow) -> Result<RunStarted, CommandError> 
         .map_err(|e| CommandError::unexpected(format!("the start frozen with run {} cannot be read: {e}", run.id)))
 }
 
+/// What the clock of the run shows, and who drives it. Seconds of silence are seconds, also for the engine of a rehearsal.
+#[must_use]
+pub fn now(run: &RunRow, view: &RunView, here: Timestamp) -> (Timestamp, Option<Engine>) {
+    let now = view.on_its_clock(here);
+    let heard = |at: Timestamp| now.saturating_sub(here.duration_since(at)).unwrap_or(now);
+    (now, engine(run, here).map(|engine| Engine { heartbeat: heard(engine.heartbeat), ..engine }))
+}
+
 /// Who drives the run, by the journal's record; `None` before the first.
 #[must_use]
 pub fn engine(run: &RunRow, now: Timestamp) -> Option<Engine> {

@@ -39,6 +39,7 @@ pub mod programs;
 pub mod reach;
 pub mod review;
 pub mod save;
+mod scene;
 pub mod settings;
 pub mod setup;
 pub mod show;

@@ -188,6 +188,17 @@ fn config(plan: &Plan, setup: &Setup, run: &str, epoch: u64, logs: &Path, lab: O
     config
 }
 
+/// Where the secrets of the plan come from, for people.
+#[must_use]
+pub fn sources_of_secrets(plan: &Plan) -> Vec<String> {
+    let named = |secret: SecretRef| match secret {
+        SecretRef::Env(name) => format!("${name}"),
+        SecretRef::File(path) => format!("the file {path}"),
+        SecretRef::Command(command) => format!("what `{command}` prints"),
+    };
+    secrets(plan).into_iter().map(named).collect()
+}
+
 /// Every secret that the plan names, once each.
 fn secrets(plan: &Plan) -> Vec<SecretRef> {
     let of_step = |step: &Step| match &step.verb {

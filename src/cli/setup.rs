@@ -13,6 +13,7 @@ use crate::journal::Store;
 use crate::journal::store::Frozen;
 use crate::lab::Lab;
 use crate::plan::model::{Plan, Value};
+use crate::rehearsal::Failing;
 use crate::transport::Means;
 
 /// Fields may be added with `#[serde(default)]`: older runs lack them.
@@ -23,6 +24,9 @@ pub struct Setup {
     /// The folder of a lab that belongs to this run.
     #[serde(default)]
     pub lab: Option<PathBuf>,
+    /// Steps that fail in a rehearsal; `None` for a run that has hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<Vec<Failing>>,
     /// Where the records of what this machine itself executes are kept.
     #[serde(default)]
     pub records: Option<PathBuf>,
@@ -53,7 +57,7 @@ impl Setup {
         let transport = by.transport.or(settings.get(|s| s.transport).map(|(means, _)| means)).unwrap_or_default();
         let sendmail = settings.sendmail().map(|(program, _)| program);
         let plan_file = std::path::absolute(plan_file)?;
-        Ok(Self { plan_file, lab: None, records, vars, connections, transport, sendmail })
+        Ok(Self { plan_file, lab: None, rehearsal: None, records, vars, connections, transport, sendmail })
     }
 
     /// The same run in a lab.

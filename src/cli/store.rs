@@ -69,12 +69,12 @@ fn listed(error: CommandError, runs: &[RunRow]) -> CommandError {
 }
 
 fn line(run: &RunRow) -> String {
-    let lab = if run.lab { "  (lab)" } else { "" };
+    let stage = run.stage.mark();
     let state = match (&run.end, run.closed) {
         (Some(end), Some(at)) => format!("{} {}", ending(end), minute(at)),
         _ => format!("open since {}", minute(run.created)),
     };
-    format!("{}  {}{lab}  {state}", run.id, run.title)
+    format!("{}  {}{stage}  {state}", run.id, run.title)
 }
 
 /// How a run ended, in the words of the exit codes.

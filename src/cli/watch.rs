@@ -147,7 +147,7 @@ impl<'a> Watch<'a> {
         drop(mode);
         let left = left?;
         self.reporter.prompt(None);
-        self.reporter.finish(&self.view, clock::now());
+        self.reporter.finish(&self.view, self.view.on_its_clock(clock::now()));
         if matches!(left, Left::Ended) {
             self.let_engine_end();
         }
@@ -194,7 +194,7 @@ impl<'a> Watch<'a> {
         }
         if self.ticked.elapsed() >= TICK {
             self.ticked = Instant::now();
-            self.reporter.tick(&self.view, clock::now());
+            self.reporter.tick(&self.view, self.view.on_its_clock(clock::now()));
         }
         if self.looked.elapsed() >= LIVENESS {
             self.looked = Instant::now();
@@ -218,7 +218,7 @@ impl<'a> Watch<'a> {
             self.show_prompt();
         }
         if !new.is_empty() {
-            self.reporter.facts(&self.view, &new, clock::now());
+            self.reporter.facts(&self.view, &new, self.view.on_its_clock(clock::now()));
         }
         Ok(())
     }
@@ -313,7 +313,7 @@ impl<'a> Watch<'a> {
             self.hold();
         }
         let clock = Clock::new(self.view.header().and_then(|h| h.timezone.as_deref()));
-        self.say(&interrupt::said(&self.view, &clock, clock::now()));
+        self.say(&interrupt::said(&self.view, &clock, self.view.on_its_clock(clock::now())));
         self.ask_next();
         None
     }
@@ -391,7 +391,7 @@ impl<'a> Watch<'a> {
         if self.answers == Answers::Keys {
             // What is typed appears at once, not at the next tick.
             self.show_prompt();
-            self.reporter.tick(&self.view, clock::now());
+            self.reporter.tick(&self.view, self.view.on_its_clock(clock::now()));
         }
         None
     }

@@ -3,6 +3,7 @@
 use super::error::CommandError;
 use super::load::Loaded;
 use super::{look, review, window};
+use crate::engine::fact::Stage;
 use crate::journal::{RunRow, Store};
 use crate::plan::model::Plan;
 use crate::plan::nearest;
@@ -56,8 +57,8 @@ pub struct Wish<'a> {
     pub wave: Option<&'a str>,
     /// `--week`.
     pub week: Option<Which>,
-    /// Runs of the lab count among themselves, of exactly this plan.
-    pub lab: Option<&'a str>,
+    pub stage: Stage,
+    pub digest: &'a str,
 }
 
 /// Whether earlier runs of the plan count.
@@ -80,24 +81,24 @@ pub fn choose(store: &Store, plan: &Plan, wish: Wish<'_>) -> Result<Option<OpenW
     }
     let asked = wish.wave.map(|name| position(plan, name)).transpose()?;
     let fresh = || Week::new(plan, WeekSoFar::default());
-    // In the lab nothing is at stake: any wave at any time.
-    if let (Some(at), Some(_)) = (asked, wish.lab) {
+    // Where nothing is at stake: any wave at any time.
+    if let (Some(at), false) = (asked, wish.stage.is_real()) {
         return Ok(Some(fresh().open(at)));
     }
-    let runs = Earlier::runs(store, plan, wish.lab)?;
+    let runs = Earlier::runs(store, plan, wish)?;
     let Some(last) = runs.first() else { return open(&fresh(), asked) };
     let so_far = so_far(store, runs.iter().filter(|run| run.week() == last.week()))?;
     let over = last.wave.next.is_none() && so_far.wave(&last.wave.name).is_some_and(|wave| wave.is_done());
     let same = Week::new(plan, so_far);
-    match (wish.week, wish.lab) {
+    match (wish.week, wish.stage.is_real()) {
         (Some(Which::New), _) => open(&fresh(), asked),
         (Some(Which::Same), _) => open(&same, asked),
         // ... and over again from the first when all are done.
-        (None, Some(_)) if same.next().is_none() => open(&fresh(), asked),
-        (None, Some(_)) => open(&same, asked),
-        (None, None) if !last.before(plan) => open(&same, asked),
-        (None, None) if over => open(&fresh(), asked),
-        (None, None) => Err(last.which_week(&same)),
+        (None, false) if same.next().is_none() => open(&fresh(), asked),
+        (None, false) => open(&same, asked),
+        (None, true) if !last.before(plan) => open(&same, asked),
+        (None, true) if over => open(&fresh(), asked),
+        (None, true) => Err(last.which_week(&same)),
     }
 }
 
@@ -137,10 +138,10 @@ struct Earlier {
 }
 
 impl Earlier {
-    /// Newest first.
-    fn runs(store: &Store, plan: &Plan, lab: Option<&str>) -> Result<Vec<Self>, CommandError> {
-        let counts =
-            |run: &RunRow| run.plan == plan.stem && run.lab == lab.is_some() && lab.is_none_or(|d| run.digest == d);
+    /// Newest first. Runs of the lab and rehearsals count among themselves, of exactly this plan.
+    fn runs(store: &Store, plan: &Plan, wish: Wish<'_>) -> Result<Vec<Self>, CommandError> {
+        let same_plan = |run: &RunRow| wish.stage.is_real() || run.digest == wish.digest;
+        let counts = |run: &RunRow| run.plan == plan.stem && run.stage == wish.stage && same_plan(run);
         let mut out = Vec::new();
         for run in store.runs()?.into_iter().filter(counts) {
             let wave = look::started(store, &run)?.options.wave;

@@ -1,6 +1,7 @@
 //! The only reader of clocks. Makes one time of the wall clock and the time since boot: never backwards; a wall clock that
 //! is set back never gives more time, and one that is set far forward counts when its hosts say that it is right.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
@@ -8,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::engine::input::DOUBTED;
+use crate::graph::ids::AttemptId;
 
 /// The wall clock and the time since boot may drift apart by this much before it counts as a jump.
 const TOLERANCE: SignedDuration = SignedDuration::from_secs(2);
@@ -23,6 +25,15 @@ pub trait Clock: Send + Sync + fmt::Debug {
 
     /// The wall clock as it stands is right, however far it was set.
     fn accept(&self) {}
+
+    /// How long to wait here for this instant of its time; `None` while something else must come first.
+    fn left(&self, until: Timestamp) -> Option<SignedDuration> {
+        Some(until.duration_since(self.now()))
+    }
+
+    /// The loop has dealt with everything up to now, waits for the end of these attempts, and for this instant. Only a
+    /// clock that runs faster than the world minds: it stands still rather than pass what nobody has dealt with yet.
+    fn rest(&self, _open: &BTreeSet<AttemptId>, _wake: Option<Timestamp>) {}
 }
 
 /// The wall clock as it is: for a command that looks at it once.

@@ -225,6 +225,7 @@ impl RunLoop {
             return Ok(Stopped::Detached);
         }
         while !self.progress.finish {
+            self.clock.rest(&self.progress.open, self.progress.wake);
             let (timer, again) = (self.until(self.progress.wake), self.until(self.progress.unreached.next()));
             let woken = tokio::select! {
                 () = &mut stop => Woken::Stop,
@@ -249,9 +250,9 @@ impl RunLoop {
         Ok(Stopped::Ended)
     }
 
-    /// Completes at this instant; never when there is none.
+    /// Completes at this instant; never when there is none, or something else must come first.
     fn until(&self, at: Option<Timestamp>) -> impl Future<Output = ()> + use<> {
-        let left = at.map(|at| at.duration_since(self.clock.now()));
+        let left = at.and_then(|at| self.clock.left(at));
         async move {
             match left {
                 // Rounded up to the timer's millisecond: a timer that is early would only go round once more.
@@ -265,7 +266,7 @@ impl RunLoop {
     }
 
     fn tick(&mut self) -> Result<(), JournalError> {
-        if self.progress.wake.is_none_or(|at| self.clock.now() < at) {
+        if self.progress.wake.and_then(|at| self.clock.left(at)).is_none_or(|left| left > SignedDuration::ZERO) {
             return Ok(());
         }
         self.progress.wake = None;

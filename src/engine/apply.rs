@@ -5,7 +5,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::fact::{Actor, Fact, FactRecord, GateAnswer, HoldAnswer, HoldReason, RunStarted};
+use super::fact::{Actor, Fact, FactRecord, GateAnswer, Gates, HoldAnswer, HoldReason, RunStarted};
 use super::state::{Doing, Hold, IllegalFact, Phase, State, Timer};
 use crate::graph::ActionIx;
 use crate::graph::ids::{ActionId, AttemptId, Direction};
@@ -473,10 +473,12 @@ impl State {
         // *Roll back by* moves, and has its own policy; only the plan's own limit is a limit of the gate.
         let declared = self.graph.step_of(ix).gate.as_ref().and_then(|g| g.answer_by);
         self.set_timer(ix, Timer::AnswerBy, declared);
-        let worst = self.graph.step_of(ix).estimate_or_zero().worst;
-        if worst > SignedDuration::ZERO {
-            self.set_timer(ix, Timer::Late, at.checked_add(worst + LATE).ok());
+        let estimate = self.graph.step_of(ix).estimate_or_zero();
+        if estimate.worst > SignedDuration::ZERO {
+            self.set_timer(ix, Timer::Late, at.checked_add(estimate.worst + LATE).ok());
         }
+        let stand_in = self.run.as_ref().is_some_and(|run| run.options.gates() == Gates::ApproveInTime);
+        self.set_timer(ix, Timer::StandIn, at.checked_add(estimate.expected).ok().filter(|_| stand_in));
         Ok(())
     }
 

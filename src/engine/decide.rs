@@ -7,7 +7,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::effect::{Effect, Turn};
-use super::fact::{Actor, Fact, FactRecord, GateAnswer, HoldAnswer, HoldReason, KillReason, RunEnd, SkipReason};
+use super::fact::{Actor, Fact, FactRecord, GateAnswer, Gates, HoldAnswer, HoldReason, KillReason, RunEnd, SkipReason};
 use super::input::{DOUBTED, Input};
 use super::likely::Likely;
 use super::state::{Doing, Phase, State, Timer};
@@ -144,6 +144,7 @@ impl Decision<'_> {
             match timer {
                 Timer::Retry => self.retry_due(ix),
                 Timer::Wait => self.record(Fact::WaitEnded { action: self.id(ix) }),
+                Timer::StandIn => self.stand_in(ix),
                 Timer::AnswerBy => self.time_gate_out(ix),
                 Timer::Late => self.record(Fact::ActionLate { action: self.id(ix) }),
                 Timer::Limit => self.silent_host(ix),
@@ -161,6 +162,10 @@ impl Decision<'_> {
     }
 
     pub fn time_gate_out(&mut self, ix: ActionIx) {
+        if !self.is_asking(ix) {
+            // Answered at the last instant.
+            return;
+        }
         let (action, by) = (self.id(ix), Actor::engine());
         self.record(Fact::GateAnswered { action, answer: GateAnswer::TimedOut, by, defects: Vec::new(), note: None });
     }
@@ -436,8 +441,24 @@ impl Decision<'_> {
         };
         let action = self.id(ix);
         self.record(Fact::GateOpened { action, answer_by });
-        if self.state.run().is_some_and(|r| r.options.approve_gates) {
-            self.answer_gate(ix, GateAnswer::Approved, Actor::engine(), Vec::new(), None);
+        if self.state.run().is_some_and(|r| r.options.gates() == Gates::ApproveAtOnce) {
+            self.stand_in(ix);
+        }
+    }
+
+    fn is_asking(&self, ix: ActionIx) -> bool {
+        matches!(self.state.action(ix).doing, Doing::Asking { .. })
+    }
+
+    /// Approves in the place of as many people as the gate still asks for.
+    fn stand_in(&mut self, ix: ActionIx) {
+        let quorum = self.state.graph().step_of(ix).gate.as_ref().map_or(1, |gate| gate.quorum.max(1));
+        let name = |n| if n == 1 { Actor::engine().name } else { format!("runbook {n}") };
+        for name in (1..=quorum).map(name) {
+            if self.is_asking(ix) {
+                let by = Actor { name, ..Actor::engine() };
+                self.answer_gate(ix, GateAnswer::Approved, by, Vec::new(), None);
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+pub use super::stage::{Pace, Stage};
 use crate::graph::ids::{ActionId, AttemptId};
 use crate::graph::outcome::{Evidence, Outcome, Verdict};
 use crate::plan::model::{OnDeadline, OnFailure, Plan, StepId};
@@ -296,6 +297,44 @@ pub struct RunOptions {
     /// Played in the lab: real commands, but durations that say nothing about the plan's estimates.
     #[serde(default)]
     pub lab: bool,
+    /// A rehearsal: no host, and a clock of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<Pace>,
+}
+
+/// Who answers the gates of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gates {
+    People,
+    ApproveAtOnce,
+    /// When the time is over that people are expected to take.
+    ApproveInTime,
+}
+
+impl RunOptions {
+    #[must_use]
+    pub const fn gates(&self) -> Gates {
+        match (self.approve_gates, self.rehearsal) {
+            (false, _) => Gates::People,
+            (true, None) => Gates::ApproveAtOnce,
+            (true, Some(_)) => Gates::ApproveInTime,
+        }
+    }
+
+    #[must_use]
+    pub const fn stage(&self) -> Stage {
+        match (self.rehearsal, self.lab) {
+            (Some(_), _) => Stage::Rehearsal,
+            (None, true) => Stage::Lab,
+            (None, false) => Stage::Real,
+        }
+    }
+
+    /// What the clock of the run shows at this instant.
+    #[must_use]
+    pub fn clock(&self, now: Timestamp) -> Timestamp {
+        self.rehearsal.map_or(now, |pace| pace.at(now))
+    }
 }
 
 /// Who did it, and through what.

@@ -138,7 +138,7 @@ pub struct ActionState {
     /// Counted among what its step still has to undo.
     pub(super) to_undo: bool,
     pub(super) standing: Standing,
-    pub(super) timers: [Option<Timestamp>; 5],
+    pub(super) timers: [Option<Timestamp>; 6],
 }
 
 impl ActionState {
@@ -180,7 +180,7 @@ impl ActionState {
             doubt: None,
             to_undo: false,
             standing: Standing::default(),
-            timers: [None; 5],
+            timers: [None; 6],
         }
     }
 

@@ -66,6 +66,7 @@ mod operator;
 mod readiness;
 mod retry;
 mod rollback;
+mod stage;
 pub mod state;
 
 use std::sync::Arc;

@@ -163,7 +163,7 @@ impl State {
 
     /// Whoever is late stays late through retries: that timer ends only with the action.
     pub(super) fn clear_timers(&mut self, ix: ActionIx, keep_late: bool) {
-        for timer in [Timer::Retry, Timer::Wait, Timer::AnswerBy, Timer::Limit] {
+        for timer in [Timer::Retry, Timer::Wait, Timer::StandIn, Timer::AnswerBy, Timer::Limit] {
             self.set_timer(ix, timer, None);
         }
         if !keep_late {

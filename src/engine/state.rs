@@ -53,6 +53,8 @@ impl Hold {
 pub(super) enum Timer {
     Retry,
     Wait,
+    /// In a rehearsal with nobody to ask, a gate answers itself.
+    StandIn,
     AnswerBy,
     Late,
     /// The controller's own limit for an attempt whose host stays silent.

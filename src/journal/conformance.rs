@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::store::Frozen;
 use super::{Claim, Journal, JournalError, MemoryJournal, NewRun, RunRow, SqliteJournal, Store};
-use crate::engine::fact::{Actor, Fact, Mark, RollbackCause, RunEnd};
+use crate::engine::fact::{Actor, Fact, Mark, RollbackCause, RunEnd, Stage};
 use crate::graph::ids::ActionId;
 
 fn at(second: i64) -> Timestamp {
@@ -20,7 +20,7 @@ fn note(text: &str) -> Fact {
 
 fn new_run(second: i64) -> NewRun {
     let (plan, title, digest) = ("night".to_owned(), "Night".to_owned(), "7c1f".to_owned());
-    NewRun { plan, title, digest, lab: false, created: at(second) }
+    NewRun { plan, title, digest, stage: Stage::Real, created: at(second) }
 }
 
 fn frozen(run: &str) -> Frozen {

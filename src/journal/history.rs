@@ -46,7 +46,7 @@ impl Store {
     pub fn not_in_history(&self, plan: Option<(&str, &str)>) -> Result<Vec<(RunRow, u64)>, JournalError> {
         let io = |e| disk(&self.dir, e);
         let ours = |run: &RunRow| plan.is_none_or(|(stem, title)| run.plan == stem || run.title == title);
-        let over = self.runs()?.into_iter().filter(|run| run.closed.is_some() && !run.lab && ours(run));
+        let over = self.runs()?.into_iter().filter(|run| run.closed.is_some() && run.stage.is_real() && ours(run));
         let mut query = self
             .db
             .prepare_cached(

@@ -130,6 +130,21 @@ impl Journal for SqliteJournal {
     }
 }
 
+impl SqliteJournal {
+    /// Lists the run as ended at another time than its facts say.
+    ///
+    /// # Errors
+    /// Those of [`Journal::append`].
+    pub fn list_as_ended(&mut self, at: Timestamp) -> Result<(), JournalError> {
+        let dir = self.store.dir.clone();
+        self.owned(|tx, run| {
+            let sql = "UPDATE run SET closed = ?2 WHERE id = ?1 AND closed IS NOT NULL";
+            tx.execute(sql, params![run, at.as_millisecond()]).map_err(|e| disk(&dir, e))?;
+            Ok(())
+        })
+    }
+}
+
 /// Chains these facts to those that are there.
 pub(super) fn append_all(
     tx: &Transaction<'_>,

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, Transaction
 
 use super::chain::{self, Hash};
 use super::{JournalError, SqliteJournal, folder, names, schema};
-use crate::engine::fact::{Fact, FactRecord, RunEnd};
+use crate::engine::fact::{Fact, FactRecord, RunEnd, Stage};
 
 /// How long a run stays ours without being renewed.
 pub const LEASE_TTL: Duration = Duration::from_secs(15);
@@ -37,7 +37,7 @@ pub struct NewRun {
     pub plan: String,
     pub title: String,
     pub digest: String,
-    pub lab: bool,
+    pub stage: Stage,
     pub created: Timestamp,
 }
 
@@ -59,7 +59,7 @@ pub struct RunRow {
     pub plan: String,
     pub title: String,
     pub digest: String,
-    pub lab: bool,
+    pub stage: Stage,
     pub created: Timestamp,
     pub closed: Option<Timestamp>,
     /// Set together with `closed`.
@@ -395,7 +395,7 @@ fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         plan: row.get(1)?,
         title: row.get(2)?,
         digest: row.get(3)?,
-        lab: row.get(4)?,
+        stage: stage(row.get(4)?),
         created: instant(row.get(5)?),
         closed: row.get::<_, Option<i64>>(6)?.map(instant),
         end: ending.and_then(|text| serde_json::from_str(&text).ok()),
@@ -441,7 +441,7 @@ pub(super) fn insert(tx: &Transaction<'_>, id: &str, new: &NewRun, frozen: &Froz
     tx.execute(
         "INSERT INTO run (id, ordinal, plan, title, digest, lab, created) \
          VALUES (?1, (SELECT coalesce(max(ordinal), 0) + 1 FROM run), ?2, ?3, ?4, ?5, ?6)",
-        params![id, new.plan, new.title, new.digest, new.lab, new.created.as_millisecond()],
+        params![id, new.plan, new.title, new.digest, new.stage as i64, new.created.as_millisecond()],
     )?;
     tx.execute(
         "INSERT INTO frozen (run, plan, started, setup) VALUES (?1, ?2, ?3, ?4)",
@@ -449,6 +449,15 @@ pub(super) fn insert(tx: &Transaction<'_>, id: &str, new: &NewRun, frozen: &Froz
     )?;
     tx.execute("INSERT INTO head (run, seq, hash) VALUES (?1, 0, ?2)", params![id, genesis(id, frozen)])?;
     Ok(())
+}
+
+/// The column began as a flag, and versions that know no rehearsals take one for a lab.
+const fn stage(code: i64) -> Stage {
+    match code {
+        0 => Stage::Real,
+        1 => Stage::Lab,
+        _ => Stage::Rehearsal,
+    }
 }
 
 /// Milliseconds since 1970 as an instant; a number out of range becomes the nearest one.

@@ -108,7 +108,10 @@ fn rolled_back(view: &RunView, clock: &Clock, at: Timestamp, verified: Option<bo
     let which = if failed { "--failed " } else { "" };
     out.push(field("next", &format!("runbook logs {which}--run {}", view.run())));
     if let Some(closes) = view.closes().filter(|c| *c > at.max(now)) {
-        let until = format!("tries again; window open until {}", clock.hm_near(closes, at));
+        let until = match view.header().and_then(|run| run.options.rehearsal) {
+            Some(_) => "plays it again".to_owned(),
+            None => format!("tries again; window open until {}", clock.hm_near(closes, at)),
+        };
         let line = match again(view) {
             Some(command) => format!("{command}     {until}"),
             None => format!("the plan {until}"),
@@ -123,8 +126,12 @@ fn again(view: &RunView) -> Option<String> {
     let header = view.header().filter(|h| !h.file.is_empty())?;
     let plain = header.file.bytes().all(|b| b.is_ascii_alphanumeric() || b"._/-+,:@%=".contains(&b));
     let file = if plain { esc(&header.file) } else { format!("'{}'", esc(&header.file.replace('\'', "'\\''"))) };
-    let lab = if header.options.lab { " --lab" } else { "" };
-    Some(format!("runbook exec {file}{lab}"))
+    let stage = match header.options.rehearsal {
+        Some(pace) => format!(" --rehearse --speed {}", pace.speed),
+        None if header.options.lab => " --lab".to_owned(),
+        None => String::new(),
+    };
+    Some(format!("runbook exec {file}{stage}"))
 }
 
 fn cause_with_evidence(view: &RunView, cause: &RollbackCause) -> String {

@@ -52,7 +52,8 @@ pub fn dry_run(graph: &Graph, opens: Timestamp, order: Option<&Order>) -> DryRun
 }
 
 /// Conditions on outputs cannot be decided before the night: those steps are taken to run.
-fn without_unknowns(plan: &Plan) -> Plan {
+#[must_use]
+pub fn without_unknowns(plan: &Plan) -> Plan {
     let mut plan = plan.clone();
     let outputs: Vec<String> = plan.steps.values().flat_map(|s| s.outputs.clone()).collect();
     for step in plan.steps.values_mut() {

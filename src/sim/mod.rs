@@ -11,5 +11,5 @@ pub mod world;
 
 pub use drill::{Case, Drill, Ended, Fault, Verdict, drill};
 pub use drive::{Simulation, Stopped, started, window_instants};
-pub use dry_run::{DryRun, StepTimes, dry_run};
+pub use dry_run::{DryRun, StepTimes, dry_run, without_unknowns};
 pub use rebuild::{Ledger, Rebuilt, Remembered, rebuild};

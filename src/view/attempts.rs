@@ -195,8 +195,8 @@ impl RunView {
     /// People are never too quick or too slow; machines are. An explicit `expect` holds for each host; the estimate's
     /// two fifths must be undercut by all of them, because hosts differ.
     pub(super) fn mark(&self, row: usize, step: &Step) -> Option<Mark> {
-        let lab = self.header().is_some_and(|run| run.options.lab);
-        if lab || step.gate.is_some() || matches!(step.verb, Verb::Wait(_)) {
+        let played = self.header().is_some_and(|run| !run.options.stage().is_real());
+        if played || step.gate.is_some() || matches!(step.verb, Verb::Wait(_)) {
             return None;
         }
         let expect = step.expect.unwrap_or_default();

@@ -83,7 +83,7 @@ fn played_in_the_lab(bed: &Bed) {
         plan: "night".into(),
         title: "A small night".into(),
         digest: "7c1f".into(),
-        lab: true,
+        stage: runbook::engine::fact::Stage::Lab,
         created: Timestamp::UNIX_EPOCH,
     };
     let frozen = |_: &str| Frozen { plan: "{}".into(), started: "{}".into(), setup: "{}".into() };

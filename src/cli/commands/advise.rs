@@ -141,7 +141,7 @@ fn known(graph: &Graph, past: &Past) -> Vec<Known> {
 
 /// The newest run of this plan outside the lab that is over and had the same steps. One that cannot be read is passed over.
 fn last_ran(store: &Store, graph: &Graph) -> Option<Ran> {
-    let real = |run: &RunRow| !run.lab && run.closed.is_some();
+    let real = |run: &RunRow| run.stage.is_real() && run.closed.is_some();
     let of_plan = |run: &RunRow| real(run) && run.plan == graph.plan().stem && run.title == graph.plan().name;
     let run = store.runs().ok()?.into_iter().find(of_plan)?;
     let view = look::view(store, &run).ok()?;

@@ -46,7 +46,7 @@ pub fn extend(args: Extend, cx: &Context) -> Result<Exit, CommandError> {
     let run = store::find(&store, args.which.run.as_deref())?;
     let view = look::view(&store, &run)?;
     let clock = Clock::new(view.header().and_then(|h| h.timezone.as_deref()));
-    let now = clock::now();
+    let now = view.on_its_clock(clock::now());
     let before = view.closes().ok_or_else(|| CommandError::refused("the plan has no window"))?;
     let closes = match (&args.by_how_much, &args.to) {
         (Some(text), _) => before.checked_add(how_much(text)?).map_err(|_| too_far(text))?,

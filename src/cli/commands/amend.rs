@@ -41,6 +41,10 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
         return Err(CommandError::refused("a run in the lab goes by a plan that was made to fit the lab")
             .hint("mend the plan, and play it again:   runbook exec PLAN --lab"));
     }
+    if night.started.options.rehearsal.is_some() {
+        return Err(CommandError::refused("a rehearsal goes by the plan that it began with")
+            .hint("mend the plan, and play it again:   runbook exec PLAN --rehearse"));
+    }
     let file = args.plan.unwrap_or_else(|| night.setup.plan_file.clone());
     let night = night.amended(&store.facts(&run.id, 0)?);
     let mut loaded = load::load_or_report(&file, &night.setup.vars, cx)?;

@@ -9,14 +9,15 @@ use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::notify::Notices;
+use crate::cli::scene::Scene;
 use crate::cli::setup::Night;
 use crate::cli::{calls, holder, housekeeping, preflight, reach};
-use crate::driver::clock::{Clock as _, SystemClock};
+use crate::driver::clock;
 use crate::driver::control::{self, Hello};
 use crate::driver::signals::Signals;
 use crate::driver::{Asked, RunLoop, Stopped, hang_up};
 use crate::engine::Engine;
-use crate::engine::fact::{Actor, Channel, Fact, FactRecord, RunStarted};
+use crate::engine::fact::{Actor, Channel, Fact, FactRecord, RunStarted, Stage};
 use crate::engine::input::{Ask, Input, Operator};
 use crate::graph::Graph;
 use crate::journal::{Claim, JournalError, SqliteJournal, Store};
@@ -86,39 +87,42 @@ async fn serve(
 ) -> Result<(Stopped, Option<Notices>), CommandError> {
     let signals = Signals::listen()?;
     let listener = control::bind(&args.socket)?;
-    let clock = Arc::new(SystemClock::start());
     let (store_dir, run_dir) = (store.dir().to_owned(), store.run_dir(&args.run));
     let asked = args.ask.as_deref().map(serde_json::from_str).transpose();
     let asked: Option<Operator> = asked.map_err(|e| CommandError::usage(format!("--ask: {e}")))?;
     let by = asked.as_ref().map(|operator| operator.by.name.clone()).or_else(|| args.by.clone());
     let by = Actor { name: by.unwrap_or_else(|| night.started.by.name.clone()), channel: Channel::Cli };
-    let journal = store.take(&args.run, &claim(args, &by), clock.now())?;
+    let journal = store.take(&args.run, &claim(args, &by), clock::now())?;
     if let Some(lab) = lab {
         // As long as we live, nobody takes it for forgotten.
         Lab::open(&lab.dir)?.hand_over(std::process::id())?;
     }
     let (run, epoch) = (args.run.clone(), journal.epoch());
-    let transport = reach::transport(&night.plan, &night.setup, &night.started.name_on_hosts(), epoch, &run_dir, lab)?;
     let graph = Arc::new(Graph::build(Arc::new(night.plan.clone())));
+    let scene = Scene::set(&night, &graph, &journal, &run_dir, lab)?;
+    let clock = scene.clock.clone();
     let plan = night.plan.stem.clone();
-    // The lab's hosts are nobody else's.
-    let locked = match lab {
-        Some(_) => Vec::new(),
-        None => preflight::hosts(&graph, &night.started.options.hosts_left_out),
+    // The lab's hosts are nobody else's, and a rehearsal has none.
+    let locked = match scene.stage {
+        Stage::Lab | Stage::Rehearsal => Vec::new(),
+        Stage::Real => preflight::hosts(&graph, &night.started.options.hosts_left_out),
     };
     let digest = short_digest(&night.started.digest);
     let (engine, mut first) = begin(graph.clone(), night.started.clone(), &journal, asked, &by)?;
     let holder = format!("run {run} of {} on {}, plan {digest}", by.name, holder::this_machine());
     let found = journal.found().to_vec();
-    let away = match &mut first {
-        Input::Start(started) => {
-            started.options.away = reach::lock(&transport, &graph, &locked, &holder).await?;
-            started.options.away.clone()
-        }
-        _ => away_at_first(&found),
-    };
-    transport.lock_later(away, &plan, &holder);
-    let mut run_loop = RunLoop::new(Box::new(engine), Box::new(journal), transport.clone(), clock.clone(), &found);
+    if let Some(hosts) = &scene.hosts {
+        let away = match &mut first {
+            Input::Start(started) => {
+                started.options.away = reach::lock(hosts, &graph, &locked, &holder).await?;
+                started.options.away.clone()
+            }
+            _ => away_at_first(&found),
+        };
+        hosts.lock_later(away, &plan, &holder);
+    }
+    let journal = scene.journal(journal);
+    let mut run_loop = RunLoop::new(Box::new(engine), journal, scene.transport.clone(), clock.clone(), &found);
     let (ask, asked) = mpsc::channel(ASKED);
     let notices = Notices::start(&night, graph.clone(), &found, &ask);
     if let Some(notices) = &notices {
@@ -136,14 +140,14 @@ async fn serve(
     if let Some(calling) = calling {
         calling.abort();
     }
-    if matches!(stopped, Stopped::Ended) {
-        reach::unlock(&transport, &locked, &plan).await;
+    if let (Stopped::Ended, Some(hosts)) = (&stopped, &scene.hosts) {
+        reach::unlock(hosts, &locked, &plan).await;
         if lab.is_none() {
             // Nobody waits for it, and whatever it cannot remove stays for another time.
-            let _ = housekeeping::tidy(&store_dir, &transport, &plan, clock.now()).await;
+            let _ = housekeeping::tidy(&store_dir, hosts, &plan, clock.now()).await;
         }
     }
-    hang_up(&*transport).await;
+    hang_up(&*scene.transport).await;
     Ok((stopped, notices))
 }
 

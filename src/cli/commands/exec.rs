@@ -22,7 +22,7 @@ use crate::cli::{
     store, waves, window,
 };
 use crate::driver::clock;
-use crate::engine::fact::{Actor, Channel, FORMAT, RunOptions, RunStarted};
+use crate::engine::fact::{Actor, Channel, FORMAT, Pace, RunOptions, RunStarted, Stage};
 use crate::graph::ids::ActionId;
 use crate::graph::outcome::Verdict;
 use crate::graph::{Graph, StepIx};
@@ -43,6 +43,7 @@ const STARTING: SignedDuration = SignedDuration::from_secs(60);
   runbook exec plans/2007-12-02.yaml                       arm it, run it, watch it
   runbook exec plans/2007-12-02.yaml --lab                 the same on private hosts on this machine
   runbook exec plans/2007-12-02.yaml --lab --fail sanity-backend@be2
+  runbook exec plans/2007-12-02.yaml --rehearse --speed 60 the evening in minutes, without any host
   runbook exec PLAN --no-input --confirm 2007-12-02        from a script")]
 pub struct Args {
     /// The plan's file
@@ -99,30 +100,30 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     args.narrow.resolve(&Graph::build(Arc::new(loaded.plan.clone())))?;
     let now = clock::now();
     let mut store = store::open(cx)?;
-    refuse_second(&store, &loaded.plan, args.lab.lab)?;
-    let wish = waves::Wish {
-        wave: args.one.wave.as_deref(),
-        week: args.week,
-        lab: args.lab.lab.then_some(loaded.digest.as_str()),
-    };
+    let stage = args.lab.stage();
+    refuse_second(&store, &loaded.plan, stage)?;
+    let wish = waves::Wish { wave: args.one.wave.as_deref(), week: args.week, stage, digest: &loaded.digest };
     let wave = waves::choose(&store, &loaded.plan, wish)?;
     let chosen = wave.as_ref().map(|wave| waves::in_words(&loaded.plan, wave));
     if let Some(plan) = wave.as_ref().and_then(|wave| wave.of_plan(&loaded.plan)) {
         loaded.plan = plan;
     }
     fits(&args.narrow, &loaded)?;
-    // In the lab nothing is at stake that anybody could have decided about.
-    let approved = match args.lab.lab {
-        true => None,
-        false => Some(approval::check(&store, &loaded, &args.plan.display().to_string())?),
+    // In the lab and in a rehearsal nothing is at stake that anybody could have decided about.
+    let approved = match stage {
+        Stage::Lab | Stage::Rehearsal => None,
+        Stage::Real => Some(approval::check(&store, &loaded, &args.plan.display().to_string())?),
     };
-    let before = after::check(&store, &loaded.plan, args.lab.lab)?;
+    let before = after::check(&store, &loaded.plan, stage)?;
     let load::Loaded { plan, digest, .. } = loaded;
     let mut setup = Setup::new(&args.plan, vars, args.by, &cx.settings)?;
     let laboratory::Prepared { plan, sound, lab } = laboratory::prepare(&args.lab, plan, setup.plan_dir(), now)?;
     if let Some(lab) = &lab {
         setup.move_to(lab);
     }
+    setup.rehearsal = args.lab.failing();
+    let pace = args.lab.pace(&plan, now);
+    let now = pace.map_or(now, |pace| pace.at(now));
     let graph = Arc::new(Graph::build(Arc::new(plan)));
     let left_out = args.narrow.resolve(&graph)?;
     let talk = Talk { cx, plan: graph.plan() };
@@ -132,15 +133,25 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     chosen.iter().for_each(|line| talk.line(&format!("  {line}")));
     before.iter().for_each(|line| talk.line(&format!("  ok    {line}")));
     if let Some(lab) = &lab {
-        talk.lab(lab, &args.lab.fail);
+        talk.lab(lab);
     }
-    look_before(&talk, &store, &graph, &setup, lab.as_ref(), &left_out)?;
-    let options = options(&args, cx, &left_out, wave);
+    if let Some(pace) = pace {
+        talk.rehearsal(pace);
+        talk.secrets(&reach::sources_of_secrets(graph.plan()));
+    }
+    if !stage.is_real() {
+        talk.played(stage, &args.lab.fail, somebody_answers(&args, cx));
+    }
+    if pace.is_none() {
+        look_before(&talk, &store, &graph, &setup, lab.as_ref(), &left_out)?;
+    }
+    let options = options(&args, cx, &left_out, wave, pace);
     let mut started = started(&args, cx, &graph, digest, instants, options);
-    if let Some(tests) = baseline::tests(&sound, &left_out, lab.as_ref()) {
+    // In a rehearsal there is nobody to ask.
+    if let Some(tests) = baseline::tests(&sound, &left_out, lab.as_ref()).filter(|_| pace.is_none()) {
         started.baseline = ask_tests(&talk, tests, &setup, lab.as_ref(), &started)?;
     }
-    arm(&talk, &args, &graph, &left_out, instants.map(|w| w.opens))?;
+    arm(&talk, &args, &graph, &left_out, instants.map(|w| w.opens), pace)?;
     let night = Night { plan: Plan::clone(graph.plan()), started, setup };
     let run = freeze(&mut store, night)?;
     engage(&args, cx, store, &run, lab)
@@ -157,18 +168,23 @@ fn fits(narrow: &Narrow, loaded: &load::Loaded) -> Result<(), CommandError> {
 }
 
 /// Another unfinished run of the same plan stands in the way: refused before anything is asked or contacted.
-fn refuse_second(store: &Store, plan: &Plan, lab: bool) -> Result<(), CommandError> {
-    let open = store.open_runs()?.into_iter().find(|run| run.plan == plan.stem && in_the_way(run, lab));
+fn refuse_second(store: &Store, plan: &Plan, stage: Stage) -> Result<(), CommandError> {
+    let open = store.open_runs()?.into_iter().find(|run| run.plan == plan.stem && in_the_way(run, stage));
     open.map_or(Ok(()), |run| Err(second(&run)))
 }
 
-/// A run that nobody ever drove, and a lab whose engine is gone, hold nothing that matters.
-fn in_the_way(open: &RunRow, lab: bool) -> bool {
+/// A run that nobody ever drove, and a lab or rehearsal whose engine is gone, hold nothing that matters.
+fn in_the_way(open: &RunRow, stage: Stage) -> bool {
+    let rehearsed = |stage| stage == Stage::Rehearsal;
+    if rehearsed(open.stage) != rehearsed(stage) {
+        // A rehearsal touches nothing, so it and a night do not mind each other.
+        return false;
+    }
     let now = clock::now();
     match &open.lease {
         // Its `exec` is about to start the engine, or died before it could.
         None => now.duration_since(open.created) < STARTING,
-        Some(lease) => lease.live(now) || (!open.lab && !lab),
+        Some(lease) => lease.live(now) || (open.stage.is_real() && stage.is_real()),
     }
 }
 
@@ -241,15 +257,16 @@ fn counted(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-/// The typed name of the plan. The lab asks nothing: nothing real is at stake.
+/// The typed name of the plan. The lab and a rehearsal ask nothing: nothing real is at stake.
 fn arm(
     talk: &Talk<'_>,
     args: &Args,
     graph: &Graph,
     left_out: &LeftOut,
     opens: Option<Timestamp>,
+    pace: Option<Pace>,
 ) -> Result<(), CommandError> {
-    let now = clock::now();
+    let now = pace.map_or_else(clock::now, |pace| pace.at(clock::now()));
     let steps = graph.step_count() - left_out.steps.len();
     let hosts = graph.plan().hosts.len() - left_out.hosts.len();
     let opening = match opens.map(|at| at.duration_since(now)) {
@@ -263,7 +280,7 @@ fn arm(
     let place = if hosts == 0 { "this machine".to_owned() } else { format!("{hosts} host{}", s(hosts)) };
     talk.line(&format!("Up to {steps} step{} on {place}.{opening} Rollback is automatic.", s(steps)));
     horizons(graph, &left_out.steps).iter().for_each(|line| talk.line(line));
-    if args.lab.lab {
+    if !args.lab.stage().is_real() {
         return Ok(());
     }
     let name = &graph.plan().stem;
@@ -278,20 +295,32 @@ fn horizons(graph: &Graph, left_out: &[String]) -> Vec<String> {
     ahead.map(|step| format!("Not any more once {}.", report::horizon(graph, step))).collect()
 }
 
-fn options(args: &Args, cx: &Context, left_out: &LeftOut, wave: Option<OpenWave>) -> RunOptions {
-    let person = !cx.global.no_input && std::io::stdin().is_terminal() && !args.detach;
-    let lab = args.lab.lab;
+/// Whether a person sits at this terminal.
+fn somebody_answers(args: &Args, cx: &Context) -> bool {
+    !cx.global.no_input && std::io::stdin().is_terminal() && !args.detach
+}
+
+fn options(
+    args: &Args,
+    cx: &Context,
+    left_out: &LeftOut,
+    wave: Option<OpenWave>,
+    rehearsal: Option<Pace>,
+) -> RunOptions {
+    let person = somebody_answers(args, cx);
+    let real = args.lab.stage().is_real();
     RunOptions {
         no_input: !person,
-        approve_gates: lab && !person,
-        rollback_grace: if person && !lab { GRACE } else { SignedDuration::ZERO },
+        approve_gates: !real && !person,
+        rollback_grace: if person && real { GRACE } else { SignedDuration::ZERO },
         outside_window: args.message.clone(),
         narrowed: left_out.steps.clone(),
         hosts_left_out: left_out.hosts.clone(),
         // Known when the hosts are locked.
         away: Vec::new(),
         wave,
-        lab,
+        lab: args.lab.lab,
+        rehearsal,
     }
 }
 
@@ -304,12 +333,13 @@ fn started(
     options: RunOptions,
 ) -> RunStarted {
     let plan = graph.plan();
-    let lab = options.lab;
+    let real = options.stage().is_real();
+    let mark = options.rehearsal.map_or_else(String::new, |pace| format!(" (rehearsal, {} times as fast)", pace.speed));
     RunStarted {
         format: FORMAT,
         run: String::new(),
         plan: plan.stem.clone(),
-        title: plan.name.clone(),
+        title: format!("{}{mark}", plan.name),
         file: args.plan.display().to_string(),
         digest,
         by: Actor { name: cx.user.clone(), channel: Channel::Cli },
@@ -321,26 +351,26 @@ fn started(
         actions: graph.actions().len() as u32,
         steps: graph.step_count() as u32,
         order: order::of(graph),
-        past: if lab { Past::default() } else { history::past_of(cx, graph) },
+        past: if real { history::past_of(cx, graph) } else { Past::default() },
         baseline: Default::default(),
     }
 }
 
 /// Freezes the plan under a new name. The check for a second run is made again, in the same transaction.
 fn freeze(store: &mut Store, mut night: Night) -> Result<RunRow, CommandError> {
-    let (started, lab) = (&night.started, night.setup.lab.is_some());
+    let (started, stage) = (&night.started, night.started.options.stage());
     let new = NewRun {
         plan: started.plan.clone(),
-        title: started.title.clone(),
+        title: night.plan.name.clone(),
         digest: started.digest.clone(),
-        lab,
+        stage,
         created: clock::now(),
     };
     let frozen = |run: &str| {
         night.started.run = run.to_owned();
         night.freeze().expect("plans are made of texts, numbers and lists")
     };
-    store.create(&new, |open| in_the_way(open, lab), frozen).map_err(|e| match e {
+    store.create(&new, |open| in_the_way(open, stage), frozen).map_err(|e| match e {
         JournalError::Unfinished(open) => second(&open),
         other => other.into(),
     })
@@ -403,19 +433,38 @@ impl Talk<'_> {
         self.line(&format!("{}   digest {}{approved}", self.plan.name, short_digest(digest)));
     }
 
-    fn lab(&self, lab: &Lab, failing: &[String]) {
+    fn lab(&self, lab: &Lab) {
         let hosts = review::count(lab.hosts.len(), "host");
         self.line(&format!("  lab   {hosts} of this machine in {}", lab.dir.display()));
         if let Some(note) = &lab.note {
             self.line(&format!("  warn  {note}"));
         }
+    }
+
+    fn rehearsal(&self, pace: Pace) {
+        let at = window::clock_time(self.plan, pace.showed);
+        self.line(&format!(
+            "  rehearsal   no host is touched; it is {at}, and the clock runs {} times as fast",
+            pace.speed
+        ));
+    }
+
+    /// What is at stake on the night alone.
+    fn secrets(&self, sources: &[String]) {
+        if !sources.is_empty() {
+            self.line(&format!("  note  no secret is read; the night needs {}", sources.join(", ")));
+        }
+    }
+
+    fn played(&self, stage: Stage, failing: &[String], answers: bool) {
         for failing in failing {
             self.line(&format!(
                 "  note  {failing} fails on purpose (--fail); the digest is that of the plan as written"
             ));
         }
-        if !std::io::stdin().is_terminal() || self.cx.global.no_input {
-            self.line("  note  nobody can be asked here, so gates approve themselves");
+        if !answers {
+            let when = if stage == Stage::Rehearsal { " when their estimates are over" } else { "" };
+            self.line(&format!("  note  nobody can be asked here, so gates approve themselves{when}"));
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::cli::variables::VarArgs;
 use crate::cli::waves::OneWave;
 use crate::cli::{confirm, history, load, order, output, pager, preflight, reach, store, window};
 use crate::driver::clock;
-use crate::engine::fact::{Actor, Channel, FORMAT, RunOptions, RunStarted};
+use crate::engine::fact::{Actor, Channel, FORMAT, RunOptions, RunStarted, Stage};
 use crate::graph::Graph;
 use crate::graph::job::Site;
 use crate::journal::audit::{Audited, Deed};
@@ -332,7 +332,7 @@ fn keep(store: &mut Store, night: &Night, rebuilt: &Rebuilt, epoch: u64, cx: &Co
         plan: started.plan.clone(),
         title: started.title.clone(),
         digest: started.digest.clone(),
-        lab: false,
+        stage: Stage::Real,
         created: rebuilt.facts.first().map_or(now, |record| record.at),
     };
     let owner = Claim { owner: cx.user.clone(), host: this_machine(), pid: 0, socket: None, over: None };

@@ -89,6 +89,7 @@ fn of_one(
 ) -> Result<Said, CommandError> {
     let run = store::find_to_look(store, named)?;
     let view = look::view(store, &run)?;
+    let now = view.on_its_clock(now);
     let write_up = write_up(&view, &run, args.redact, now)?;
     Ok(match format {
         Format::Json => Said::Json(write_up.json()),
@@ -147,7 +148,8 @@ fn compare(store: &Store, a: &str, b: &str, redact: bool, now: Timestamp) -> Res
     } else {
         changed::differences(view_a.graph().plan(), view_b.graph().plan())
     };
-    let (a, b) = (write_up(&view_a, &a, redact, now)?, write_up(&view_b, &b, redact, now)?);
+    let written = |view: &RunView, run| write_up(view, run, redact, view.on_its_clock(now));
+    let (a, b) = (written(&view_a, &a)?, written(&view_b, &b)?);
     Ok(Comparison::of(a, b, changes, now))
 }
 

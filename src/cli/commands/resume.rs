@@ -160,7 +160,10 @@ impl Heir<'_> {
             self.ask(epoch, &mut found)?;
             found::ways_out(&found, &graph).iter().for_each(|line| self.talk.line(line));
         }
-        let now = clock::now();
+        let now = self.night.started.options.clock(clock::now());
+        if self.night.started.options.rehearsal.is_some() {
+            self.talk.line(&format!("  note  the evening went on meanwhile: it is {} there", self.talk.clock.hm(now)));
+        }
         let next = found::next(&graph, &facts, &found, epoch + 1, now).map_err(replayed)?;
         self.say_next(graph, &facts, &found, &next, now);
         Ok(next.starts)
@@ -172,8 +175,11 @@ impl Heir<'_> {
         self.talk.line(&format!("asking the hosts what happened to {} ...", steps.join(", ")));
         let scratch = self.store.run_dir(&self.run.id).join("found");
         found::ask(self.night, epoch, &scratch, self.lab, found)?;
-        let silent_since = self.run.lease.as_ref().map(|lease| lease.renewed);
-        found::table(found, silent_since, &self.talk.clock, clock::now()).iter().for_each(|line| self.talk.line(line));
+        let its_clock = |at| self.night.started.options.clock(at);
+        let silent_since = self.run.lease.as_ref().map(|lease| its_clock(lease.renewed));
+        found::table(found, silent_since, &self.talk.clock, its_clock(clock::now()))
+            .iter()
+            .for_each(|line| self.talk.line(line));
         Ok(())
     }
 
@@ -184,6 +190,7 @@ impl Heir<'_> {
         let records =
             self.night.setup.records.as_ref().map(|dir| dir.join("runs").join(self.night.started.name_on_hosts()));
         match (elsewhere, records) {
+            _ if self.night.started.options.rehearsal.is_some() => Ok(()),
             (Some(lease), Some(dir)) if local && !dir.exists() => Err(CommandError::refused(format!(
                 "steps were running on {} itself, and only that machine knows what became of them",
                 lease.host

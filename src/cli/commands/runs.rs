@@ -9,7 +9,7 @@ use crate::cli::exit::Exit;
 use crate::cli::housekeeping::{self, Keep};
 use crate::cli::{look, pager, store};
 use crate::driver::clock;
-use crate::engine::fact::RunEnd;
+use crate::engine::fact::{RunEnd, Stage};
 use crate::journal::audit::Audited;
 use crate::journal::decisions::Decision;
 use crate::journal::{RunRow, Store};
@@ -145,8 +145,7 @@ impl Listed {
     /// `  (wave few, 1 of 2)  (lab)`
     fn marks(&self) -> String {
         let wave = self.wave.as_ref().map(|w| format!("  (wave {}, {} of {})", esc(&w.name), w.number, w.of));
-        let lab = self.row.lab.then_some("  (lab)");
-        [wave.as_deref(), lab].into_iter().flatten().collect()
+        format!("{}{}", wave.unwrap_or_default(), self.row.stage.mark())
     }
 }
 
@@ -213,7 +212,8 @@ fn document(listed: &Listed, now: jiff::Timestamp) -> Value {
         "plan": run.plan,
         "title": run.title,
         "digest": run.digest,
-        "lab": run.lab,
+        "lab": run.stage == Stage::Lab,
+        "rehearsal": run.stage == Stage::Rehearsal,
         "wave": listed.wave.as_ref().map(|w| json!({ "name": w.name, "number": w.number, "of": w.of })),
         "created": run.created,
         "closed": run.closed,

@@ -39,9 +39,8 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     if watch {
         return Monitor::new(cx, store, run)?.watch();
     }
-    let now = clock::now();
     let view = look::view(&store, &run)?;
-    let engine = look::engine(&run, now);
+    let (now, engine) = look::now(&run, &view, clock::now());
     let mut outlook = Outlook::default();
     let odds = outlook.look(&view, now);
     if cx.global.json {

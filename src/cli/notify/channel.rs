@@ -54,7 +54,7 @@ impl Channel {
 
 /// Whether what happens in this run happens to anybody.
 fn is_real(night: &Night) -> bool {
-    night.setup.lab.is_none()
+    night.started.options.stage().is_real()
 }
 
 fn name(number: usize, notify: &Notify) -> String {

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Comparison, Kinship, Pair};
+use crate::engine::fact::Stage;
 use crate::report::clock::{coarse, difference, span};
 use crate::report::escape::{escape_for_markdown as md, escape_for_terminal as esc};
 use crate::report::frame::state_word;
@@ -65,8 +66,12 @@ impl Comparison {
         if let Some((opens, closes)) = run.window {
             parts.push(format!("window {}-{}{}", hm(opens), hm(closes), room(run.ended, closes)));
         }
-        let lab = if run.lab { ", in the lab: its durations say nothing of the plan's" } else { "" };
-        vec![parts.join("; "), format!("digest {}{lab}", run.digest)]
+        let stage = match run.stage {
+            Stage::Real => "",
+            Stage::Lab => ", in the lab: its durations say nothing of the plan's",
+            Stage::Rehearsal => ", a rehearsal: its durations are the plan's own",
+        };
+        vec![parts.join("; "), format!("digest {}{stage}", run.digest)]
     }
 
     /// What made the difference, in sentences.

@@ -85,6 +85,7 @@ const fn color(step: &StepLine) -> &'static str {
 mod tests {
     use super::super::{Decided, Moment, Spent};
     use super::*;
+    use crate::engine::fact::Stage;
     use crate::report::Clock;
 
     #[test]
@@ -113,7 +114,7 @@ mod tests {
             defects: vec![evil.into()],
             followups: vec![evil.into()],
             end: Some(crate::engine::fact::RunEnd::Succeeded { late: false }),
-            lab: false,
+            stage: Stage::Real,
             clock: Clock::new(None),
         };
         let page = write_up.html(at).unwrap();

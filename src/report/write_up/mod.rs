@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::clock::{Clock, coarse};
 use super::words;
-use crate::engine::fact::{GateAnswer, RunEnd};
+use crate::engine::fact::{GateAnswer, RunEnd, Stage};
 use crate::plan::units::Estimate;
 use crate::view::{ActionState, RunView, StepTimes, What};
 
@@ -100,8 +100,8 @@ pub struct WriteUp {
     pub followups: Vec<String>,
     /// How it ended; `None` while it has not.
     pub(super) end: Option<RunEnd>,
-    /// Played in the lab, where durations say nothing of the estimates.
-    pub(super) lab: bool,
+    /// Durations of the lab and of rehearsals say nothing of the estimates.
+    pub(super) stage: Stage,
     pub(super) clock: Clock,
 }
 
@@ -135,7 +135,7 @@ impl WriteUp {
             defects: view.defects().to_vec(),
             followups: followups(view),
             end: view.end().map(|(_, end)| end.clone()),
-            lab: header.options.lab,
+            stage: header.options.stage(),
             clock: words::clock_of(view),
         })
     }

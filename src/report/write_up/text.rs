@@ -122,7 +122,7 @@ impl WriteUp {
     }
 
     fn missed(&self) -> impl Iterator<Item = &StepLine> {
-        self.steps.iter().filter(|step| !self.lab && step.misses_its_estimate())
+        self.steps.iter().filter(|step| self.stage.is_real() && step.misses_its_estimate())
     }
 
     /// Estimates that no longer fit, as the lines to write into the plan: by the last runs where there are two or more of
@@ -144,7 +144,7 @@ impl WriteUp {
             return is_unlike(step.estimate?, took)
                 .then(|| (better, format!("   # the last {} runs took {}", last.len(), last.join(", "))));
         }
-        let took = step.actual().filter(|_| !self.lab && step.misses_its_estimate())?;
+        let took = step.actual().filter(|_| self.stage.is_real() && step.misses_its_estimate())?;
         Some((Estimate { expected: took, worst: took * 3 / 2 }.rounded_up(), String::new()))
     }
 

@@ -19,13 +19,13 @@ const MOST: usize = 30;
 /// When there is no such plan, no run of it outside the lab, or the store cannot be read.
 pub fn of(store: &Store, plan: Option<&str>, now: Timestamp, cx: &Context) -> Result<Trend, CommandError> {
     let all = store.runs()?;
-    let (stem, title) = match (plan, all.iter().find(|run| !run.lab).or(all.first())) {
+    let (stem, title) = match (plan, all.iter().find(|run| run.stage.is_real()).or(all.first())) {
         (Some(plan), _) => named(plan, cx)?,
         (None, Some(newest)) => (newest.plan.clone(), newest.title.clone()),
         (None, None) => return Err(CommandError::refused(format!("there are no runs yet in {}", cx.store.display()))),
     };
     let of_plan = |run: &&RunRow| run.plan == stem || run.title == title;
-    let (lab, real): (Vec<&RunRow>, Vec<&RunRow>) = all.iter().filter(of_plan).partition(|run| run.lab);
+    let (lab, real): (Vec<&RunRow>, Vec<&RunRow>) = all.iter().filter(of_plan).partition(|run| !run.stage.is_real());
     let told = |run: &RunRow| look::view(store, run).ok().and_then(|view| WriteUp::of(&view, now));
     let read: Vec<WriteUp> = real.iter().take(MOST).filter_map(|run| told(run)).collect();
     let left_out = left_out(real.len(), read.len(), lab.len());

@@ -119,8 +119,7 @@ impl Monitor {
         if self.view.header().is_none() {
             return Ok(());
         }
-        let now = clock::now();
-        let engine = look::engine(&self.run, now);
+        let (now, engine) = look::now(&self.run, &self.view, clock::now());
         match self.reader {
             Reader::Terminal => self.draw(engine.as_ref(), now),
             Reader::Log => self.board.change(&self.view, engine.as_ref(), now).map_or(Ok(()), |line| put(&line)),
