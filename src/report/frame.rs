@@ -8,6 +8,7 @@ use super::style::{Look, Tone};
 use super::tail::Said;
 use super::text::{Line, bar, column, cut, shorten};
 use super::{ask, odds, words};
+use crate::engine::fact::Stage;
 use crate::graph::StepIx;
 use crate::graph::ids::Direction;
 use crate::plan::units::Short;
@@ -72,7 +73,9 @@ fn rule(scene: &Scene<'_>, clock: &Clock, width: usize) -> Line {
         Phase::Waiting | Phase::Running | Phase::Ended => "",
     };
     let left = format!("- as of {} ", clock.hms(scene.now));
-    let right = format!(" {word}{} ---", esc(scene.view.run()));
+    let rehearsal = scene.view.header().is_some_and(|h| h.options.stage() == Stage::Rehearsal);
+    let stage = if rehearsal { "REHEARSAL of " } else { "" };
+    let right = format!(" {word}{stage}{} ---", esc(scene.view.run()));
     let fill = width.saturating_sub(left.len() + right.len());
     let tone = if word.is_empty() { Tone::Waiting } else { Tone::Failed };
     Line::new(left).and("-".repeat(fill)).tone(tone, right)

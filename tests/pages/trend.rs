@@ -53,7 +53,7 @@ fn the_runs_of_a_plan_are_told_in_every_form() {
     assert_eq!(bed.exec(&["--no-input"]).code, 10);
     played_in_the_lab(&bed);
     let text = bed.run(&["report", "night.yaml", "--trend"]).stdout;
-    assert!(text.starts_with("A small night   night   3 runs, oldest first\n"), "{text}");
+    assert!(text.starts_with("A small night (night): 3 runs, oldest first\n"), "{text}");
     let order = ["night-a", "night-b", "night-c"].map(|run| text.find(run).unwrap_or_else(|| panic!("{run}: {text}")));
     assert!(order.is_sorted() && text.contains("rolled back"), "{text}");
     assert!(text.contains("left out: 1 run, in the lab"), "{text}");

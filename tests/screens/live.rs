@@ -1,5 +1,6 @@
 //! The live area at well-known moments, at 80 and 100 columns, in ASCII and with block glyphs.
 
+use runbook::engine::fact::{Fact, Pace};
 use runbook::report::{Bell, Look, Popup, Said, Scene, frame};
 use runbook::schedule::Odds;
 use runbook::view::{Outlook, RunView};
@@ -42,6 +43,17 @@ fn at_0147_two_steps_run() {
     insta::assert_snapshot!("m5-100", drawn(&view, "01:47:20", WIDE));
     insta::assert_snapshot!("m5-80", drawn(&view, "01:47:20", NARROW));
     insta::assert_snapshot!("m5-blocks", drawn(&view, "01:47:20", Look { width: 100, ascii: false }));
+}
+
+/// Whoever looks at a terminal must not take one for the other.
+#[test]
+fn a_rehearsal_says_that_it_is_one() {
+    let mut night = Night::until_0147();
+    assert!(!drawn(&night.view(), "01:47:20", WIDE).contains("REHEARSAL"));
+    let Fact::RunStarted(started) = &mut night.facts[0].fact else { panic!("the first fact") };
+    started.options.rehearsal = Some(Pace { speed: 60, began: at("01:16"), showed: at("01:16") });
+    let first = drawn(&night.view(), "01:47:20", NARROW).lines().next().unwrap().to_owned();
+    assert!(first.ends_with(" REHEARSAL of 2007-12-02-a ---"), "{first}");
 }
 
 #[test]

@@ -35,9 +35,9 @@ impl Trend {
     }
 
     pub(super) fn headline(&self) -> String {
-        let name = if self.title == self.plan { String::new() } else { format!("   {}", self.plan) };
+        let name = if self.title == self.plan { String::new() } else { format!(" ({})", self.plan) };
         let runs = if self.nights.len() == 1 { "1 run".to_owned() } else { format!("{} runs", self.nights.len()) };
-        format!("{}{name}   {runs}, oldest first", self.title)
+        format!("{}{name}: {runs}, oldest first", self.title)
     }
 
     /// The last column takes what is left; a narrow terminal does without the end, which follows from the beginning.
