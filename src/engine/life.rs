@@ -10,7 +10,7 @@ use super::retry::Tried;
 use crate::graph::ids::{AttemptId, Direction};
 use crate::graph::outcome::Outcome;
 
-/// What an action is doing. Each variant says what may come next; [`State::apply`] refuses the rest.
+/// What an action is doing. Each variant says what may come next; `State::apply` refuses the rest.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Doing {
     /// Waits for its needs, for capacity, or for the window. Next: any of the following but `Undoing`.
