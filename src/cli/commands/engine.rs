@@ -117,7 +117,7 @@ async fn serve(
                 started.options.away = reach::lock(hosts, &graph, &locked, &holder).await?;
                 started.options.away.clone()
             }
-            _ => away_at_first(&found),
+            _ => never_reached(&found),
         };
         hosts.lock_later(away, &plan, &holder);
     }
@@ -151,13 +151,17 @@ async fn serve(
     Ok((stopped, notices))
 }
 
-/// Hosts that were away when the others were locked.
-fn away_at_first(found: &[FactRecord]) -> Vec<HostName> {
-    let options = found.iter().find_map(|record| match &record.fact {
-        Fact::RunStarted(started) => Some(&started.options),
-        _ => None,
-    });
-    options.map_or_else(Vec::new, |options| options.away.clone())
+/// Hosts that were away when the others were locked, and not there since: what was launched on a host has its lock.
+fn never_reached(found: &[FactRecord]) -> Vec<HostName> {
+    let mut away = Vec::new();
+    for record in found {
+        match &record.fact {
+            Fact::RunStarted(started) => away.clone_from(&started.options.away),
+            Fact::AttemptLaunched { attempt } => away.retain(|host| attempt.action.host() != Some(host.as_str())),
+            _ => {}
+        }
+    }
+    away
 }
 
 /// The reason for replacing an engine that may live stands in the timeline.
@@ -212,5 +216,31 @@ fn ended(stopped: Stopped) -> Result<Exit, CommandError> {
             }
             Err(open.iter().fold(e, |e, attempt| e.hint(format!("   {attempt}"))))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::fact::RunOptions;
+    use crate::graph::ids::{ActionId, AttemptId, Direction};
+    use crate::graph::sample;
+    use jiff::Timestamp;
+
+    #[test]
+    fn a_host_that_came_back_is_locked_already() {
+        let graph = sample::graph(sample::plan(vec![sample::run("update", &[], &["w1", "w2", "w3"], "u")]));
+        let options = RunOptions { away: vec!["w1".into(), "w2".into()], ..RunOptions::default() };
+        let launched =
+            |host| AttemptId { action: ActionId::new("update", Some(host)), direction: Direction::Do, number: 1 };
+        let facts = [
+            Fact::RunStarted(Box::new(crate::sim::started(&graph, None, options))),
+            Fact::AttemptArmed { attempt: launched("w1") },
+            Fact::AttemptLaunched { attempt: launched("w2") },
+            Fact::AttemptLaunched { attempt: launched("w3") },
+        ];
+        let record = |(seq, fact)| FactRecord { seq, at: Timestamp::UNIX_EPOCH, fact };
+        let found: Vec<FactRecord> = (1..).zip(facts).map(record).collect();
+        assert_eq!(never_reached(&found), ["w1"]);
     }
 }

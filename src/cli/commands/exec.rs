@@ -246,15 +246,11 @@ fn ask_tests(
     lab: Option<&Lab>,
     started: &RunStarted,
 ) -> Result<BTreeMap<ActionId, Verdict>, CommandError> {
-    talk.line(&format!("        asking {} before the night", counted(tests.actions().len(), "test")));
+    talk.line(&format!("        asking {} before the night", review::count(tests.actions().len(), "test")));
     let before = RunStarted { run: format!("{}-before", started.plan), ..started.clone() };
     let said = baseline::ask(tests, setup, lab, before)?;
     said.in_words(started.options.no_input).iter().for_each(|finding| talk.finding(finding));
     Ok(said.verdicts())
-}
-
-fn counted(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// The typed name of the plan. The lab and a rehearsal ask nothing: nothing real is at stake.
@@ -276,9 +272,8 @@ fn arm(
         }
         _ => String::new(),
     };
-    let s = |n: usize| if n == 1 { "" } else { "s" };
-    let place = if hosts == 0 { "this machine".to_owned() } else { format!("{hosts} host{}", s(hosts)) };
-    talk.line(&format!("Up to {steps} step{} on {place}.{opening} Rollback is automatic.", s(steps)));
+    let place = if hosts == 0 { "this machine".to_owned() } else { review::count(hosts, "host") };
+    talk.line(&format!("Up to {} on {place}.{opening} Rollback is automatic.", review::count(steps, "step")));
     horizons(graph, &left_out.steps).iter().for_each(|line| talk.line(line));
     if !args.lab.stage().is_real() {
         return Ok(());
