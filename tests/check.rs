@@ -151,9 +151,14 @@ fn the_plan_of_2_december_is_read_as_it_was_meant() {
 
 #[test]
 fn the_other_plans_of_the_repository_have_no_errors() {
-    for (name, steps, executable) in
-        [("2013-03-os-update.yaml", 2, true), ("launchpad-nodowntime.yaml", 6, true), ("2007-09-16.yaml", 10, true)]
-    {
+    for (name, steps, executable) in [
+        ("2013-03-os-update.yaml", 2, true),
+        ("launchpad-nodowntime.yaml", 6, true),
+        ("2007-09-16.yaml", 10, true),
+        ("protocol-1-add.yaml", 3, true),
+        ("protocol-2-use.yaml", 3, true),
+        ("protocol-3-remove.yaml", 4, true),
+    ] {
         let plan = load(&normative(name), &[]).unwrap_or_else(|e| panic!("{name}: {e:?}")).plan;
         assert_eq!(plan.steps.len(), steps, "{name}");
         assert_eq!(not_executable_yet(&plan).is_empty(), executable, "{name}");
@@ -200,7 +205,13 @@ fn as_json(text: &str) -> serde_json::Value {
 #[test]
 fn the_schema_accepts_what_the_reader_accepts_and_refuses_unknown_keys() {
     let schema = jsonschema::draft7::new(&plan_schema()).expect("a schema");
-    for name in ["2007-12-02.yaml", "2013-03-os-update.yaml", "launchpad-nodowntime.yaml", "2007-09-16.yaml"] {
+    for name in [
+        "2007-12-02.yaml",
+        "2013-03-os-update.yaml",
+        "launchpad-nodowntime.yaml",
+        "2007-09-16.yaml",
+        "protocol-3-remove.yaml",
+    ] {
         let json = as_json(&fs::read_to_string(normative(name)).expect("readable"));
         let errors: Vec<_> = schema.iter_errors(&json).map(|e| format!("{} at {}", e, e.instance_path())).collect();
         assert!(errors.is_empty(), "{name}: {errors:?}");

@@ -33,6 +33,7 @@ mod night_output;
 mod nightly;
 mod notify;
 mod pages;
+mod protocol;
 mod readme;
 mod red_before;
 mod rehearsal;

@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const PAGES: [&str; 5] = ["README.md", "docs/lab.md", "docs/night.md", "docs/notices.md", "docs/rehearsal.md"];
+const PAGES: [&str; 6] =
+    ["README.md", "docs/chains.md", "docs/lab.md", "docs/night.md", "docs/notices.md", "docs/rehearsal.md"];
 
 fn page(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()

@@ -7,45 +7,75 @@ use crate::journal::{RunRow, Store};
 use crate::plan::model::{After, Plan};
 use crate::report::short_digest;
 
-/// One line for each plan before this one; one that is not real also counts runs that were not.
+/// The plan that would be executed.
+struct Next<'a> {
+    plan: &'a Plan,
+    stage: Stage,
+}
+
+/// One line for each plan before this one. Only runs that were at least as real count.
 ///
 /// # Errors
 /// When the last run of one of them has not ended well, had another digest, or executed a part only.
 pub fn check(store: &Store, plan: &Plan, stage: Stage) -> Result<Vec<String>, CommandError> {
-    plan.after.iter().map(|before| one(store, plan, before, stage)).collect()
+    let next = Next { plan, stage };
+    plan.after.iter().map(|before| next.one(store, before)).collect()
 }
 
-fn one(store: &Store, plan: &Plan, before: &After, stage: Stage) -> Result<String, CommandError> {
-    let name = before.plan.escape_debug();
-    let refused =
-        |why: String| CommandError::refused(format!("{} comes after {name}, {why}", plan.stem.escape_debug()));
-    let last =
-        store.runs()?.into_iter().find(|run| run.plan == before.plan && (!stage.is_real() || run.stage.is_real()));
-    let Some(run) = last else {
-        return Err(refused("which has not been executed in this store".into())
-            .hint(format!("run it first:   runbook exec {name}.yaml")));
-    };
-    match (&run.end, run.closed) {
-        (Some(RunEnd::Succeeded { .. }), Some(at)) => {
-            if let Some(wanted) = before.digest.as_ref().filter(|wanted| !run.digest.starts_with(wanted.as_str())) {
-                let (had, wanted) = (short_digest(&run.digest), short_digest(wanted));
-                return Err(refused(format!("but its last run {} had the digest {had}, not {wanted}", run.id))
-                    .hint(format!("what it did:   runbook report {}", run.id))
-                    .hint("if that was right, write its digest into `after`"));
+impl Next<'_> {
+    fn one(&self, store: &Store, before: &After) -> Result<String, CommandError> {
+        let name = before.plan.escape_debug();
+        let last = store.runs()?.into_iter().find(|run| run.plan == before.plan && run.stage.is_as_real_as(self.stage));
+        let Some(run) = last else {
+            return Err(self
+                .refused(before, "which has not been executed in this store")
+                .hint(format!("run it first:   {}", self.command(before))));
+        };
+        match (&run.end, run.closed) {
+            (Some(RunEnd::Succeeded { .. }), Some(at)) => {
+                self.was_meant(before, &run)?;
+                if part_only(store, &run)? {
+                    let why = format!("of which the last run {} executed a part only", run.id);
+                    return Err(self.refused(before, &why).hint(format!("run all of it:   {}", self.command(before))));
+                }
+                Ok(format!("after {name}: {} done {}, digest {}", run.id, store::minute(at), short_digest(&run.digest)))
             }
-            if part_only(store, &run)? {
-                return Err(refused(format!("of which the last run {} executed a part only", run.id))
-                    .hint(format!("run all of it:   runbook exec {name}.yaml")));
-            }
-            Ok(format!("after {name}: {} done {}, digest {}", run.id, store::minute(at), short_digest(&run.digest)))
+            (Some(end), _) => Err(self
+                .refused(before, &format!("whose last run {} ended: {}", run.id, store::ending(end)))
+                .hint(format!("what happened:   runbook report {}", run.id))
+                .hint(format!("run it again:    {}", self.command(before)))),
+            (None, _) => Err(self
+                .refused(before, &format!("whose run {} has not ended", run.id))
+                .hint(format!("see it:   runbook status {}", run.id))),
         }
-        (Some(end), _) => Err(refused(format!("whose last run {} ended: {}", run.id, store::ending(end)))
-            .hint(format!("what happened:   runbook report {}", run.id))
-            .hint(format!("run it again:    runbook exec {name}.yaml"))),
-        (None, _) => {
-            Err(refused(format!("whose run {} has not ended", run.id))
-                .hint(format!("see it:   runbook status {}", run.id)))
-        }
+    }
+
+    /// The run had the digest that is asked for, where one is.
+    fn was_meant(&self, before: &After, run: &RunRow) -> Result<(), CommandError> {
+        let Some(wanted) = before.digest.as_ref().filter(|wanted| !run.digest.starts_with(wanted.as_str())) else {
+            return Ok(());
+        };
+        let (had, wanted) = (short_digest(&run.digest), short_digest(wanted));
+        let why = format!("but its last run {} had the digest {had}, not {wanted}: it was another version", run.id);
+        Err(self
+            .refused(before, &why)
+            .hint(format!("what it did:              runbook report {}", run.id))
+            .hint(format!("if that is what you want:   after: {{plan: {}, digest: {had}}}", before.plan)))
+    }
+
+    fn refused(&self, before: &After, why: &str) -> CommandError {
+        let (plan, before) = (self.plan.stem.escape_debug(), before.plan.escape_debug());
+        CommandError::refused(format!("{plan} comes after {before}, {why}"))
+    }
+
+    /// What executes the plan before this one.
+    fn command(&self, before: &After) -> String {
+        let flags = match self.stage {
+            Stage::Real => "",
+            Stage::Lab => " --lab",
+            Stage::Rehearsal => " --rehearse",
+        };
+        format!("runbook exec {}.yaml{flags}", before.plan.escape_debug())
     }
 }
 

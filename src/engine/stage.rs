@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// Where a run takes place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// Where a run takes place; the most real first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// On the hosts of the plan.
@@ -21,6 +21,13 @@ impl Stage {
     #[must_use]
     pub const fn is_real(self) -> bool {
         matches!(self, Self::Real)
+    }
+
+    /// Whether what happened there can stand for what has to happen in the other one: the lab is enough for the lab and for a
+    /// rehearsal, only what is real is enough for what is real.
+    #[must_use]
+    pub fn is_as_real_as(self, other: Self) -> bool {
+        self <= other
     }
 
     /// How a run that is not real is marked in lists; empty for one that is.
