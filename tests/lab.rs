@@ -465,6 +465,7 @@ fn step(id: &str) -> runbook::plan::model::Step {
         warn: None,
         downtime: None,
         baseline: false,
+        inconclusive: Vec::new(),
         opens: None,
         tags: Vec::new(),
     }

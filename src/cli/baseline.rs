@@ -27,7 +27,14 @@ use crate::plan::model::{Fleet, OnFailure, Place, Plan, Step};
 /// What each test said last.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Baseline {
-    said: BTreeMap<ActionId, (Outcome, Evidence)>,
+    said: BTreeMap<ActionId, Said>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Said {
+    verdict: Verdict,
+    outcome: Outcome,
+    evidence: Evidence,
 }
 
 /// The tests of a plan, alone. `None` where none is asked before the night.
@@ -79,8 +86,8 @@ pub fn ask(graph: Graph, setup: &Setup, lab: Option<&Lab>, first: RunStarted) ->
         let (engine, journal) = (Engine::new(graph.clone()), MemoryJournal::default());
         let clock = Arc::new(SystemClock::start());
         let mut night = RunLoop::new(Box::new(engine), Box::new(journal), hosts.clone(), clock, &[]);
-        let listener = heard.clone();
-        night.publish = Box::new(move |facts| listener.lock().unwrap_or_else(PoisonError::into_inner).hear(facts));
+        let (listener, tests) = (heard.clone(), graph.clone());
+        night.publish = Box::new(move |facts| listener.lock().unwrap_or_else(PoisonError::into_inner).hear(&tests, facts));
         let (_nobody, asked) = mpsc::channel(1);
         night.drive(Input::Start(Box::new(first)), asked, std::future::pending()).await;
         // What cannot be removed is a few small files of a run that nobody asks for.
@@ -97,10 +104,14 @@ fn sites(graph: &Graph) -> Vec<Site> {
 }
 
 impl Baseline {
-    fn hear(&mut self, facts: &[FactRecord]) {
+    fn hear(&mut self, tests: &Graph, facts: &[FactRecord]) {
         for record in facts {
-            if let Fact::AttemptEnded { attempt, outcome, evidence } = &record.fact {
-                self.said.insert(attempt.action.clone(), (outcome.clone(), evidence.clone()));
+            if let Fact::AttemptEnded { attempt, outcome, evidence } = &record.fact
+                && let Some(ix) = tests.find(&attempt.action)
+            {
+                let verdict = outcome.verdict(tests.step_of(ix));
+                let said = Said { verdict, outcome: outcome.clone(), evidence: evidence.clone() };
+                self.said.insert(attempt.action.clone(), said);
             }
         }
     }
@@ -108,20 +119,20 @@ impl Baseline {
     /// What the engine of the night is told.
     #[must_use]
     pub fn verdicts(&self) -> BTreeMap<ActionId, Verdict> {
-        self.said.iter().map(|(id, (outcome, _))| (id.clone(), outcome.verdict())).collect()
+        self.said.iter().map(|(id, said)| (id.clone(), said.verdict)).collect()
     }
 
     /// The lines of the preflight. `nobody` can be asked in the night.
     #[must_use]
     pub fn in_words(&self, nobody: bool) -> Vec<Finding> {
-        let with = |verdict| self.said.iter().filter(move |(_, (outcome, _))| outcome.verdict() == verdict);
+        let with = |verdict| self.said.iter().filter(move |(_, said)| said.verdict == verdict);
         let all = self.said.len();
         let passed = with(Verdict::Pass).count();
         let green = format!("tests asked before the night: {passed} of {all} green");
         let head = (if passed == all { Line::Ok } else { Line::Warn }, green);
-        let line = |word: &str, (id, (outcome, evidence)): (&ActionId, &(Outcome, Evidence))| {
-            let last = evidence.tail.last().map_or(String::new(), |line| format!(": {}", line.trim()));
-            (Line::Warn, format!("{word}: {id} ({outcome}{last})"))
+        let line = |word: &str, (id, said): (&ActionId, &Said)| {
+            let last = said.evidence.tail.last().map_or(String::new(), |line| format!(": {}", line.trim()));
+            (Line::Warn, format!("{word}: {id} ({}{last})", said.outcome))
         };
         let red = with(Verdict::Fail).map(|said| line("red before", said));
         let unknown = with(Verdict::Inconclusive).map(|said| line("not known before", said));

@@ -171,6 +171,7 @@ fn change(old: &Plan, new: &Plan, id: &str) -> Change {
         warn: None,
         downtime: None,
         baseline: false,
+        inconclusive: Vec::new(),
         tags: Vec::new(),
         undo: Undo::Nothing,
         ..step.clone()

@@ -268,16 +268,15 @@ impl Decision<'_> {
     /// What the failure of an action leads to, once no further try is left.
     fn policy(&self, ix: ActionIx, outcome: &Outcome) -> OnFailure {
         let step = self.state.graph().step_of(ix);
-        let judges = matches!(step.verb, Verb::Test(_) | Verb::Http(_));
         // A rollback cannot mend what was broken before it, nor what nobody knows to be broken.
-        let says_little = outcome.verdict() == Verdict::Inconclusive || self.state.was_red(ix);
+        let says_little = outcome.verdict(step) == Verdict::Inconclusive || self.state.was_red(ix);
         if self.state.may_fail(ix) {
             return OnFailure::Continue;
         }
         match self.state.stated_policy(ix) {
             OnFailure::Continue => OnFailure::Continue,
             _ if !self.state.reversible() => OnFailure::Ask,
-            OnFailure::Rollback if judges && says_little && !self.state.no_input() => OnFailure::Ask,
+            OnFailure::Rollback if step.judges() && says_little && !self.state.no_input() => OnFailure::Ask,
             OnFailure::Ask if self.state.no_input() => OnFailure::Rollback,
             other => other,
         }

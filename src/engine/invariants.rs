@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::fact::{Fact, FactRecord, RollbackCause, RunEnd};
 use crate::graph::ids::{ActionId, AttemptId, Direction};
-use crate::graph::outcome::Outcome;
+use crate::graph::outcome::{Outcome, Verdict};
 use crate::graph::{Graph, StepIx, parts};
 
 /// Looks for one violation and says what it is.
@@ -21,7 +21,7 @@ type Check = fn(&Graph, &[FactRecord]) -> Option<String>;
 /// Every violation found, each with the invariant's name. Empty when all hold.
 #[must_use]
 pub fn violations(graph: &Graph, journal: &[FactRecord]) -> Vec<String> {
-    let checks: [(&str, Check); 12] = [
+    let checks: [(&str, Check); 13] = [
         ("I1 numbered without gaps", invariant_numbered_without_gaps),
         ("I2 one start per attempt", invariant_one_start_per_attempt),
         ("I3 undone only what may have run, and all of it", invariant_undone_or_listed),
@@ -32,6 +32,7 @@ pub fn violations(graph: &Graph, journal: &[FactRecord]) -> Vec<String> {
         ("allow_failed", fleet::invariant_no_start_after_too_many_failed),
         ("I11 everything that ran has an end", invariant_everything_ends),
         ("what was red before the night is asked about", invariant_red_before_asks),
+        ("a test that could not judge is asked about", invariant_unjudged_asks),
         ("no undo that has expired is executed", horizon::invariant_no_expired_undo),
         ("past a horizon only people roll back", horizon::invariant_only_people_roll_back),
     ];
@@ -242,6 +243,27 @@ fn invariant_red_before_asks(_: &Graph, journal: &[FactRecord]) -> Option<String
     journal.iter().find_map(|r| match &r.fact {
         Fact::RollbackDecided { cause: RollbackCause::Failed { action } } if run.red_before(action) => {
             Some(format!("{action} was red before the night, and calls for a rollback"))
+        }
+        _ => None,
+    })
+}
+
+/// Unless nobody can be asked, or what judges has become something else.
+fn invariant_unjudged_asks(graph: &Graph, journal: &[FactRecord]) -> Option<String> {
+    let Fact::RunStarted(run) = &journal.first()?.fact else { return None };
+    if run.options.no_input || journal.iter().any(|r| matches!(r.fact, Fact::PlanAmended { .. })) {
+        return None;
+    }
+    let mut ended = BTreeMap::new();
+    journal.iter().find_map(|r| match &r.fact {
+        Fact::AttemptEnded { attempt, outcome, .. } => {
+            ended.insert(&attempt.action, outcome);
+            None
+        }
+        Fact::RollbackDecided { cause: RollbackCause::Failed { action } } => {
+            let step = graph.step_of(graph.find(action)?);
+            let open = step.judges() && ended.get(action)?.verdict(step) == Verdict::Inconclusive;
+            open.then(|| format!("{action} could not judge, and calls for a rollback"))
         }
         _ => None,
     })

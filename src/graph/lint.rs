@@ -68,7 +68,7 @@ pub fn lint(graph: &Graph) -> Vec<Note> {
 }
 
 fn judges(step: &Step) -> bool {
-    step.gate.is_some() || matches!(step.verb, Verb::Test(_) | Verb::Http(_))
+    step.gate.is_some() || step.judges()
 }
 
 /// Whether a rollback has work to do here.

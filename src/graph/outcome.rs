@@ -6,6 +6,8 @@ use std::fmt;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use crate::plan::model::Step;
+
 /// The result of one attempt. Comes from the attempt record on the host, never from an ssh exit status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -64,12 +66,12 @@ impl Outcome {
 }
 
 impl Outcome {
-    /// What a test says that ended so.
+    /// What a test or a request that ended so says. Only one that came to its end by itself says anything.
     #[must_use]
-    pub const fn verdict(&self) -> Verdict {
+    pub fn verdict(&self, step: &Step) -> Verdict {
         match self {
             Self::Succeeded => Verdict::Pass,
-            Self::Failed { .. } | Self::Killed { .. } => Verdict::Fail,
+            Self::Failed { exit } if !step.leaves_open(*exit) => Verdict::Fail,
             _ => Verdict::Inconclusive,
         }
     }
@@ -81,7 +83,8 @@ impl Outcome {
 pub enum Verdict {
     Pass,
     Fail,
-    /// It could not be executed to its end: its host was away, its time was over.
+    /// It could not be executed to its end: its host was away, its time was over, its command is not there, it was killed,
+    /// nobody answered; or it says itself that it cannot judge.
     Inconclusive,
 }
 

@@ -52,6 +52,7 @@ pub(crate) fn step(id: &str, needs: &[&str], hosts: &[&str], verb: Verb) -> Step
         warn: None,
         downtime: None,
         baseline: false,
+        inconclusive: Vec::new(),
         opens: None,
         tags: Vec::new(),
     }

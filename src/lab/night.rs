@@ -203,6 +203,7 @@ mod tests {
             warn: None,
             downtime: None,
             baseline: false,
+            inconclusive: Vec::new(),
             opens: None,
             tags: Vec::new(),
         }

@@ -229,6 +229,9 @@ pub struct Step {
     /// It judges, and is asked before the night, too: where it fails then already, its failure calls for no rollback.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub baseline: bool,
+    /// Exit codes with which a `test` says that it could not judge; see [`Step::leaves_open`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inconclusive: Vec<u8>,
     /// What flows in once it has run, such as new data: rollbacks that name it (`until`) have expired then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opens: Option<String>,

@@ -183,6 +183,8 @@ record! {
         downtime: Choice<super::model::Downtime>,
         /// A `test` or `http` that is asked before the night, too: one that fails then already does not call for a rollback.
         baseline: bool,
+        /// Exit codes with which a `test` says that it could not judge, such as 3. Beside 126, 127 and those of signals.
+        inconclusive: Many<Whole<1, 255>>,
         /// What flows in once it has run, such as `writes`: rollbacks that say `until: writes` have expired then.
         opens: String,
         /// Words to choose steps by.

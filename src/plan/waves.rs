@@ -241,6 +241,7 @@ fn asking(id: &str, gate: &Gate) -> Step {
         warn: None,
         downtime: None,
         baseline: false,
+        inconclusive: Vec::new(),
         opens: None,
         tags: Vec::new(),
     }

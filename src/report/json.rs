@@ -248,6 +248,7 @@ impl<'a> Object<'a> {
                 self.action(action);
                 self.put("then", named(then));
                 self.put("red_before", if view.red_before(action) { json!(true) } else { Value::Null });
+                self.put("inconclusive", if view.says_nothing(action) { json!(true) } else { Value::Null });
                 format!("{} failed", words::action(action))
             }
             Fact::KillRequested { attempt, why } => {

@@ -11,7 +11,7 @@ use super::words;
 use crate::engine::fact::{FleetStop, GateAnswer, HoldAnswer, HoldReason, KillReason, Mark as PersonsMark, RunEnd};
 use crate::graph::ids::{AttemptId, Direction};
 use crate::graph::outcome::{Evidence, Outcome};
-use crate::plan::model::{OnFailure, Verb};
+use crate::plan::model::OnFailure;
 use crate::view::{Event, Mark, RunView, What};
 
 /// How wide the columns before the text are.
@@ -304,13 +304,15 @@ fn hosts_around(view: &RunView, attempt: &AttemptId) -> String {
 }
 
 fn leads_to(view: &RunView, attempt: &AttemptId, then: Option<OnFailure>) -> &'static str {
-    let test =
-        view.row_by_name(attempt.action.step()).is_some_and(|r| matches!(r.step.verb, Verb::Test(_) | Verb::Http(_)));
+    let test = view.row_by_name(attempt.action.step()).is_some_and(|r| r.step.judges());
     match (then, test) {
         (Some(OnFailure::Rollback), true) => "        test, so a failure rolls back",
         (Some(OnFailure::Rollback), false) => "        its failure rolls back",
         (Some(OnFailure::Ask), true) if view.red_before(&attempt.action) => {
             "        red before the night, so a person is asked"
+        }
+        (Some(OnFailure::Ask), true) if view.says_nothing(&attempt.action) => {
+            "        could not judge, so a person is asked"
         }
         (Some(OnFailure::Ask), _) => "        a person is asked",
         (Some(OnFailure::Continue), _) => "        the run goes on without it",

@@ -80,16 +80,20 @@ pub fn left_to_people(expired: &[&str]) -> String {
 /// What follows from it.
 pub(super) const FORWARD_ONLY: &str = "nothing is rolled back by itself any more";
 
-/// Why the run is held, with what was seen of it before the night.
+/// Why the run is held, with what tests have not said and what was seen of them before the night.
 pub(super) fn held(view: &RunView, reason: &HoldReason) -> String {
     let failed = reason.failed().unwrap_or_default();
-    let red: Vec<ActionId> = failed.iter().filter(|id| view.red_before(id)).cloned().collect();
-    let why = hold_reason(reason);
-    match red.len() {
-        0 => why,
-        n if n == failed.len() => format!("{why}; red before the night"),
-        _ => format!("{why}; {} red before the night", actions_of(&red)),
-    }
+    let those = |known: &dyn Fn(&ActionId) -> bool, what: &str| {
+        let some: Vec<ActionId> = failed.iter().filter(|id| known(id)).cloned().collect();
+        match some.len() {
+            0 => String::new(),
+            n if n == failed.len() => format!("; {what}"),
+            _ => format!("; {} {what}", actions_of(&some)),
+        }
+    };
+    let red = those(&|id| view.red_before(id), "red before the night");
+    let open = those(&|id| view.says_nothing(id), "could not judge");
+    format!("{}{open}{red}", hold_reason(reason))
 }
 
 fn hold_reason(reason: &HoldReason) -> String {

@@ -19,15 +19,16 @@ const LONGEST_BODY: usize = 1 << 20;
 /// Of a request whose step has no limit.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Makes the request. A request without an answer has failed like one with a wrong answer: both judge.
+/// Makes the request. Only an answer judges: one that is wrong has failed, and without one nothing is known.
 pub(super) async fn check(job: &Job, check: &HttpCheck, masks: &Masks) -> (Outcome, Evidence) {
     let begun = Instant::now();
     let limit = job.timeout.and_then(|t| Duration::try_from(t).ok()).unwrap_or(DEFAULT_TIMEOUT);
     let verdict = tokio::time::timeout(limit, ask(check)).await;
     let (outcome, line) = match verdict {
         Ok(Ok(line)) => (Outcome::Succeeded, line),
-        Ok(Err(line)) => (Outcome::Failed { exit: 1 }, line),
-        Err(_) => (Outcome::Failed { exit: 1 }, format!("no complete answer from {} in {limit:?}", check.url)),
+        Ok(Err(Miss::Wrong(line))) => (Outcome::Failed { exit: 1 }, line),
+        Ok(Err(Miss::NoAnswer(outcome, line))) => (outcome, line),
+        Err(_) => (Outcome::TimedOut, format!("no complete answer from {} in {limit:?}", check.url)),
     };
     let took = SignedDuration::try_from(begun.elapsed()).ok();
     let tail: Vec<String> = masks.text(&line).lines().map(str::to_owned).collect();
@@ -35,11 +36,23 @@ pub(super) async fn check(job: &Job, check: &HttpCheck, masks: &Masks) -> (Outco
     (outcome, Evidence { took, tail, lines, ..Evidence::default() })
 }
 
+/// Why a request is not what the plan expects.
+enum Miss {
+    Wrong(String),
+    /// There was none, or it broke off.
+    NoAnswer(Outcome, String),
+}
+
 /// What was seen: `Ok` when it is what the plan expects.
-async fn ask(check: &HttpCheck) -> Result<String, String> {
-    let failed = |e: reqwest::Error| format!("{} {}: {}", check.method, check.url, chain(&e));
-    let method = Method::from_bytes(check.method.as_bytes()).map_err(|_| format!("{:?} is no method", check.method))?;
-    let mut request = client()?.request(method, &check.url);
+async fn ask(check: &HttpCheck) -> Result<String, Miss> {
+    let failed = |e: reqwest::Error| {
+        let unasked = || Outcome::NeverStarted { why: "no connection".to_owned() };
+        let outcome = if e.is_connect() { unasked() } else { Outcome::Interrupted };
+        Miss::NoAnswer(outcome, format!("{} {}: {}", check.method, check.url, chain(&e)))
+    };
+    let no_method = |_| Miss::Wrong(format!("{:?} is no method", check.method));
+    let method = Method::from_bytes(check.method.as_bytes()).map_err(no_method)?;
+    let mut request = client().map_err(Miss::Wrong)?.request(method, &check.url);
     for (name, value) in &check.headers {
         request = request.header(name, value);
     }
@@ -55,7 +68,7 @@ async fn ask(check: &HttpCheck) -> Result<String, String> {
             break;
         }
     }
-    judge(check, status, &String::from_utf8_lossy(&body))
+    judge(check, status, &String::from_utf8_lossy(&body)).map_err(Miss::Wrong)
 }
 
 fn judge(check: &HttpCheck, status: u16, body: &str) -> Result<String, String> {

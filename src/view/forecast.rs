@@ -196,7 +196,7 @@ impl RunView {
 
 /// Whether a step can decide against the release: a test, a request or a person.
 fn decides(step: &Step) -> bool {
-    step.gate.is_some() || matches!(step.verb, Verb::Test(_) | Verb::Http(_))
+    step.gate.is_some() || step.judges()
 }
 
 fn batches(step: &Step, hosts: usize) -> i32 {

@@ -11,6 +11,7 @@ use super::forecast::StepTimes;
 use crate::engine::fact::{Actor, HoldAnswer, HoldReason, RollbackCause, RunEnd, RunStarted};
 use crate::graph::horizon::until;
 use crate::graph::ids::ActionId;
+use crate::graph::outcome::Verdict;
 use crate::graph::render::Outputs;
 use crate::graph::{Graph, StepIx};
 use crate::plan::model::Step;
@@ -136,6 +137,14 @@ impl RunView {
     #[must_use]
     pub fn red_before(&self, action: &ActionId) -> bool {
         self.header.as_ref().is_some_and(|h| h.red_before(action))
+    }
+
+    /// Whether it is a test that has ended without saying how things are.
+    #[must_use]
+    pub fn says_nothing(&self, action: &ActionId) -> bool {
+        let step = self.row_by_name(action.step()).map(|row| row.step).filter(|step| step.judges());
+        let outcome = self.index_of(action).and_then(|i| self.actions[i].outcome.as_ref());
+        step.zip(outcome).is_some_and(|(step, outcome)| outcome.verdict(step) == Verdict::Inconclusive)
     }
 
     #[must_use]

@@ -175,7 +175,7 @@ fn every_outcome_reaches_its_policy() {
         (OnFailure::Ask, false, true, "RRRRRR+"),
         (OnFailure::Continue, false, false, ">>>>>>+"),
         // A test that could not judge asks, unless nobody can be asked.
-        (OnFailure::Rollback, true, false, "RR----+"),
+        (OnFailure::Rollback, true, false, "R-----+"),
         (OnFailure::Rollback, true, true, "RRRRRR+"),
     ];
     for (policy, judges, no_input, expected) in cases {

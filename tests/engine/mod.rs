@@ -12,4 +12,5 @@ mod plans;
 mod properties;
 mod races;
 mod rebuild;
+mod verdicts;
 mod week;

@@ -52,7 +52,7 @@ pub fn step(id: &str, needs: &[&str], place: Place, verb: Verb, undo: Undo, esti
         }),
         _ => None,
     };
-    let judges = matches!(verb, Verb::Test(_) | Verb::Gate);
+    let judges = matches!(verb, Verb::Test(_) | Verb::Http(_) | Verb::Gate);
     Step {
         id: id.into(),
         line: 1,
@@ -80,6 +80,7 @@ pub fn step(id: &str, needs: &[&str], place: Place, verb: Verb, undo: Undo, esti
         warn: None,
         downtime: None,
         baseline: false,
+        inconclusive: Vec::new(),
         opens: None,
         tags: vec![],
     }

@@ -52,6 +52,7 @@ fn step(id: &str, needs: &[&str], place: Place, verb: Verb, expected: i64, worst
         warn: None,
         downtime: None,
         baseline: false,
+        inconclusive: Vec::new(),
         opens: None,
         tags: vec![],
     }

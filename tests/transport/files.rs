@@ -266,18 +266,44 @@ async fn a_request_judges() {
         })
     };
     let site = Site::Controller;
+    // One that nobody listens at, one that hangs up, one that says nothing.
     let nobody = "http://127.0.0.1:9/";
-    for (n, (work, good)) in [
-        (check(&url, "7", "^version \\d+$"), true),
-        (check(&url, "7", "^version 13$"), false),
-        (check(&url, "8", "version"), false),
-        (check(nobody, "7", ""), false),
+    let (hangs_up, silent) = (hangs_up().await, silent());
+    let (good, wrong) = (Outcome::Succeeded, Outcome::Failed { exit: 1 });
+    let unasked = Outcome::NeverStarted { why: "no connection".into() };
+    for (n, (work, expected)) in [
+        (check(&url, "7", "^version \\d+$"), good),
+        (check(&url, "7", "^version 13$"), wrong.clone()),
+        (check(&url, "8", "version"), wrong),
+        (check(nobody, "7", ""), unasked),
+        (check(&hangs_up, "7", ""), Outcome::Interrupted),
+        (check(&silent.0, "7", ""), Outcome::TimedOut),
     ]
     .into_iter()
     .enumerate()
     {
-        let (outcome, evidence) = bed.run(job(&format!("s{n}"), &site, work)).await;
-        assert_eq!(outcome, if good { Outcome::Succeeded } else { Outcome::Failed { exit: 1 } }, "{evidence:?}");
+        let timeout = Some(SignedDuration::from_millis(if expected == Outcome::TimedOut { 200 } else { 20_000 }));
+        let (outcome, evidence) = bed.run(Job { timeout, ..job(&format!("s{n}"), &site, work) }).await;
+        assert_eq!(outcome, expected, "{evidence:?}");
         assert!(!evidence.tail.is_empty());
     }
+}
+
+/// The address of a server that takes connections and drops them.
+async fn hangs_up() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 1024]).await.unwrap();
+        }
+    });
+    url
+}
+
+/// A server that takes connections and says nothing, and its address.
+fn silent() -> (String, std::net::TcpListener) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    (format!("http://{}/", listener.local_addr().unwrap()), listener)
 }

@@ -21,9 +21,11 @@ impl Checker<'_> {
                 self.asked_too_early(&name.value, &row.value, &outputs);
             }
         }
-        if let Some(span) = raw.after_rollback.as_ref().and_then(|after| after.value.place_of("baseline")) {
-            let message = "`after_rollback` cannot have `baseline`";
-            self.error(codes::MISPLACED, message, span, "it belongs to the tests among the steps");
+        for key in ["baseline", "inconclusive"] {
+            if let Some(span) = raw.after_rollback.as_ref().and_then(|after| after.value.place_of(key)) {
+                let message = format!("`after_rollback` cannot have `{key}`");
+                self.error(codes::MISPLACED, message, span, "it belongs to the tests among the steps");
+            }
         }
     }
 

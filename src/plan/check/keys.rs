@@ -65,6 +65,9 @@ impl Checker<'_> {
             report(&["hold"], "only a `test` or `http` can stay true for a time");
             report(&["baseline"], "only a `test` or `http` can be asked before the night");
         }
+        if verb != "test" {
+            report(&["inconclusive"], "only a `test` judges by its exit code");
+        }
     }
 
     /// The step with what `defaults` adds to it, where that fits.
@@ -92,6 +95,7 @@ impl Checker<'_> {
             || raw.read_only.as_ref().is_some_and(|b| b.value);
         adopt!(retry where runs && harmless || verb == "http");
         adopt!(hold, baseline where matches!(verb, "test" | "http"));
+        adopt!(inconclusive where verb == "test");
         adopt!(read_only where matches!(verb, "run" | "script") && !super::undo::says_how(written));
         adopt!(who, checklist, call_ahead, answer_by, not_author, quorum, ask_below where written.has("gate"));
         Cow::Owned(raw)

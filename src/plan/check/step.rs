@@ -72,6 +72,7 @@ impl Checker<'_> {
             downtime: raw.downtime.as_ref().map(|d| d.value.0),
             opens: text(&raw.opens),
             baseline: raw.baseline.as_ref().is_some_and(|b| b.value),
+            inconclusive: raw.inconclusive.iter().flat_map(|c| &c.value).map(|c| c.value.0 as u8).collect(),
             tags: texts(&raw.tags),
         };
         self.retry_is_harmless(name, raw, &step);

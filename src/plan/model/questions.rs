@@ -38,12 +38,25 @@ impl Step {
         !matches!(self.undo, Undo::Nothing | Undo::ReadOnly)
     }
 
+    /// Whether it says by its end how things are: a test or a request.
+    #[must_use]
+    pub const fn judges(&self) -> bool {
+        matches!(self.verb, Verb::Test(_) | Verb::Http(_))
+    }
+
+    /// Whether a test that ends with this exit code has judged nothing: its plan says so, its command is not there or
+    /// could not be executed (126, 127), or what it called was killed (128 and the signal's number).
+    #[must_use]
+    pub fn leaves_open(&self, exit: u8) -> bool {
+        let as_shells_say = matches!(exit, 126 | 127 | 129..=192);
+        matches!(self.verb, Verb::Test(_)) && (as_shells_say || self.inconclusive.contains(&exit))
+    }
+
     /// Whether it can be undone, or call for a rollback by a test, a request or a person. Until it is over, the run can
     /// still be rolled back.
     #[must_use]
     pub fn keeps_the_way_back(&self) -> bool {
-        let judges = self.gate.is_some() || matches!(self.verb, Verb::Test(_) | Verb::Http(_));
-        judges || self.can_be_undone()
+        self.gate.is_some() || self.judges() || self.can_be_undone()
     }
 
     /// Whether a rollback has something to undo, by a command or by a person.

@@ -50,7 +50,8 @@ fn sentence(view: &RunView, clock: &Clock, event: &Event) -> Option<(String, Opt
         What::TryFailed { attempt, evidence, again: None, outcome, .. } => {
             let last = evidence.tail.last().map_or_else(String::new, |line| format!(": {}", line.trim()));
             let before = if view.red_before(&attempt.action) { " as it had before the night" } else { "" };
-            plain(format!("{} failed{before}, {}{last}.", words::action(&attempt.action), outcome))
+            let failed = if view.says_nothing(&attempt.action) { "could not judge" } else { "failed" };
+            plain(format!("{} {failed}{before}, {}{last}.", words::action(&attempt.action), outcome))
         }
         What::GateOpened { step, .. } => {
             let question = view.row_by_name(step).and_then(|r| r.step.gate.as_ref()).map(|g| g.question.clone())?;
@@ -133,7 +134,7 @@ fn call(view: &RunView, clock: &Clock, step: &str, expected: Timestamp, planned:
 /// What takes less than a minute needs no sentence for its beginning; nor does what is told when it is done.
 fn begins(view: &RunView, step: &str) -> Option<String> {
     let row = view.row_by_name(step)?;
-    let judges = matches!(row.step.verb, Verb::Test(_) | Verb::Http(_));
+    let judges = row.step.judges();
     let at_once = row.started.zip(row.ended).is_some_and(|(from, to)| minute(from) == minute(to));
     match (judges, at_once) {
         (_, true) => None,
@@ -148,7 +149,7 @@ fn done(view: &RunView, step: &str) -> Option<String> {
     if row.step.gate.is_some() && matches!(row.step.verb, Verb::Gate) {
         return None;
     }
-    let judges = matches!(row.step.verb, Verb::Test(_) | Verb::Http(_));
+    let judges = row.step.judges();
     let own = row.step.say.as_ref().map(|say| say.trim_end_matches('.').to_owned());
     Some(own.unwrap_or_else(|| {
         if judges { format!("{} passed", capital(step)) } else { format!("{} done", capital(step)) }

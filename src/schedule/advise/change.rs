@@ -3,7 +3,7 @@
 
 use jiff::SignedDuration;
 
-use crate::plan::model::{Downtime, Need, Plan, Step, StepId, Undo, Verb};
+use crate::plan::model::{Downtime, Need, Plan, Step, StepId, Undo};
 use crate::plan::units::Estimate;
 
 /// What could be otherwise. Steps by their names.
@@ -167,6 +167,6 @@ fn reached(plan: &Plan, from: Vec<StepId>, next: impl Fn(&Plan, &str) -> Vec<Ste
 #[must_use]
 pub fn out_of_downtime(step: &Step) -> Change {
     let id = step.id.clone();
-    let judges = step.gate.is_some() || matches!(step.verb, Verb::Test(_) | Verb::Http(_));
+    let judges = step.gate.is_some() || step.judges();
     if judges { Change::AfterDowntime { step: id } } else { Change::BeforeDowntime { step: id } }
 }

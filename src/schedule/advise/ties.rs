@@ -64,7 +64,7 @@ pub fn ties(plan: &Plan, first: &Step, then: &Step) -> Vec<Tie> {
 }
 
 fn judges(step: &Step) -> bool {
-    step.gate.is_some() || matches!(step.verb, Verb::Test(_) | Verb::Http(_))
+    step.gate.is_some() || step.judges()
 }
 
 fn hosts<'a>(plan: &'a Plan, step: &'a Step) -> BTreeSet<&'a str> {
