@@ -230,7 +230,9 @@ fn a_week_is_a_page_with_its_waves_its_hosts_and_its_conflicts() {
         picture.contains(">Thu 07</text>") && picture.contains("<title>wed-few expected Wed 06 17:00-17:54"),
         "{picture}"
     );
+    let likely = "In time:     more than 99% for every wave, if nothing fails";
     let text = written(&march, "a.txt");
+    assert!(text.contains(likely), "{text}");
     assert!(text.contains("thu-many     Thu 07 17:00-21:00    103  vm-prod 99, storage 4"), "{text}");
 }
 
@@ -246,6 +248,22 @@ fn a_week_in_trouble_says_where() {
     assert!(!page.contains("<img") && !page.contains("<b>") && !page.contains("<u>"), "{page}");
     let document: serde_json::Value = serde_json::from_str(&written(&plan, "a.json")).expect("JSON");
     assert_eq!(document["in_no_wave"], 1);
+    // The first wave may take an hour where it has less: as likely as the page of this wave alone says.
+    let odds: Vec<f64> =
+        document["waves"].as_array().unwrap().iter().map(|w| w["odds"]["done_by_close"].as_f64().unwrap()).collect();
+    let least = odds.iter().copied().fold(1.0, f64::min);
+    assert!(least < 0.99 && odds.iter().any(|p| *p > 0.99), "{odds:?}");
+    let unlikely = &document["waves"][odds.iter().position(|p| *p == least).unwrap()]["wave"];
+    let alone = written_with(&plan, "a.json", &["--wave", unlikely.as_str().unwrap()]);
+    let alone: serde_json::Value = serde_json::from_str(&alone).expect("JSON");
+    assert_eq!(alone["odds"]["done_by_close"], least);
+    let said = runbook::schedule::probably(least);
+    assert!(
+        page.contains(&format!("data-name=\"in time\">{said}</td>")) && page.contains("the least likely"),
+        "{page}"
+    );
+    assert!(written(&plan, "a.md").contains(&format!("| {said} |")));
+    assert!(written(&plan, "a.txt").contains(&format!("In time:     {said} for ")));
     assert_eq!(document["conflicts"][0]["hosts"], serde_json::json!(["web1"]));
     let (headings, _) = rendered(&written(&plan, "a.md"));
     assert_eq!(headings[0], "Week <b>1</b>, Monday 7 Jan 2030 to Wednesday 9 Jan 2030, Europe/Berlin");

@@ -8,6 +8,7 @@ use runbook::cli::diagnostics::render;
 use runbook::cli::load::{LoadError, Loaded, load};
 use runbook::cli::review::review;
 use runbook::cli::save::{write_calendar, write_notices};
+use runbook::report::WeekPage;
 use runbook::report::week::{Verdict, Week};
 
 const GROUPS: &str = r#"
@@ -45,7 +46,9 @@ fn each_wave_is_held_against_the_times_of_its_hosts() {
     assert_eq!(week.bound, 3);
     let told: Vec<_> = week.meetings.iter().map(|m| (m.wave, m.hosts.join(" "), m.verdict)).collect();
     assert_eq!(told, [(0, "web1".into(), Verdict::Broken), (0, "web2 web3".into(), Verdict::Perhaps)]);
-    let page = runbook::report::wave_lines(&loaded.plan, &[], 100).join("\n");
+    let (plan, file) = (&loaded.plan, "week.yaml");
+    let page = WeekPage { plan, week: &week, odds: &[], file, digest: &loaded.digest, findings: &[] };
+    let page = runbook::report::wave_lines(&page, 100).join("\n");
     let line = "Times:       3 hosts say when they may be worked on: not kept for 1, perhaps not kept for 2";
     assert!(page.contains(line), "{page}");
     let broken = &week.meetings[0];

@@ -87,7 +87,8 @@ pub fn ask(graph: Graph, setup: &Setup, lab: Option<&Lab>, first: RunStarted) ->
         let clock = Arc::new(SystemClock::start());
         let mut night = RunLoop::new(Box::new(engine), Box::new(journal), hosts.clone(), clock, &[]);
         let (listener, tests) = (heard.clone(), graph.clone());
-        night.publish = Box::new(move |facts| listener.lock().unwrap_or_else(PoisonError::into_inner).hear(&tests, facts));
+        night.publish =
+            Box::new(move |facts| listener.lock().unwrap_or_else(PoisonError::into_inner).hear(&tests, facts));
         let (_nobody, asked) = mpsc::channel(1);
         night.drive(Input::Start(Box::new(first)), asked, std::future::pending()).await;
         // What cannot be removed is a few small files of a run that nobody asks for.

@@ -111,7 +111,7 @@ pub fn write_week(page: &WeekPage<'_>, form: Form, path: &Path) -> Result<String
         Form::Svg => page.svg().map_err(defect)?,
         Form::Markdown => page.markdown(),
         Form::Json => format!("{:#}\n", page.document()),
-        Form::Text | Form::Calendar => wave_lines(page.plan, page.findings, PAGE).join("\n") + "\n",
+        Form::Text | Form::Calendar => wave_lines(page, PAGE).join("\n") + "\n",
     };
     write(path, &text)?;
     Ok(format!("wrote {}", path.display()))

@@ -9,12 +9,13 @@ use super::clock::Clock;
 use super::escape::escape_for_terminal as esc;
 use super::text::{column, cut, wrap};
 use super::week::{Verdict, Week};
+use super::week_page::WeekPage;
 use super::words;
 use crate::graph::Graph;
 use crate::plan::model::{Plan, Share, Wave};
 use crate::plan::units::Short;
 use crate::plan::waves::Taken;
-use crate::schedule::fit;
+use crate::schedule::{Odds, fit, probably};
 
 /// One wave with its hosts.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,17 +72,17 @@ fn resolved(plan: &Plan, wave: &Wave, taken: Taken) -> WaveHosts {
     }
 }
 
-/// The whole page.
+/// The whole page for a terminal.
 #[must_use]
-pub fn wave_lines(plan: &Plan, warnings: &[(String, String)], width: usize) -> Vec<String> {
+pub fn wave_lines(page: &WeekPage<'_>, width: usize) -> Vec<String> {
+    let (plan, waves, warnings) = (page.plan, &page.week.waves, page.findings);
     let clock = Clock::new(plan.timezone.as_deref());
-    let waves = resolve_waves(plan);
-    let mut out = vec![headline(plan, &waves, width), String::new()];
+    let mut out = vec![headline(plan, waves, width), String::new()];
     let which = if width < 90 { None } else { Some(33) };
     let zone = format!("WINDOW ({})", clock.zone_name());
     let column = which.map_or(String::new(), |w| format!("{:<w$} ", "OF WHICH"));
     out.push(format!("{:<12} {zone:<19} HOSTS  {column}{:>11}  ENDS   FREE", "WAVE", "EXPECTED"));
-    for wave in &waves {
+    for wave in waves {
         out.extend(wave_row(wave, &clock, which));
     }
     out.push(format!("{:>38}", "---"));
@@ -91,9 +92,10 @@ pub fn wave_lines(plan: &Plan, warnings: &[(String, String)], width: usize) -> V
         Some(_) => out.push(format!("{covered}      names: --hosts WAVE")),
         None => out.extend([covered, "Names:       --hosts WAVE".into()]),
     }
-    out.extend(indented("Stops when:  ", &stops_when(plan, &waves), width));
+    out.extend(in_time(waves, page.odds).iter().flat_map(|text| indented("In time:     ", text, width)));
+    out.extend(indented("Stops when:  ", &stops_when(plan, waves), width));
     out.extend(decisions(plan).iter().flat_map(|text| indented("Decisions:   ", text, width)));
-    out.extend(times(&Week::of(plan)).iter().flat_map(|text| indented("Times:       ", text, width)));
+    out.extend(times(page.week).iter().flat_map(|text| indented("Times:       ", text, width)));
     if !warnings.is_empty() {
         out.push(String::new());
         out.push("WARNINGS".into());
@@ -186,6 +188,30 @@ fn ordinal(n: usize) -> String {
         (3, h) if h != 13 => format!("{n}rd"),
         _ => format!("{n}th"),
     }
+}
+
+/// `about 62% for thu-many, more than 99% for every other wave, if nothing fails`: how likely each wave is done by the close
+/// of its own window, the least likely first. `None` where nothing is known.
+pub(super) fn in_time(waves: &[WaveHosts], odds: &[Option<Odds>]) -> Option<String> {
+    let mut alike: Vec<(f64, Vec<String>)> = Vec::new();
+    for (wave, done) in waves.iter().zip(odds).filter_map(|(wave, odds)| Some((wave, odds.as_ref()?.done?))) {
+        match alike.iter_mut().find(|(other, _)| probably(*other) == probably(done)) {
+            Some((_, names)) => names.push(esc(&wave.name)),
+            None => alike.push((done, vec![esc(&wave.name)])),
+        }
+    }
+    alike.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    let last = alike.len().checked_sub(1)?;
+    let one = |(i, (done, names)): (usize, &(f64, Vec<String>))| {
+        let which = match (names.len(), i) {
+            (n, 0) if n == waves.len() => "every wave".to_owned(),
+            (n, i) if n > 1 && i == last => "every other wave".to_owned(),
+            _ => names.join(" and "),
+        };
+        format!("{} for {which}", probably(*done))
+    };
+    let parts: Vec<String> = alike.iter().enumerate().map(one).collect();
+    Some(format!("{}, if nothing fails", parts.join(", ")))
 }
 
 /// Who is asked before which waves; `None` where nobody is.

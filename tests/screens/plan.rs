@@ -5,7 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use runbook::graph::Graph;
 use runbook::plan::model::Plan;
-use runbook::report::PlanPage;
+use runbook::report::week::Week;
+use runbook::report::{PlanPage, WeekPage};
 use runbook::schedule::{Evening, Past};
 use runbook::view::StepTimes;
 
@@ -109,7 +110,9 @@ fn week() -> Plan {
 #[test]
 fn a_week_of_waves_is_one_line_per_wave() {
     for (name, width) in [("m2-waves-100", 100), ("m2-waves-80", 80)] {
-        let lines = runbook::report::wave_lines(&week(), &[], width);
+        let plan = week();
+        let page = WeekPage { plan: &plan, week: &Week::of(&plan), odds: &[], file: "", digest: "", findings: &[] };
+        let lines = runbook::report::wave_lines(&page, width);
         assert!(lines.iter().all(|l| l.len() <= width));
         insta::assert_snapshot!(name, lines.join("\n") + "\n");
     }

@@ -20,10 +20,11 @@ use crate::cli::{approval, history, order, output, pager, preflight, reach, save
 use crate::driver::clock;
 use crate::graph::Graph;
 use crate::plan::diagnostic::{Diagnostic, sort};
-use crate::plan::model::{Opening, Plan};
+use crate::plan::model::{Opening, Plan, Wave};
 use crate::report::week::Week;
 use crate::report::{
-    PlanPage, Probe, WeekPage, escape_for_terminal as esc, plan_document, resolve_waves, short_digest, wave_lines,
+    PlanPage, Probe, WaveHosts, WeekPage, escape_for_terminal as esc, plan_document, resolve_waves, short_digest,
+    wave_lines,
 };
 use crate::schedule::{self, Fit, Odds, Order, Past};
 use crate::sim::{self, dry_run};
@@ -311,15 +312,26 @@ fn waves(args: &Args, loaded: &Loaded, file: Option<(&Path, save::Form)>, cx: &C
     let findings = findings(loaded, review(plan, &loaded.places, &loaded.source, clock::now()).found);
     let exit = exit(&findings, None);
     let (name, week) = (args.plan.display().to_string(), Week::of(plan));
-    let page = WeekPage { plan, week: &week, file: &name, digest: &loaded.digest, findings: &findings };
+    let odds = week_odds(plan, &week, cx);
+    let page = WeekPage { plan, week: &week, odds: &odds, file: &name, digest: &loaded.digest, findings: &findings };
     if let Some((file, form)) = file {
         save::say(&[save::write_week(&page, form, file)?], cx);
     } else if cx.global.json {
         output::json(&page.document())?;
     } else {
-        pager::page_lines(&wave_lines(plan, &findings, pager::width()), !args.no_pager)?;
+        pager::page_lines(&wave_lines(&page, pager::width()), !args.no_pager)?;
     }
     Ok(exit)
+}
+
+/// How likely each wave is done by the close of its own window, in the order in which the page says it ends.
+fn week_odds(plan: &Plan, week: &Week, cx: &Context) -> Vec<Option<Odds>> {
+    let one = |(wave, taken): (&Wave, &WaveHosts)| {
+        let graph = Graph::build(Arc::new(plan.for_wave(wave, &taken.hosts)));
+        let situation = schedule::Evening::before(&graph, wave.opens, Some(wave.closes));
+        schedule::Evening::new(&graph, None, &history::past_of(cx, &graph)).odds(&graph, &situation)
+    };
+    plan.waves.iter().zip(&week.waves).map(one).collect()
 }
 
 /// The names of the hosts of these waves, or that these patterns mean, one a line.

@@ -20,13 +20,15 @@ impl WeekPage<'_> {
             let _ = writeln!(out, "- **{name}** {}{note}", md(&value));
         }
         out += &self.list("Does not fit", |code| code.starts_with('E'));
-        out += "\n## Waves\n\n| wave | window | hosts | of which | expected | ends | free |\n|---|---|--:|---|---|---|---|\n";
-        for wave in &self.week.waves {
+        out += "\n## Waves\n\n| wave | window | hosts | of which | expected | ends | free | in time |\n|---|---|--:|---|---|---|---|---|\n";
+        for (ix, wave) in self.week.waves.iter().enumerate() {
             let window = format!("{}-{}", clock.date_hm(wave.opens), clock.hm_near(wave.closes, wave.opens));
             let (name, of_which) = (md(&wave.name), md(&wave.of_which.join(", ")));
             let (count, length, free) = (wave.hosts.len(), length_of(wave), free_of(wave));
             let ends = clock.hm_near(wave.ends(), wave.opens);
-            let _ = writeln!(out, "| {name} | {window} | {count} | {of_which} | {length} | {ends} | {free} |");
+            let in_time = self.in_time(ix).unwrap_or_default();
+            let _ =
+                writeln!(out, "| {name} | {window} | {count} | {of_which} | {length} | {ends} | {free} | {in_time} |");
         }
         let _ = writeln!(out, "\nStops when: {}", md(&stops_when(self.plan, &self.week.waves)));
         if let Some(text) = decisions(self.plan) {

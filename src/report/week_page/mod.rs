@@ -14,12 +14,13 @@ use super::clock::Clock;
 use super::escape::{escape_for_terminal as esc, escape_text};
 use super::wave_page::{WaveHosts, covered, decisions, free_of, length_of, stops_when, times};
 use super::week::{Verdict, Week};
-use super::{pages, words};
+use super::{odds, pages, words};
 use crate::graph::Graph;
 use crate::graph::danger::danger;
 use crate::graph::preview::previews;
 use crate::plan::model::Plan;
 use crate::plan::units::Short;
+use crate::schedule::{Odds, probably};
 use squares::Squares;
 
 /// What is said about the times of owners; it has a section of its own.
@@ -30,6 +31,8 @@ const OWNERS: [&str; 3] = ["W115", "W116", "W117"];
 pub struct WeekPage<'a> {
     pub plan: &'a Plan,
     pub week: &'a Week,
+    /// Of each wave, in their order; empty where they were not drawn.
+    pub odds: &'a [Option<Odds>],
     /// The plan's path, as it was typed.
     pub file: &'a str,
     pub digest: &'a str,
@@ -107,6 +110,14 @@ impl WeekPage<'_> {
         if let Some(wave) = waves.iter().min_by_key(|w| w.free()) {
             out.push(("Least free", free_of(wave), format!("after {}, expected", esc(&wave.name))));
         }
+        let done = |ix: usize| Some((ix, self.odds.get(ix)?.as_ref()?.done?));
+        if let Some((ix, least)) = (0..waves.len()).filter_map(done).min_by(|a, b| a.1.total_cmp(&b.1)) {
+            out.push((
+                "In time",
+                probably(least),
+                format!("{}, the least likely, if nothing fails", esc(&waves[ix].name)),
+            ));
+        }
         let asked = self.plan.waves.iter().filter(|w| w.gate.is_some()).count();
         if asked > 0 {
             out.push(("Decisions", asked.to_string(), decisions(self.plan).unwrap_or_default()));
@@ -154,9 +165,15 @@ impl WeekPage<'_> {
             ends => clock.hm_near(wave.ends(), wave.opens),
             free => free_of(wave),
             too_long => wave.free().is_negative(),
+            in_time => self.in_time(ix),
             gate,
             hosts => hosts.join(" "),
         }
+    }
+
+    /// How likely the wave is done by the close of its window.
+    fn in_time(&self, ix: usize) -> Option<String> {
+        self.odds.get(ix)?.as_ref()?.done.map(probably)
     }
 
     /// What is executed in each wave.
@@ -183,7 +200,8 @@ impl WeekPage<'_> {
     pub fn document(&self) -> Json {
         let clock = self.clock();
         let gates = self.plan.waves.iter().map(|w| w.gate.as_ref());
-        let waves = self.week.waves.iter().zip(gates).map(|(w, gate)| {
+        let waves = self.week.waves.iter().zip(gates).enumerate().map(|(ix, (w, gate))| {
+            let odds = self.odds.get(ix).and_then(Option::as_ref);
             json!({
                 "wave": w.name,
                 "opens": clock.rfc3339(w.opens),
@@ -192,6 +210,7 @@ impl WeekPage<'_> {
                 "of_which": w.of_which,
                 "expected_s": w.expected.as_secs(),
                 "worst_s": w.worst.as_secs(),
+                "odds": odds.map(|odds| odds::document(odds, &clock)),
                 "gate": gate.map(|g| json!({ "question": g.question, "who": g.who })),
             })
         });
