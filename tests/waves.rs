@@ -165,3 +165,64 @@ fn a_wave_goes_on_after_its_engine_died() {
     assert_eq!(touched(&bed), ["rest web2", "rest web3", "rest web4"]);
     assert!(bed.run(&["status"]).stdout.contains("wave rest 2/2, week: 3 of 4 hosts"));
 }
+
+/// Whatever happens while a soak goes on counts, and only the open wave is rolled back; it is the next one again.
+#[test]
+fn a_soak_that_fails_in_its_middle_rolls_its_wave_back() {
+    let bed = Bed::new(&WEEK.replace(
+        "waves:",
+        "  quiet:
+    needs: [update]
+    hosts: local
+    test: echo asked >> DIR/asked; test $(wc -l < DIR/asked) -ne 4
+    hold: 1s
+    estimate: 2s
+waves:",
+    ));
+    bed.plan(
+        "night",
+        &std::fs::read_to_string(bed.path("night.yaml")).unwrap().replace("update:\n", "update:\n    needs: []\n"),
+    );
+    let exec = || bed.run(&["exec", "night.yaml", "--lab", "--no-input"]);
+    let few = exec();
+    assert_eq!(few.code, 0, "{few:?}");
+    let asked = || std::fs::read_to_string(bed.path("asked")).unwrap().lines().count();
+    assert_eq!(asked(), 2, "at the beginning and at the end");
+
+    let rest = exec();
+    assert!(rest.code == 10 && rest.stderr.contains("FAIL   quiet"), "{rest:?}");
+    assert_eq!(asked(), 4, "true at first, and then no more");
+    assert!(bed.run(&["status"]).stdout.contains("week: 1 of 4 hosts"), "the wave before stays done");
+
+    let again = exec();
+    assert!(again.code == 0 && again.stderr.contains("wave  rest, 2 of 2: 3 hosts"), "{again:?}");
+    assert!(bed.run(&["status"]).stdout.contains("week: 4 of 4 hosts"));
+}
+
+/// The cross-check of the week holds for every run of it, whatever the inventory has become since the first.
+#[test]
+fn a_host_that_came_into_no_wave_stops_the_next_one() {
+    let bed = Bed::new(WEEK);
+    let exec = || bed.run(&["exec", "night.yaml", "--lab", "--no-input"]);
+    assert_eq!(exec().code, 0);
+    let week = std::fs::read_to_string(bed.path("night.yaml")).unwrap();
+    bed.plan("night", &week.replace("hosts:\n  web:", "hosts:\n  db: [db1]\n  web:"));
+    let refused = exec();
+    assert!(refused.code == 2 && refused.stderr.contains("error[E041]: 1 host is in no wave: db1"), "{refused:?}");
+    bed.plan(
+        "night",
+        &week
+            .replace("{web: rest}}", "{web: rest, late: all}}")
+            .replace("hosts:\n  web:", "hosts:\n  late: [web1]\n  web:"),
+    );
+    let refused = exec();
+    assert!(
+        refused.code == 2 && refused.stderr.contains("error[E041]: `web1` is in two waves: `few` and `rest`"),
+        "{refused:?}"
+    );
+    assert_eq!((bed.runs(), touched(&bed)), (1, vec!["few web1".to_owned()]), "nothing was begun");
+
+    bed.plan("night", &week);
+    assert_eq!(exec().code, 0);
+    assert_eq!(touched(&bed), ["few web1", "rest web2", "rest web3", "rest web4"]);
+}
