@@ -11,7 +11,7 @@ use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use runbook::cli::load::load;
-use runbook::engine::fact::{Actor, Channel, HoldAnswer, RunOptions};
+use runbook::engine::fact::{Actor, Channel, FactRecord, HoldAnswer, RunOptions};
 use runbook::engine::input::{Ask, Input, Operator};
 use runbook::engine::invariants::violations;
 use runbook::graph::Graph;
@@ -210,8 +210,23 @@ fn open_wave(plan: &Plan, name: &str) -> OpenWave {
     OpenWave { week_done: earlier as u32, ..wave }
 }
 
-/// Plays the scenario and returns what a terminal without life would have shown, and the write-up of the next morning.
-fn play(mut scenario: Scenario) -> (String, String) {
+/// What a night left.
+struct Played {
+    graph: Arc<Graph>,
+    journal: Vec<FactRecord>,
+    /// What a terminal without life would have shown.
+    printed: String,
+    /// The write-up of the next morning.
+    report: String,
+}
+
+/// The facts of a scenario that is told in place.
+pub fn journal_of(story: &str) -> (Arc<Graph>, Vec<FactRecord>) {
+    let played = play(serde_yaml::from_str(story).expect("a scenario"));
+    (played.graph, played.journal)
+}
+
+fn play(mut scenario: Scenario) -> Played {
     let vars: Vec<(String, Value)> =
         scenario.vars.iter().map(|(k, v)| (k.clone(), v.parse().map_or(Value::Text(v.clone()), Value::Bool))).collect();
     let loaded = load(&root().join(&scenario.plan), &vars).expect("a plan without errors");
@@ -257,9 +272,10 @@ fn play(mut scenario: Scenario) -> (String, String) {
     let found = violations(&graph, &sim.journal);
     assert!(found.is_empty(), "{found:?}");
     drop(lines);
+    let journal = sim.journal.clone();
     let coloured = String::from_utf8(paper.0.lock().unwrap().clone()).expect("text");
     let report = WriteUp::of(&view, sim.now).expect("a run that has begun").text(100).join("\n") + "\n";
-    (anstream::adapter::strip_str(&coloured).to_string(), report)
+    Played { graph, journal, printed: anstream::adapter::strip_str(&coloured).to_string(), report }
 }
 
 /// What looks beside a real engine: who must be called soon, each of them once.
@@ -278,7 +294,7 @@ fn call_ahead(view: &RunView, called: &mut BTreeSet<ActionId>, sim: &mut Simulat
 fn the_report_of_2_december_has_the_times_and_the_sentences_of_its_story() {
     let scenario =
         std::fs::read_to_string(root().join("tests/scenarios/2007-12-02-as-it-was.yaml")).expect("a scenario");
-    let (_, report) = play(serde_yaml::from_str(&scenario).expect("a scenario"));
+    let Played { report, .. } = play(serde_yaml::from_str(&scenario).expect("a scenario"));
     let timeline = report.split("\n\n").nth(1).expect("a timeline");
     let unfolded = timeline.replace("\n       ", " ");
     let at = |clock: &str| {
@@ -332,7 +348,7 @@ fn every_scenario_prints_what_its_story_says() {
     for path in names {
         let text = std::fs::read_to_string(&path).expect("a scenario");
         let scenario: Scenario = serde_yaml::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        let (printed, report) = play(scenario);
+        let Played { printed, report, .. } = play(scenario);
         for (kind, text) in [("out", printed), ("report", report)] {
             let golden = path.with_extension(kind);
             if std::env::var_os("UPDATE").is_some() {

@@ -1,5 +1,6 @@
 //! Screens of the night of 2 December 2007, from hand-written facts and a fake clock.
 
+mod fleet;
 mod live;
 mod log;
 pub(crate) mod night;

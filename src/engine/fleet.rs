@@ -15,7 +15,7 @@ use super::state::{Doing, State};
 use crate::graph::ids::ActionId;
 use crate::graph::job::Site;
 use crate::graph::{ActionIx, Graph, Reach, StepIx};
-use crate::plan::model::{OnFailure, Step};
+use crate::plan::model::OnFailure;
 use crate::plan::units::Size;
 
 /// Which hosts are out of service because of this run, and which have dropped out of it.
@@ -66,7 +66,12 @@ impl Group {
 
 impl Service {
     pub fn new(graph: &Graph) -> Self {
-        if !graph.plan().steps.values().any(|s| takes_out(s) || s.fleet.allow_failed.is_some() || s.fleet.canary) {
+        if !graph
+            .plan()
+            .steps
+            .values()
+            .any(|s| s.fleet.takes_hosts_out() || s.fleet.allow_failed.is_some() || s.fleet.canary)
+        {
             return Self::default();
         }
         let first_group = graph.plan().groups_by_host();
@@ -119,16 +124,11 @@ impl Service {
     }
 }
 
-/// Whether a host is out of service while this step works on it.
-pub(super) fn takes_out(step: &Step) -> bool {
-    step.fleet.keep_up.is_some() || step.fleet.drain.is_some() || step.fleet.reboot.is_some()
-}
-
 impl State {
     /// Keeps the counts true after an action has changed what it does.
     pub(super) fn count_host(&mut self, ix: ActionIx) {
         let step = self.graph.action(ix).step;
-        let takes_out = takes_out(self.graph.step(step));
+        let takes_out = self.graph.step(step).fleet.takes_hosts_out();
         let a = &mut self.actions[ix.index()];
         let failed = matches!(a.doing, Doing::Failed) || (a.doing == Doing::Done && a.tolerated);
         let again = a.doing == Doing::Waiting && a.started.is_some();

@@ -7,13 +7,13 @@ use super::escape::escape_for_terminal as esc;
 use super::style::{Look, Tone};
 use super::tail::Said;
 use super::text::{Line, bar, column, cut, shorten};
-use super::{ask, odds, words};
+use super::{ask, fleet, odds, words};
 use crate::engine::fact::Stage;
 use crate::graph::StepIx;
 use crate::graph::ids::Direction;
 use crate::plan::units::Short;
 use crate::schedule::Odds;
-use crate::view::{ActionState, ActionView, Phase, RunView, StepRow};
+use crate::view::{ActionState, ActionView, Fleet, Phase, RunView, StepRow};
 
 /// Running steps shown at the same time; the others are a number.
 const SHOWN: usize = 8;
@@ -55,7 +55,7 @@ pub fn frame(scene: &Scene<'_>) -> Vec<String> {
             lines.extend(numbers(scene, &clock, width));
             lines.push(Line::default());
             lines.extend(moving(scene, &clock, width));
-            lines.extend(failed(scene));
+            lines.extend(failed(scene, width));
             lines.extend(still_to_do(scene, &clock, width));
         }
     }
@@ -75,7 +75,9 @@ fn rule(scene: &Scene<'_>, clock: &Clock, width: usize) -> Line {
     let left = format!("- as of {} ", clock.hms(scene.now));
     let rehearsal = scene.view.header().is_some_and(|h| h.options.stage() == Stage::Rehearsal);
     let stage = if rehearsal { "REHEARSAL of " } else { "" };
-    let right = format!(" {word}{stage}{} ---", esc(scene.view.run()));
+    let wave = scene.view.header().and_then(|h| h.options.wave.as_ref());
+    let wave = wave.map_or(String::new(), |w| format!(" wave {}/{}", w.number, w.of));
+    let right = format!(" {word}{stage}{}{wave} ---", esc(scene.view.run()));
     let fill = width.saturating_sub(left.len() + right.len());
     let tone = if word.is_empty() { Tone::Waiting } else { Tone::Failed };
     Line::new(left).and("-".repeat(fill)).tone(tone, right)
@@ -239,8 +241,13 @@ fn moving(scene: &Scene<'_>, clock: &Clock, width: usize) -> Vec<Line> {
     let mut lines = Vec::new();
     let rows = scene.view.active();
     for row in rows.iter().take(SHOWN) {
-        lines.push(moving_row(scene, clock, row, width));
-        lines.extend(last_words(scene, row));
+        match scene.view.fleet(row.ix, scene.now) {
+            Some(fleet) => lines.extend(fleet_block(scene, clock, &fleet, width)),
+            None => {
+                lines.push(moving_row(scene, clock, row, width));
+                lines.extend(last_words(scene, row));
+            }
+        }
     }
     if rows.len() > SHOWN {
         lines.push(Line::new(format!("       + {} more", rows.len() - SHOWN)));
@@ -251,16 +258,26 @@ fn moving(scene: &Scene<'_>, clock: &Clock, width: usize) -> Vec<Line> {
     lines
 }
 
-fn moving_row(scene: &Scene<'_>, clock: &Clock, row: &StepRow<'_>, width: usize) -> Line {
-    let word = match row.state {
-        ActionState::Asking => "GATE",
-        ActionState::BackingOff => "RETRY",
-        ActionState::Soaking => "WAIT",
-        ActionState::Undoing => "UNDO",
-        ActionState::Parked => "STUCK",
-        _ if row.late => "LATE",
-        _ => "RUN",
+/// A step on many hosts: its row with a bar over its hosts, and what is to be said of them together.
+fn fleet_block(scene: &Scene<'_>, clock: &Clock, fleet: &Fleet<'_>, width: usize) -> Vec<Line> {
+    let row = &fleet.row;
+    let word = word_of(row);
+    let (over, of) = match row.state {
+        ActionState::Undoing => (row.count(ActionState::Undone), row.total - row.count(ActionState::Waiting)),
+        _ => (fleet.over(), row.total),
     };
+    let share = f64::from(over) / f64::from(of.max(1));
+    let counts = format!("  {over} of {of} hosts   {:.0}%", share * 100.0);
+    let head = format!(" {}  {:<8}", column(&row.step.id, 16), span(row.elapsed(scene.now)));
+    let size = width.saturating_sub(6 + head.chars().count() + counts.len() + 1);
+    let line = Line::new(" ").tone(Tone::of_word(word), format!("{word:<5}")).and(head);
+    let mut lines = vec![line.and(format!("{}{counts}", bar(scene.look, size, share, None)))];
+    lines.extend(fleet::lines(scene.view, fleet, clock, scene.now, width));
+    lines
+}
+
+fn moving_row(scene: &Scene<'_>, clock: &Clock, row: &StepRow<'_>, width: usize) -> Line {
+    let word = word_of(row);
     let wide = width >= 90;
     let estimate = match row.state {
         ActionState::Undoing | ActionState::Parked => row.step.rollback().map(|r| r.estimate),
@@ -280,6 +297,19 @@ fn moving_row(scene: &Scene<'_>, clock: &Clock, row: &StepRow<'_>, width: usize)
     let share = share.or_else(|| expected.map(|e| ratio(elapsed, e))).map(|s| s.min(0.95));
     let small = share.map(|s| bar(scene.look, if wide { 17 } else { 12 }, s, None));
     line.and(small.map_or(String::new(), |b| format!("{gap}{b}"))).and(format!("{gap}{}", note(scene, clock, row)))
+}
+
+/// What a row is about, as a word.
+const fn word_of(row: &StepRow<'_>) -> &'static str {
+    match row.state {
+        ActionState::Asking => "GATE",
+        ActionState::BackingOff => "RETRY",
+        ActionState::Soaking => "WAIT",
+        ActionState::Undoing => "UNDO",
+        ActionState::Parked => "STUCK",
+        _ if row.late => "LATE",
+        _ => "RUN",
+    }
 }
 
 fn place(view: &RunView, row: &StepRow<'_>) -> String {
@@ -408,21 +438,24 @@ fn last_words(scene: &Scene<'_>, row: &StepRow<'_>) -> Option<Line> {
 }
 
 /// Steps whose failure nobody has answered yet.
-fn failed(scene: &Scene<'_>) -> Vec<Line> {
+fn failed(scene: &Scene<'_>, width: usize) -> Vec<Line> {
     let rows: Vec<StepRow<'_>> = scene.view.rows().filter(|r| r.state == ActionState::Failed).collect();
     let one = |row: &StepRow<'_>| {
+        if let Some(fleet) = scene.view.fleet(row.ix, scene.now) {
+            return fleet::failures(scene.view, &fleet, width);
+        }
         let failed = scene.view.actions_of(row.ix).filter(|a| a.state == ActionState::Failed);
         let (names, how): (Vec<String>, Vec<String>) = failed
             .map(|a| (a.host().to_owned(), a.outcome.as_ref().map_or(String::new(), ToString::to_string)))
             .unzip();
         let how = how.first().map_or(String::new(), |h| esc(h));
-        Line::new(" ").tone(Tone::Failed, "FAIL ").and(format!(
+        vec![Line::new(" ").tone(Tone::Failed, "FAIL ").and(format!(
             " {}  {}  {how}",
             column(&row.step.id, 16),
             words::hosts(&names)
-        ))
+        ))]
     };
-    rows.iter().take(SHOWN).map(one).collect()
+    rows.iter().take(SHOWN).flat_map(one).collect()
 }
 
 fn still_to_do(scene: &Scene<'_>, clock: &Clock, width: usize) -> Vec<Line> {

@@ -19,7 +19,7 @@ use super::summary;
 use super::tail::Tails;
 use super::text::fold;
 use crate::engine::fact::FactRecord;
-use crate::view::{Outlook, Phase, RunView};
+use crate::view::{FEW, Outlook, Phase, RunView};
 
 /// At most 20 redraws a second.
 const PAUSE: SignedDuration = SignedDuration::from_millis(50);
@@ -116,7 +116,8 @@ impl Live {
 
     fn listen(&mut self, view: &RunView) {
         let Some(tails) = &mut self.tails else { return };
-        for row in view.active().iter().take(HEARD_STEPS) {
+        // Of many hosts only numbers are shown.
+        for row in view.active().iter().filter(|row| row.total <= FEW).take(HEARD_STEPS) {
             for action in view.actions_of(row.ix).filter(|a| a.state.is_active()).take(HEARD_HOSTS) {
                 if let Some(host) = action.id.host() {
                     tails.poll(&row.step.id, host);

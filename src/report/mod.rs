@@ -15,6 +15,7 @@ mod clock;
 mod compare;
 mod drill_page;
 mod escape;
+mod fleet;
 mod frame;
 mod graph_chart;
 mod json;

@@ -8,11 +8,11 @@ use super::escape::escape_for_terminal as esc;
 use super::frame::state_word;
 use super::style::{Look, Tone};
 use super::text::{Line, column, flow, fold};
-use super::{odds, summary, words};
+use super::{fleet, odds, summary, words};
 use crate::engine::fact::RunEnd;
 use crate::graph::StepIx;
 use crate::schedule::Odds;
-use crate::view::{ActionState, ActionView, Phase, RunView, StepRow};
+use crate::view::{ActionState, ActionView, FEW, Phase, RunView, StepRow};
 
 /// Who drives the run, by the journal's record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub fn status(view: &RunView, engine: Option<&Engine>, odds: Option<&Odds>, now:
         lines.extend(numbers(view, &clock, now).into_iter().flat_map(|parts| flow(parts, look.width)));
         let odds = odds.map(|o| odds::parts(o, &clock, view.closes(), now));
         lines.extend(odds.into_iter().flat_map(|parts| flow(parts, look.width)));
-        lines.extend(rows(view, engine, &clock, now));
+        lines.extend(rows(view, engine, &clock, now, look.width));
         lines.extend(next(view, &clock, now));
         lines.extend(flow(commands(view, engine), look.width));
     }
@@ -132,11 +132,17 @@ fn numbers(view: &RunView, clock: &Clock, now: Timestamp) -> Vec<Vec<Line>> {
 }
 
 /// What goes on and what went wrong.
-fn rows(view: &RunView, engine: Option<&Engine>, clock: &Clock, now: Timestamp) -> Vec<Line> {
+fn rows(view: &RunView, engine: Option<&Engine>, clock: &Clock, now: Timestamp, width: usize) -> Vec<Line> {
     let alone = !engine.is_some_and(|e| e.live);
     let mut shown: Vec<StepRow<'_>> = view.active();
     shown.extend(view.rows().filter(|r| r.state == ActionState::Failed));
-    let mut lines: Vec<Line> = shown.iter().take(12).map(|row| row_line(view, clock, row, alone, now)).collect();
+    let mut lines = Vec::new();
+    for row in shown.iter().take(12) {
+        lines.push(row_line(view, clock, row, alone, now));
+        let fleet = view.fleet(row.ix, now);
+        let below = fleet.iter().flat_map(|fleet| fleet::lines(view, fleet, clock, now, width.saturating_sub(1)));
+        lines.extend(below.map(|line| Line::new(" ").join(&line)));
+    }
     if shown.len() > 12 {
         lines.push(Line::new(format!("        + {} more", shown.len() - 12)));
     }
@@ -168,7 +174,9 @@ fn row_line(view: &RunView, clock: &Clock, row: &StepRow<'_>, alone: bool, now: 
         _ => row.step.estimate,
     };
     let elapsed = coarse(row.elapsed(now));
-    let of = estimate.map_or_else(|| elapsed.clone(), |e| format!("{elapsed} of {e}"));
+    // The estimate is that of one host: beside the time of many it would mislead.
+    let many = row.total > FEW;
+    let of = estimate.filter(|_| !many).map_or_else(|| elapsed.clone(), |e| format!("{elapsed} of {e}"));
     let concerned =
         view.actions_of(row.ix).filter(|a| row.state != ActionState::Failed || a.state == ActionState::Failed);
     let hosts: Vec<String> = concerned.filter_map(|a| a.id.host().map(str::to_owned)).collect();
@@ -180,7 +188,7 @@ fn row_line(view: &RunView, clock: &Clock, row: &StepRow<'_>, alone: bool, now: 
             format!("{test}waiting for {}", if who.is_empty() { "an answer" } else { &who })
         }
         _ if word == "LOST" && alone => format!("{}  was running when contact was lost", words::hosts(&hosts)),
-        _ if row.total > 4 => format!("{} of {} done", row.done(), row.total),
+        _ if many => format!("{} of {} done", row.done(), row.total),
         _ => words::hosts(&hosts),
     };
     Line::new("  ")
@@ -269,6 +277,9 @@ pub fn status_json(view: &RunView, engine: Option<&Engine>, odds: Option<&Odds>,
             "hosts": row.total,
             "done": row.done(),
             "failed": row.count(ActionState::Failed),
+            "running": row.counts.iter().zip(ActionState::ALL).filter(|(_, s)| s.is_active()).map(|(n, _)| n).sum::<u32>(),
+            "waiting": row.count(ActionState::Waiting),
+            "fleet": view.fleet(row.ix, now).map(|fleet| fleet::document(view, &fleet)),
             "started": row.started.map(time),
             "ended": row.ended.map(time),
             "planned_start": view.planned(row.ix).map(|t| time(t.start)),

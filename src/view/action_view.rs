@@ -35,6 +35,21 @@ impl ActionState {
     /// How many states there are; they number themselves from 0.
     pub const COUNT: usize = Self::Parked as usize + 1;
 
+    /// All of them, by their numbers.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Waiting,
+        Self::Running,
+        Self::Soaking,
+        Self::Asking,
+        Self::BackingOff,
+        Self::Done,
+        Self::Skipped,
+        Self::Failed,
+        Self::Undoing,
+        Self::Undone,
+        Self::Parked,
+    ];
+
     /// Something goes on: time passes for this action.
     #[must_use]
     pub const fn is_active(self) -> bool {

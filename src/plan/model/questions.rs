@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Host, Plan, Rollback, Step, Undo, Value, Verb, Wait};
+use super::{Fleet, Host, Plan, Rollback, Step, Undo, Value, Verb, Wait};
 use crate::plan::maintenance::{self, Maintenance};
 use crate::plan::units::Estimate;
 
@@ -13,6 +13,14 @@ impl Plan {
     pub fn groups_by_host(&self) -> BTreeMap<&str, &str> {
         let all = self.groups.iter().rev().flat_map(|(group, hosts)| hosts.iter().map(move |h| (h, group)));
         all.map(|(host, group)| (host.as_str(), group.as_str())).collect()
+    }
+}
+
+impl Fleet {
+    /// Whether a host is out of service while a step with these works on it.
+    #[must_use]
+    pub const fn takes_hosts_out(&self) -> bool {
+        self.keep_up.is_some() || self.drain.is_some() || self.reboot.is_some()
     }
 }
 
