@@ -1,4 +1,4 @@
-//! Screens of the night of 2 December 2007, from hand-written facts and a fake clock.
+//! Screens: of the night of 2 December 2007, from hand-written facts and a fake clock; of many hosts; of some of them.
 
 mod fleet;
 mod live;
@@ -6,6 +6,7 @@ mod log;
 pub(crate) mod night;
 mod notices;
 mod plan;
+mod some_hosts;
 mod status;
 mod stream;
 mod view;

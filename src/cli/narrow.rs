@@ -7,6 +7,7 @@ use crate::graph::{Graph, StepIx};
 use crate::plan::inventory::pattern;
 use crate::plan::model::{Place, Plan, Step};
 use crate::plan::nearest;
+use crate::view::{ActionView, RunView};
 
 /// How a run is narrowed.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -97,6 +98,18 @@ impl Narrow {
 pub fn selected<'p>(plan: &'p Plan, patterns: &[String]) -> Result<Vec<&'p str>, CommandError> {
     pattern::select(plan, patterns)
         .map_err(|none| none.hints.into_iter().fold(CommandError::usage(none.message), CommandError::hint))
+}
+
+/// The hosts of a run that a pattern means: those of its plan, and `local`.
+///
+/// # Errors
+/// When it means none.
+pub fn of_run<'v>(view: &'v RunView, pattern: &str) -> Result<Vec<&'v str>, CommandError> {
+    let all = view.actions().iter().chain(view.proof());
+    match all.map(ActionView::host).find(|host| *host == pattern && !host.is_empty()) {
+        Some(host) => Ok(vec![host]),
+        None => selected(view.graph().plan(), &[pattern.to_owned()]),
+    }
 }
 
 impl LeftOut {

@@ -178,7 +178,7 @@ fn alike<'v>(view: &'v RunView, fleet: &Fleet<'_>) -> Vec<(String, Vec<&'v str>)
 }
 
 /// The last words of what failed there, or how it ended.
-fn why(action: &ActionView) -> String {
+pub(super) fn why(action: &ActionView) -> String {
     let part = action.attempt.as_ref().map_or("", |attempt| words::part_prefix(attempt.direction));
     let said = action.evidence.tail.last().map(|line| esc(line.trim())).filter(|line| !line.is_empty());
     let ended = || action.outcome.as_ref().map_or("unreachable".into(), |outcome| esc(&outcome.to_string()));
@@ -186,7 +186,7 @@ fn why(action: &ActionView) -> String {
 }
 
 /// A part of the work in the words of the plan.
-const fn part_word(step: &Step, part: Direction) -> &'static str {
+pub(super) const fn part_word(step: &Step, part: Direction) -> &'static str {
     match part {
         Direction::Drain | Direction::Drained => "drain",
         Direction::Do => verb_word(&step.verb),

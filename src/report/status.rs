@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::clock::{Clock, coarse, span};
 use super::escape::escape_for_terminal as esc;
 use super::frame::state_word;
+use super::host_table::host_table;
 use super::style::{Look, Tone};
 use super::text::{Line, column, flow, fold};
 use super::{fleet, odds, summary, words};
@@ -43,6 +44,19 @@ pub fn status(view: &RunView, engine: Option<&Engine>, odds: Option<&Odds>, now:
         out.extend(summary::block(view, now).iter().flat_map(|l| fold(l, look.width)));
     }
     out
+}
+
+/// Some hosts of the run, under its headline.
+#[must_use]
+pub fn status_of_hosts(
+    view: &RunView,
+    engine: Option<&Engine>,
+    hosts: &[&str],
+    now: Timestamp,
+    look: Look,
+) -> Vec<String> {
+    let headline = flow(headline(view, engine, &words::clock_of(view), now), look.width);
+    headline.iter().map(|line| line.paint(look.width)).chain(host_table(view, hosts, now, look)).collect()
 }
 
 /// `RUNNING`, `HOLDING`, ... of a run; `NO ENGINE` of an open one that nobody drives.

@@ -1,5 +1,6 @@
 //! `runbook logs`: what steps printed. Raw bytes for a file or a pipe; escaped for a terminal.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use serde_json::json;
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
-use crate::cli::{look, store};
+use crate::cli::{look, narrow, store};
 use crate::journal::Store;
 use crate::report::{Tone, escape_bytes};
 use crate::view::{ActionState, RunView};
@@ -19,16 +20,18 @@ use crate::view::{ActionState, RunView};
 const POLL: Duration = Duration::from_millis(200);
 /// Bytes read at once.
 const CHUNK: usize = 64 * 1024;
+/// What makes a word a pattern of hosts.
+const PATTERN: [char; 6] = ['*', '?', '[', ',', '!', '&'];
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  runbook logs db-scripts\n  runbook logs sanity-backend be2\n  runbook logs -f\n  \
+    after_help = "Examples:\n  runbook logs db-scripts\n  runbook logs sanity-backend be2\n  runbook logs update 'web*,!web3'\n  runbook logs -f\n  \
                         runbook logs --failed --run 2007-12-02-a"
 )]
 pub struct Args {
-    /// A step; or a host, for everything that ran there
+    /// A step; or hosts, for everything that ran there
     step: Option<String>,
-    /// One host of the step
+    /// Only these hosts of the step: a host, a group, `web*`, `web[01:20]`, `!without`, `&also-in`
     host: Option<String>,
     /// The run: its name, the beginning of it, or `latest` [default: the open one, or else the newest]
     #[arg(long, value_name = "RUN")]
@@ -82,24 +85,15 @@ fn nothing(args: &Args, view: &RunView) -> String {
 
 /// The logs that are meant, in the plan's order.
 fn wanted(args: &Args, view: &RunView, dir: &std::path::Path) -> Result<Vec<Log>, CommandError> {
-    let steps: Vec<&str> = view.graph().plan().steps.keys().map(String::as_str).chain(["after_rollback"]).collect();
-    let all = || view.actions().iter().chain(view.proof());
-    let named = |name: &str| all().any(|a| a.host() == name);
-    let (step, host) = match (args.step.as_deref(), args.host.as_deref()) {
-        (Some(step), _) if !steps.contains(&step) && named(step) && args.host.is_none() => (None, Some(step)),
-        (Some(step), _) if !steps.contains(&step) => {
-            let error = CommandError::usage(format!("there is no step or host `{}`", step.escape_debug()));
-            return Err(match crate::plan::nearest(step, steps.iter().copied()) {
-                Some(near) => error.hint(format!("did you mean `{near}`?")),
-                None => error,
-            });
-        }
-        other => other,
-    };
+    let (step, hosts) = meant(args, view)?;
     let failed = |state| matches!(state, ActionState::Failed | ActionState::Parked | ActionState::BackingOff);
-    let logs: Vec<Log> = all()
+    let of_host = |host: &str| hosts.as_ref().is_none_or(|hosts| hosts.contains(host));
+    let logs: Vec<Log> = view
+        .actions()
+        .iter()
+        .chain(view.proof())
         .filter(|a| a.id.host().is_some())
-        .filter(|a| step.is_none_or(|s| s == a.id.step()) && host.is_none_or(|h| h == a.host()))
+        .filter(|a| step.is_none_or(|s| s == a.id.step()) && of_host(a.host()))
         .filter(|a| !args.failed || failed(a.state) || a.outcome.as_ref().is_some_and(|o| !o.is_success()))
         .map(|a| Log {
             step: a.id.step().to_owned(),
@@ -109,14 +103,37 @@ fn wanted(args: &Args, view: &RunView, dir: &std::path::Path) -> Result<Vec<Log>
             partial: Vec::new(),
         })
         .collect();
-    if let (Some(host), true) = (host, logs.is_empty() && !args.failed) {
-        return Err(CommandError::usage(format!(
-            "`{}` does not run there: {}",
-            step.unwrap_or("it"),
-            host.escape_debug()
-        )));
+    if let (Some(step), Some(pattern), true) = (step, &args.host, logs.is_empty() && !args.failed) {
+        return Err(CommandError::usage(format!("`{step}` does not run there: {}", pattern.escape_debug())));
     }
     Ok(logs)
+}
+
+/// The step and the hosts that are named; `None` for all of them. One word alone may be either.
+fn meant<'a>(args: &'a Args, view: &'a RunView) -> Result<(Option<&'a str>, Option<BTreeSet<&'a str>>), CommandError> {
+    let plan = view.graph().plan();
+    let steps: Vec<&str> = plan.steps.keys().map(String::as_str).chain(["after_rollback"]).collect();
+    let on = |pattern: &str| narrow::of_run(view, pattern).map(BTreeSet::from_iter);
+    match (args.step.as_deref(), args.host.as_deref()) {
+        (None, _) => Ok((None, None)),
+        (Some(step), host) if steps.contains(&step) => Ok((Some(step), host.map(on).transpose()?)),
+        (Some(pattern), None) if pattern.contains(PATTERN) => Ok((None, Some(on(pattern)?))),
+        (Some(name), None) => match on(name) {
+            Ok(hosts) => Ok((None, Some(hosts))),
+            Err(_) => {
+                Err(neither(name, steps.into_iter().chain(plan.hosts.keys().map(String::as_str)), "step or host"))
+            }
+        },
+        (Some(step), Some(_)) => Err(neither(step, steps.into_iter(), "step")),
+    }
+}
+
+fn neither<'a>(name: &str, known: impl Iterator<Item = &'a str>, what: &str) -> CommandError {
+    let error = CommandError::usage(format!("there is no {what} `{}`", name.escape_debug()));
+    match crate::plan::nearest(name, known) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error.hint("hosts may be groups and patterns, too:   runbook logs STEP 'web*'"),
+    }
 }
 
 fn all(logs: &mut [Log], printer: &mut Printer) -> io::Result<()> {
