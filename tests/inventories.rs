@@ -25,8 +25,9 @@ fn good() -> Vec<(PathBuf, String)> {
     let mut all: Vec<(PathBuf, String)> = folders
         .filter(|f| f.is_dir() && !f.ends_with("bad"))
         .map(|folder| {
-            let files = fs::read_dir(&folder).expect("a folder").map(|e| e.expect("an entry").path());
-            let file = files.filter(|f| f.is_file()).min().expect("an inventory");
+            let all = fs::read_dir(&folder).expect("a folder").map(|e| e.expect("an entry").path());
+            let (files, folders): (Vec<_>, Vec<_>) = all.partition(|f| f.is_file());
+            let file = files.into_iter().min().or(folders.into_iter().min()).expect("an inventory");
             (folder, file.file_name().expect("a name").to_string_lossy().into_owned())
         })
         .collect();
@@ -186,6 +187,32 @@ fn pretty_assertions(ours: &Known, theirs: &Known, folder: &Path) {
     for (host, vars) in &ours.hosts {
         assert_eq!(vars, &theirs.hosts[host], "variables of {host} in {name}");
     }
+}
+
+#[test]
+fn a_folder_of_inventories_is_one_inventory() {
+    let bed = tempfile::tempdir().expect("a folder");
+    copy(&corpus().join("folder"), bed.path());
+    let plan = loaded(bed.path(), "inventory");
+    assert_eq!(plan.groups["site"], ["web1", "web2", "web3", "db1"], "of groups that other files have");
+    let var = |host: &str, name: &str| plan.hosts[host].vars.get(name).and_then(Value::to_text).unwrap_or_default();
+    assert_eq!(var("db1", "role"), "primary", "a later file counts more");
+    assert_eq!((var("web3", "color"), var("db1", "backup")), ("blue".into(), "nightly".into()), "beside the files");
+    assert!(plan.hosts.contains_key("edge1") && var("edge1", "tier").is_empty(), "of folders in it the files only");
+    assert_eq!(plan.hosts.len(), 5, "copies and notes do not count");
+
+    let again = bed.path().join("inventory/20-late.ini");
+    fs::write(&again, "[db]\ndb2\ndb2 oops\n").expect("written");
+    let said = read(bed.path(), "inventory").expect_err("a mistake");
+    assert!(said.contains("inventory/20-late.ini:3:"), "{said}");
+    fs::write(&again, "#!/bin/sh\necho {}\n").expect("written");
+    let said = read(bed.path(), "inventory").expect_err("a program");
+    assert!(said.contains("ansible-inventory -i FOLDER --list"), "{said}");
+
+    fs::create_dir(bed.path().join("nothing")).expect("a folder");
+    fs::write(bed.path().join("nothing/README.md"), "hosts will be here\n").expect("written");
+    let said = read(bed.path(), "nothing").expect_err("no inventory");
+    assert!(said.contains("the inventory is a folder without any inventory"), "{said}");
 }
 
 #[test]

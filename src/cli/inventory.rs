@@ -27,6 +27,11 @@ const POLL: Duration = Duration::from_millis(5);
 /// What Ansible looks for, in this order: the first that exists counts.
 const EXTENSIONS: [&str; 4] = ["", "yml", "yaml", "json"];
 
+/// What Ansible passes over in a folder of inventories: by name, and by the end of the name.
+const NOT_THERE: [&str; 3] = ["group_vars", "host_vars", "vars_plugins"];
+const COPIES: [&str; 12] =
+    [".pyc", ".pyo", ".swp", ".bak", "~", ".rpm", ".md", ".txt", ".rst", ".orig", ".cfg", ".retry"];
+
 /// Everything that the inventory of the plan at `plan` consists of. `seen` is what was seen of the plan's files.
 pub fn fetch(
     plan: &Path,
@@ -38,13 +43,18 @@ pub fn fetch(
     let folder = match wish {
         InventoryWish::File(file) => {
             let path = beside.join(file);
-            let text = seen.get(file).and_then(|seen| seen.as_ref().ok()?.text.as_deref());
-            texts.text = text.map(|text| Arc::new(source(&path, text)));
-            path.parent().unwrap_or(Path::new("")).to_owned()
+            if path.is_dir() {
+                texts.problem = in_folder(&path, &mut texts.texts).err();
+                path
+            } else {
+                let text = seen.get(file).and_then(|seen| seen.as_ref().ok()?.text.as_deref());
+                texts.texts.extend(text.map(|text| Arc::new(source(&path, text))));
+                path.parent().unwrap_or(Path::new("")).to_owned()
+            }
         }
         InventoryWish::Command { run, timeout } => {
             match output_of(run, beside, timeout) {
-                Ok(text) => texts.text = Some(Arc::new(Source::new(format!("output of `{run}`"), text))),
+                Ok(text) => texts.texts.push(Arc::new(Source::new(format!("output of `{run}`"), text))),
                 Err(problem) => texts.problem = Some(problem),
             }
             beside.to_owned()
@@ -60,6 +70,36 @@ pub fn fetch(
 
 fn source(path: &Path, text: &str) -> Source {
     Source::new(path.display().to_string(), text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+/// The inventories of a folder, and of the folders in it, in the order of their names: as Ansible reads them.
+fn in_folder(folder: &Path, texts: &mut Vec<Arc<Source>>) -> Result<(), CommandProblem> {
+    read_folder(folder, texts)?;
+    if texts.is_empty() { Err(CommandProblem::EmptyFolder) } else { Ok(()) }
+}
+
+fn read_folder(folder: &Path, texts: &mut Vec<Arc<Source>>) -> Result<(), CommandProblem> {
+    let unreadable = |path: &Path, e: io::Error| CommandProblem::InFolder(format!("{}: {e}", path.display()));
+    let read =
+        fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(|e| unreadable(folder, e))?;
+    let mut paths: Vec<PathBuf> =
+        read.into_iter().map(|entry| entry.path()).filter(|path| !is_passed_over(path)).collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            read_folder(&path, texts)?;
+        } else {
+            let text = fs::read_to_string(&path).map_err(|e| unreadable(&path, e))?;
+            texts.push(Arc::new(source(&path, &text)));
+        }
+    }
+    Ok(())
+}
+
+/// What is no inventory in a folder of inventories.
+fn is_passed_over(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with('.') || NOT_THERE.contains(&&*name) || COPIES.iter().any(|end| name.ends_with(end))
 }
 
 /// The files of `group_vars/` or `host_vars/`, as Ansible finds them: `NAME`, `NAME.yml`, `NAME.yaml`, `NAME.json`, or a

@@ -244,6 +244,10 @@ fn look_at(path: &Path, wanted: Wanted<'_>) -> Result<Seen, FileProblem> {
     if meta.is_dir() && matches!(wanted, Wanted::Copy(_)) {
         return Ok(Seen { facts: directory_facts(path).map_err(unreadable)?, text: None });
     }
+    if meta.is_dir() && matches!(wanted, Wanted::Inventory(_)) {
+        // What is in it is read as an inventory; nothing else is to be known of it.
+        return Ok(Seen { facts: Content::default().facts(FileKind::Directory, &meta), text: None });
+    }
     if !meta.is_file() {
         return Err(FileProblem::NotRegular(kind_name(&meta)));
     }

@@ -74,7 +74,7 @@ pub enum FileProblem {
 /// Where a plan's inventory is to be taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InventoryWish<'p> {
-    /// A file, beside the plan; also one of [`Draft::wanted`].
+    /// A file or a folder, beside the plan; also one of [`Draft::wanted`].
     File(&'p str),
     /// A shell command, executed in the plan's folder, and the most that it may take.
     Command { run: &'p str, timeout: SignedDuration },
@@ -83,8 +83,8 @@ pub enum InventoryWish<'p> {
 /// What the inventory's file or command gave.
 #[derive(Debug, Clone, Default)]
 pub struct InventoryTexts {
-    /// `None` when the file cannot be read; why stands with the other files.
-    pub text: Option<Arc<Source>>,
+    /// Several where the inventory is a folder. None when the file cannot be read; why stands with the other files.
+    pub texts: Vec<Arc<Source>>,
     /// Why the command gave none.
     pub problem: Option<CommandProblem>,
     /// `group_vars/` and `host_vars/` beside it.
@@ -109,6 +109,10 @@ pub enum CommandProblem {
     NotText,
     /// A file of variables beside it cannot be read.
     Vars(String),
+    /// A file in the inventory's folder cannot be read.
+    InFolder(String),
+    /// There is no file in it.
+    EmptyFolder,
 }
 
 /// What the plan's text alone does not say.

@@ -62,7 +62,7 @@ impl Checker<'_> {
 
     fn kind_fits(&mut self, wanted: Wanted<'_>, facts: &FileFacts, span: Span) {
         let path = Quoted(wanted.path());
-        if facts.kind == FileKind::Directory && !matches!(wanted, Wanted::Copy(_)) {
+        if facts.kind == FileKind::Directory && !matches!(wanted, Wanted::Copy(_) | Wanted::Inventory(_)) {
             self.error(codes::NOT_REGULAR, format!("{path} is a directory"), span, "must be a file");
         } else if facts.size == 0 && matches!(wanted, Wanted::Script(_)) {
             self.error(codes::FILE, format!("{path} is empty"), span, "nothing to execute");

@@ -89,9 +89,12 @@ impl Checker<'_> {
         if let Some(problem) = &outside.inventory.problem {
             self.no_inventory(problem, at);
         }
-        let Some(text) = &outside.inventory.text else { return (Some(inventory), false) };
         let before = self.found.len();
-        listing.add(text, self.found);
+        for text in &outside.inventory.texts {
+            listing.add(text, self.found);
+        }
+        let Some(last) = outside.inventory.texts.last() else { return (Some(inventory), false) };
+        listing.must_name_hosts(last, self.found);
         let groups_first = |file: &&VarsFile| file.of == VarsOf::Group;
         let (groups, hosts): (Vec<_>, Vec<_>) = outside.inventory.vars.iter().partition(groups_first);
         for file in groups.into_iter().chain(hosts) {
@@ -116,6 +119,9 @@ impl Checker<'_> {
                 error("the inventory's command printed too much", format!("more than {} MB", limit >> 20))
             }
             CommandProblem::NotText => error("the inventory's command printed no text", "not UTF-8".into()),
+            CommandProblem::InFolder(why) => error("the inventory cannot be read", why.clone()),
+            CommandProblem::EmptyFolder => error("the inventory is a folder without any inventory", "no file".into())
+                .help("hidden files, copies and notes (`~`, `.bak`, `.orig`, `.md`, `.txt`, `.cfg`, ...) do not count"),
             CommandProblem::Vars(why) => error("variables beside the inventory cannot be read", why.clone()),
         });
     }

@@ -110,12 +110,16 @@ impl Listing {
         let shape = shape::read(self, file, text, &mut here);
         found.extend(here.into_iter().map(|d| d.within(text)));
         self.ansible |= shape.is_some_and(|s| s != Shape::Own);
-        if shape.is_some() && self.hosts.is_empty() && found.is_empty() {
+        shape
+    }
+
+    /// Reports an inventory, of which `text` is the last one, that says nothing wrong and names no host.
+    pub fn must_name_hosts(&self, text: &Arc<Source>, found: &mut Vec<Diagnostic>) {
+        if self.hosts.is_empty() && found.is_empty() {
             let d =
                 Diagnostic::error(super::codes::INVENTORY, "the inventory names no hosts").at(Span::START, "no hosts");
             found.push(d.within(text));
         }
-        shape
     }
 
     /// Adds the groups and hosts that the plan itself has.

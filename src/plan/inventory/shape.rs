@@ -93,7 +93,8 @@ fn unreadable(text: &str) -> Diagnostic {
     let line = Span::new(0, text.find('\n').unwrap_or(text.len()));
     if text.starts_with("#!") {
         let d = Diagnostic::error(codes::INVENTORY, "the inventory is a program").at(line, "not a list of hosts");
-        return d.help("let it print the inventory: `inventory: {run: ./NAME --list}`");
+        return d
+            .help("let it print the inventory: `inventory: {run: ./NAME --list}`; of a folder with programs: `{run: ansible-inventory -i FOLDER --list}`");
     }
     let d = Diagnostic::error(codes::INVENTORY, "the inventory is encrypted by ansible-vault").at(line, "encrypted");
     d.help("let it be decrypted: `inventory: {run: ansible-vault view FILE}`")
