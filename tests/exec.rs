@@ -189,7 +189,8 @@ pub fn signal(pid: u32, signal: Signal) {
 /// Whether the process is one of ours and lives; a zombie has no command line.
 pub fn is_engine(pid: u32) -> bool {
     let line = fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&line).contains("engine\0--run")
+    let line = String::from_utf8_lossy(&line);
+    line.contains("engine\0--run") || line.contains("scout\0--plan")
 }
 
 #[test]

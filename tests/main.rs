@@ -39,6 +39,7 @@ mod red_before;
 mod rehearsal;
 mod resume;
 mod scenarios;
+mod scout;
 mod screens;
 mod sweep;
 mod takeover;

@@ -100,6 +100,10 @@ impl Terminal {
         self.heard.drain(..end);
     }
 
+    pub fn pid(&self) -> u32 {
+        self.attach.id()
+    }
+
     pub fn press(&mut self, keys: &str) {
         self.ours.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
     }

@@ -166,6 +166,9 @@ pub enum Command {
     /// The engine process of a run; started by `exec` and `resume`
     #[command(hide = true)]
     Engine(commands::engine::Args),
+    /// Asks the hosts of a plan and becomes the engine of its run; started by `exec`
+    #[command(hide = true)]
+    Scout(commands::scout::Args),
     /// Starts commands on this machine for an engine; started by it
     #[command(hide = true)]
     Keeper,

@@ -46,11 +46,16 @@ fn nobody_listens(socket: &str) -> bool {
     UnixStream::connect(Path::new(socket)).as_ref().is_err_and(refused)
 }
 
-/// A process that has ended and was not waited for has no command line.
+/// Whether the process is the run's engine, by its command line: that of an engine names the run, that of a scout which
+/// became one names the plan. A process that has ended and was not waited for has none.
 fn is_engine(lease: &Lease) -> bool {
     let line = std::fs::read(format!("/proc/{}/cmdline", lease.pid)).unwrap_or_default();
-    let mut words = line.split(|b| *b == 0);
-    words.any(|word| word == b"engine") && words.any(|word| word == lease.run.as_bytes())
+    let words: Vec<&[u8]> = line.split(|b| *b == 0).collect();
+    let plan = lease.run.rsplit_once('-').map_or("", |(plan, _)| plan);
+    let names = |command: &str, name: &str| {
+        words.iter().skip_while(|word| **word != command.as_bytes()).any(|word| *word == name.as_bytes())
+    };
+    names("engine", &lease.run) || names("scout", plan)
 }
 
 /// Ends an engine of this machine that is stopped (`kill -STOP`, a debugger) and whose run somebody else takes. Frozen in

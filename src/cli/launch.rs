@@ -1,7 +1,7 @@
 //! Starting the engine of a run as a process of its own, and knowing that it lives. Knows nothing of what it does.
 
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use super::context::Context;
 use super::control;
 use super::error::CommandError;
 use super::exit::Exit;
+use super::scout::{Engage, Scout};
 use crate::driver::control::check_path;
 use crate::engine::input::Operator;
 
@@ -49,6 +50,8 @@ pub struct Start<'a> {
     pub environment: BTreeMap<String, String>,
     /// Asked of a finished run, instead of starting or resuming it.
     pub ask: Option<&'a Operator>,
+    /// Becomes the engine, instead of a new process.
+    pub scout: Option<Scout>,
     /// Takes the run over.
     pub resume: Option<&'a Resume>,
     /// Replaces the engine of this epoch although its lease lives.
@@ -69,13 +72,21 @@ pub struct Resume {
 ///
 /// # Errors
 /// Says what its log says when it died or stayed silent.
-pub fn start(cx: &Context, run: &str, run_dir: &Path, start: &Start<'_>) -> Result<Child, CommandError> {
-    let socket = socket(cx, run, start)?;
+pub fn start(cx: &Context, run: &str, run_dir: &Path, mut start: Start<'_>) -> Result<Child, CommandError> {
+    let socket = socket(cx, run, &start)?;
     DirBuilder::new().recursive(true).mode(0o700).create(run_dir)?;
     let log = OpenOptions::new().create(true).append(true).mode(0o600).open(log_file(run_dir))?;
     let before = log.metadata()?.len();
+    let child = match start.scout.take() {
+        Some(scout) => scout.engage(&Engage { run: run.to_owned(), socket: socket.clone(), log: log_file(run_dir) })?,
+        None => spawn(cx, run, &socket, log, &start)?,
+    };
+    greet(child, run, &socket, || log_since(run_dir, before))
+}
+
+fn spawn(cx: &Context, run: &str, socket: &Path, log: File, start: &Start<'_>) -> Result<Child, CommandError> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("--store").arg(&cx.store).args(["engine", "--run", run, "--socket"]).arg(&socket);
+    command.arg("--store").arg(&cx.store).args(["engine", "--run", run, "--socket"]).arg(socket);
     if let Some(operator) = start.ask {
         command.arg("--ask").arg(serde_json::to_string(operator).map_err(std::io::Error::other)?);
     }
@@ -84,16 +95,21 @@ pub fn start(cx: &Context, run: &str, run_dir: &Path, start: &Start<'_>) -> Resu
         command.args(resume.reason.iter().flat_map(|why| ["--reason", why]));
     }
     command.args(start.over.iter().flat_map(|epoch| ["--over".to_owned(), epoch.to_string()]));
-    let mut child = command
+    let child = command
         .envs(&start.environment)
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
         .spawn()?;
+    Ok(child)
+}
+
+/// Waits until the new engine answers; `log` has what it wrote about itself.
+fn greet(mut child: Child, run: &str, socket: &Path, log: impl Fn() -> Vec<String>) -> Result<Child, CommandError> {
     let began = Instant::now();
     loop {
-        if control::hello(&socket).is_ok_and(|hello| hello.run == run && hello.pid == child.id()) {
+        if control::hello(socket).is_ok_and(|hello| hello.run == run && hello.pid == child.id()) {
             return Ok(child);
         }
         if let Some(status) = child.try_wait()? {
@@ -107,14 +123,14 @@ pub fn start(cx: &Context, run: &str, run_dir: &Path, start: &Start<'_>) -> Resu
                 }
                 _ => CommandError::unexpected(format!("the engine did not start ({status})")),
             };
-            return Err(log_since(run_dir, before).into_iter().fold(error, CommandError::hint));
+            return Err(log().into_iter().fold(error, CommandError::hint));
         }
         if began.elapsed() > PATIENCE {
             // Ours, just started, and useless.
             let _ = child.kill();
             let _ = child.wait();
             let error = CommandError::unexpected("the engine does not answer at its socket");
-            return Err(log_since(run_dir, before).into_iter().fold(error, CommandError::hint));
+            return Err(log().into_iter().fold(error, CommandError::hint));
         }
         std::thread::sleep(POLL);
     }

@@ -40,6 +40,7 @@ pub mod reach;
 pub mod review;
 pub mod save;
 mod scene;
+mod scout;
 pub mod settings;
 pub mod setup;
 pub mod show;
@@ -120,6 +121,7 @@ fn dispatch(command: Command, cx: &Context) -> Result<Exit, CommandError> {
         Command::Man(a) => c::man::run(a, cx),
         Command::Doctor(a) => c::doctor::run(&a, cx),
         Command::Engine(a) => c::engine::run(&a, cx),
+        Command::Scout(a) => c::scout::run(&a, cx),
         Command::Keeper => c::keeper::run(),
     }
 }

@@ -33,6 +33,15 @@ pub fn survey(
     Ok(answers?)
 }
 
+/// The hosts of a plan before there is a run. Must be called inside a runtime.
+///
+/// # Errors
+/// When an address cannot be given to ssh, or the lab is gone.
+pub fn before(plan: &Plan, setup: &Setup) -> Result<Hosts, CommandError> {
+    let lab = setup.lab.as_deref().map(Lab::open).transpose()?;
+    Ok(Hosts::new(config(plan, setup, "preflight", 0, Path::new("/nonexistent"), lab.as_ref()))?)
+}
+
 /// Does something short with the hosts of a plan, over connections of its own. `run` is a run's name on hosts.
 ///
 /// # Errors
@@ -119,6 +128,19 @@ pub fn transport(
     lab: Option<&Lab>,
 ) -> Result<Arc<Hosts>, CommandError> {
     Ok(Arc::new(Hosts::new(config(plan, setup, run, epoch, &run_dir.join("logs"), lab))?))
+}
+
+/// The same over connections that there are already.
+pub fn over(
+    connected: &Hosts,
+    plan: &Plan,
+    setup: &Setup,
+    run: &str,
+    epoch: u64,
+    run_dir: &Path,
+    lab: Option<&Lab>,
+) -> Arc<Hosts> {
+    Arc::new(connected.taken_over(config(plan, setup, run, epoch, &run_dir.join("logs"), lab)))
 }
 
 /// Takes this plan's lock on every host of the run, so that another controller with a store of its own cannot execute the

@@ -29,6 +29,8 @@ pub struct Scene {
 }
 
 impl Scene {
+    /// Over the connections that there are already.
+    ///
     /// # Errors
     /// When the run's folder cannot be written.
     pub fn set(
@@ -37,6 +39,7 @@ impl Scene {
         journal: &SqliteJournal,
         run_dir: &Path,
         lab: Option<&Lab>,
+        connected: Option<&Hosts>,
     ) -> Result<Self, CommandError> {
         let stage = night.started.options.stage();
         if let Some(pace) = night.started.options.rehearsal {
@@ -49,7 +52,10 @@ impl Scene {
             return Ok(Self { stage, transport, clock: Arc::new(clock), hosts: None, model: Some(model) });
         }
         let name = night.started.name_on_hosts();
-        let hosts = reach::transport(&night.plan, &night.setup, &name, journal.epoch(), run_dir, lab)?;
+        let hosts = match connected {
+            Some(hosts) => reach::over(hosts, &night.plan, &night.setup, &name, journal.epoch(), run_dir, lab),
+            None => reach::transport(&night.plan, &night.setup, &name, journal.epoch(), run_dir, lab)?,
+        };
         Ok(Self {
             stage,
             transport: hosts.clone(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
 
 use super::ids::AttemptId;
 use crate::plan::model::{HttpCheck, SecretRef};
@@ -30,7 +31,7 @@ pub struct Job {
 }
 
 /// Where an attempt runs.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Site {
     /// The machine of the engine.
     Controller,

@@ -24,18 +24,22 @@ const LEFT: Duration = Duration::from_secs(15);
 const LOOKS: u32 = 3;
 /// What logind needs to end what an ended session left behind.
 const LOGOUT: Duration = Duration::from_millis(500);
+/// While one host is asked, so many wait for their logout.
+const WAITING: usize = 4;
 
 /// Asks as many sites at once as may be connected to, so that each answers soon enough to say something of its clock and
 /// its processes. The answers come in the order of the questions.
 pub(super) async fn survey(inner: &Arc<Inner>, requests: Vec<SurveyRequest>) -> Vec<Survey> {
     let mut asked = JoinSet::new();
-    let places = Arc::new(Semaphore::new(inner.config.connect_at_once.max(1)));
+    let at_once = inner.config.connect_at_once.max(1);
+    let turns = Arc::new(Semaphore::new(at_once * WAITING));
+    let places = Arc::new(Semaphore::new(at_once));
     for (at, request) in requests.into_iter().enumerate() {
-        let (inner, places) = (inner.clone(), places.clone());
+        let (inner, turns, places) = (inner.clone(), turns.clone(), places.clone());
         asked.spawn(async move {
-            let _place = places.acquire().await;
+            let _turn = turns.acquire().await;
             let begun = Instant::now();
-            let answer = state_of(&inner, &request).await;
+            let answer = state_of(&inner, &places, &request).await;
             (at, Survey { site: request.site, answer, took: begun.elapsed() })
         });
     }
@@ -99,25 +103,32 @@ pub(super) async fn lock_one(inner: &Inner, site: &Site, stem: &str, holder: &st
     }
 }
 
-async fn state_of(inner: &Inner, request: &SurveyRequest) -> Result<SiteState, String> {
+async fn state_of(inner: &Inner, places: &Semaphore, request: &SurveyRequest) -> Result<SiteState, String> {
     let mut looks = 0;
     loop {
         looks += 1;
         let begun = Instant::now();
-        let state = look(inner, request).await?;
+        let state = look(inner, places, request).await?;
         if state.detached_survives || begun.elapsed() < LEFT || looks == LOOKS {
             return Ok(state);
         }
     }
 }
 
-async fn look(inner: &Inner, request: &SurveyRequest) -> Result<SiteState, String> {
+async fn look(inner: &Inner, places: &Semaphore, request: &SurveyRequest) -> Result<SiteState, String> {
     let probe = match &request.site {
         Site::Controller => String::new(),
         // No session ends here, so nothing could be taken along.
         Site::Host(host) if inner.config.sessions.contains_key(host) => String::new(),
-        Site::Host(host) => leave_behind(inner, host).await?,
+        Site::Host(host) => {
+            let place = places.acquire().await;
+            let left = leave_behind(inner, host).await?;
+            drop(place);
+            tokio::time::sleep(LOGOUT).await;
+            left
+        }
     };
+    let _place = places.acquire().await;
     let root = request.sudo.then(|| "-".to_owned());
     let users: Vec<String> = root.into_iter().chain(request.users.iter().cloned()).collect();
     let values = [("users", &*users.join(" ")), ("probe", &*probe)];
@@ -168,7 +179,6 @@ async fn leave_behind(inner: &Inner, host: &str) -> Result<String, String> {
     let (channel, connection) = inner.links.open_apart(host, &remote_command("survey")).await?;
     let lines = converse(channel, &question).await?;
     connection.close().await;
-    tokio::time::sleep(LOGOUT).await;
     let left = lines.iter().find_map(|(line, _)| line.strip_prefix("left "));
     left.map(str::to_owned).ok_or_else(|| "its shell did not start the runner".to_owned())
 }

@@ -107,7 +107,7 @@ pub struct Hosts {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub config: Config,
-    pub links: Links,
+    pub links: Arc<Links>,
     keeper: Keeper,
     masks: OnceCell<Masks>,
     unlocked: Mutex<BTreeMap<HostName, LateLock>>,
@@ -120,9 +120,20 @@ impl Hosts {
     /// An address that cannot be given to ssh, or no private directory for its control sockets.
     pub fn new(config: Config) -> std::io::Result<Self> {
         let links = Links::new(&config)?;
+        Ok(Self::over(Arc::new(links), config))
+    }
+
+    /// The same hosts over the connections that there are, for another run. Whoever closes either of the two closes the
+    /// connections; how hosts are reached stays as it was.
+    #[must_use]
+    pub fn taken_over(&self, config: Config) -> Self {
+        Self::over(self.inner.links.clone(), config)
+    }
+
+    fn over(links: Arc<Links>, config: Config) -> Self {
         let keeper = Keeper::new(config.keeper.clone(), links.directory());
         let inner = Inner { config, links, keeper, masks: OnceCell::new(), unlocked: Mutex::default() };
-        Ok(Self { inner: Arc::new(inner), followers: Arc::default() })
+        Self { inner: Arc::new(inner), followers: Arc::default() }
     }
 
     /// Takes the lock of the plan `stem` for this run on every site, all at once. `holder` says who holds it, in words

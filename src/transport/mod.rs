@@ -128,7 +128,7 @@ pub trait Transport: Send + Sync {
     fn close(&self) -> tokio::task::JoinHandle<()>;
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SurveyRequest {
     pub site: Site,
     /// `sudo -n true` must work.
@@ -144,7 +144,7 @@ pub fn is_distrusted(why: &str) -> bool {
 }
 
 /// What one site said of itself before the run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Survey {
     pub site: Site,
     pub answer: Result<SiteState, String>,
@@ -152,7 +152,7 @@ pub struct Survey {
     pub took: Duration,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SiteState {
     /// The host's clock minus ours, in milliseconds.
     pub clock_offset_ms: i64,

@@ -45,6 +45,11 @@ impl Farm {
         home(&self.dir, host)
     }
 
+    /// What its sshd has said so far.
+    pub fn log(&self, host: usize) -> String {
+        std::fs::read_to_string(self.sshds[host - 1].dir().join("sshd.log")).unwrap_or_default()
+    }
+
     /// The names of the records of all runs on a host.
     pub fn records(&self, host: usize) -> Vec<String> {
         let runs = std::fs::read_dir(self.home(host).join("runs")).into_iter().flatten().flatten();

@@ -233,7 +233,7 @@ pub(super) fn reopen(cx: &Context, which: &Which, store: Store, run: RunRow, ask
     };
     let start = launch::Start { environment, ask: Some(&operator), over, ..launch::Start::default() };
     let before = store.facts(&run.id, 0)?.len() as u64;
-    let mut engine = launch::start(cx, &run.id, &run_dir, &start)?;
+    let mut engine = launch::start(cx, &run.id, &run_dir, start)?;
     // The old end is not the one to wait for.
     while store.facts(&run.id, before)?.is_empty() {
         if engine.try_wait()?.is_some_and(|status| !status.success()) {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cli::context::Context;
@@ -10,6 +11,7 @@ use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::notify::Notices;
 use crate::cli::scene::Scene;
+use crate::cli::scout::Engage;
 use crate::cli::setup::Night;
 use crate::cli::{calls, holder, housekeeping, preflight, reach};
 use crate::driver::clock;
@@ -24,11 +26,12 @@ use crate::journal::{Claim, JournalError, SqliteJournal, Store};
 use crate::lab::Lab;
 use crate::plan::model::HostName;
 use crate::report::short_digest;
+use crate::transport::Hosts;
 
 /// People who may wait for an answer at the same time; more wait in line.
 const ASKED: usize = 16;
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Args {
     /// The run's full name
     #[arg(long)]
@@ -53,15 +56,43 @@ pub struct Args {
     reason: Option<String>,
 }
 
+impl Args {
+    /// To drive a run that was just begun.
+    #[must_use]
+    pub fn of(run: Engage) -> Self {
+        Self { run: run.run, socket: run.socket, ..Self::default() }
+    }
+}
+
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
-    // Away from the terminal, its job control and its hang-up. Fails only for a leader, which is away already.
+    leave();
+    drive(args, cx, runtime()?, None)
+}
+
+/// Away from the terminal, its job control and its hang-up.
+pub fn leave() {
+    // Fails only for a leader, which is away already.
     let _ = rustix::process::setsid();
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+}
+
+/// The runtime that an engine works in.
+///
+/// # Errors
+/// When this machine has no thread left.
+pub fn runtime() -> Result<Runtime, CommandError> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+}
+
+/// Drives the run to its end, over the connections that there are already.
+///
+/// # Errors
+/// When it cannot be begun, or nothing can be recorded any more.
+pub fn drive(args: &Args, cx: &Context, runtime: Runtime, connected: Option<&Hosts>) -> Result<Exit, CommandError> {
     let store = Store::open(&cx.store)?;
     let night = Night::thaw(&store, &args.run)?;
     let lab = night.setup.lab.as_deref().map(Lab::open).transpose()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let served = runtime.block_on(serve(args, store, night, lab.as_ref()));
+    let served = runtime.block_on(serve(args, store, night, lab.as_ref(), connected));
     let lab_stopped = match (lab, &served) {
         // It lives as long as its run: whoever resumes the run needs it.
         (Some(lab), Ok((Stopped::Ended, _))) => lab.stop(),
@@ -84,6 +115,7 @@ async fn serve(
     store: Store,
     night: Night,
     lab: Option<&Lab>,
+    connected: Option<&Hosts>,
 ) -> Result<(Stopped, Option<Notices>), CommandError> {
     let signals = Signals::listen()?;
     let listener = control::bind(&args.socket)?;
@@ -99,7 +131,7 @@ async fn serve(
     }
     let (run, epoch) = (args.run.clone(), journal.epoch());
     let graph = Arc::new(Graph::build(Arc::new(night.plan.clone())));
-    let scene = Scene::set(&night, &graph, &journal, &run_dir, lab)?;
+    let scene = Scene::set(&night, &graph, &journal, &run_dir, lab, connected)?;
     let clock = scene.clock.clone();
     let plan = night.plan.stem.clone();
     // The lab's hosts are nobody else's, and a rehearsal has none.

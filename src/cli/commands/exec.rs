@@ -13,6 +13,7 @@ use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::holder::{self, Holder};
 use crate::cli::narrow::{LeftOut, Narrow};
+use crate::cli::scout::Scout;
 use crate::cli::setup::{Night, Setup};
 use crate::cli::variables::VarArgs;
 use crate::cli::watch::{self, Watch};
@@ -142,9 +143,11 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     if !stage.is_real() {
         talk.played(stage, &args.lab.fail, somebody_answers(&args, cx));
     }
-    if pace.is_none() {
-        look_before(&talk, &store, &graph, &setup, lab.as_ref(), &left_out)?;
-    }
+    // A rehearsal has no hosts to look at.
+    let scout = match pace {
+        Some(_) => None,
+        None => Some(look_before(&talk, &store, &graph, &setup, lab.as_ref(), &left_out)?),
+    };
     let options = options(&args, cx, &left_out, wave, pace);
     let mut started = started(&args, cx, &graph, digest, instants, options);
     // In a rehearsal there is nobody to ask.
@@ -154,7 +157,7 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     arm(&talk, &args, &graph, &left_out, instants.map(|w| w.opens), pace)?;
     let night = Night { plan: Plan::clone(graph.plan()), started, setup };
     let run = freeze(&mut store, night)?;
-    engage(&args, cx, store, &run, lab)
+    engage(&args, cx, store, &run, lab, scout)
 }
 
 /// What cannot fit its window even by the expected estimates would only be rolled back. A narrowed run has less to do.
@@ -208,7 +211,8 @@ fn second(open: &RunRow) -> CommandError {
     }
 }
 
-/// Preflight. Failures refuse the run; nothing has been changed by then, and nothing is contacted any more.
+/// Preflight. Failures refuse the run; nothing has been changed by then, and nothing is contacted any more. Gives the
+/// process that asked the hosts, for the night.
 fn look_before(
     talk: &Talk<'_>,
     store: &Store,
@@ -216,10 +220,12 @@ fn look_before(
     setup: &Setup,
     lab: Option<&Lab>,
     left_out: &LeftOut,
-) -> Result<(), CommandError> {
+) -> Result<Scout, CommandError> {
     let requests = preflight::requests(graph, &left_out.hosts);
     let ways = reach::ways(graph.plan(), setup, lab, reach::asked(&requests))?;
-    let surveys = reach::survey(graph.plan(), setup, lab, requests)?;
+    let environment = lab.map(|lab| lab.local.env.clone()).unwrap_or_default();
+    let mut scout = Scout::send_out(talk.cx, &graph.plan().stem, &environment)?;
+    let surveys = scout.survey(graph.plan(), setup, requests)?;
     let held = surveys.iter().any(|s| s.answer.as_ref().is_ok_and(|state| state.locked_by.is_some()));
     let mut findings = preflight::judge(graph, &surveys);
     let ways = reach::in_words(&ways).into_iter();
@@ -230,7 +236,7 @@ fn look_before(
     findings.iter().for_each(|finding| talk.finding(finding));
     let failed = findings.iter().filter(|f| f.verdict == preflight::Verdict::Fail).count();
     if failed == 0 {
-        return Ok(());
+        return Ok(scout);
     }
     let error = CommandError::refused("the preflight failed; nothing was changed")
         .hint("each FAIL line above says what to mend");
@@ -372,11 +378,16 @@ fn freeze(store: &mut Store, mut night: Night) -> Result<RunRow, CommandError> {
 }
 
 /// Starts the engine and attaches this terminal to it.
-fn engage(args: &Args, cx: &Context, mut store: Store, run: &RunRow, lab: Option<Lab>) -> Result<Exit, CommandError> {
-    let environment = lab.as_ref().map(|lab| lab.local.env.clone()).unwrap_or_default();
+fn engage(
+    args: &Args,
+    cx: &Context,
+    mut store: Store,
+    run: &RunRow,
+    lab: Option<Lab>,
+    scout: Option<Scout>,
+) -> Result<Exit, CommandError> {
     let run_dir = store.run_dir(&run.id);
-    let engine = match launch::start(cx, &run.id, &run_dir, &launch::Start { environment, ..launch::Start::default() })
-    {
+    let engine = match launch::start(cx, &run.id, &run_dir, launch::Start { scout, ..launch::Start::default() }) {
         Ok(engine) => engine,
         Err(e) => {
             // Without facts nothing was sent anywhere; a run that has some stays, for whoever looks into it.

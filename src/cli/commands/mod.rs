@@ -25,5 +25,6 @@ pub mod report;
 pub mod resume;
 pub mod runs;
 pub mod schema;
+pub mod scout;
 pub mod status;
 pub mod unlock;

@@ -261,7 +261,7 @@ fn take_over(
     let resume = Resume { by: cx.user.clone(), epoch: epoch.unwrap_or(0) + 1, reason };
     let run_dir = store.run_dir(&run.id);
     let start = Start { environment, resume: Some(&resume), over: epoch, ..Start::default() };
-    let engine = launch::start(cx, &run.id, &run_dir, &start)?;
+    let engine = launch::start(cx, &run.id, &run_dir, start)?;
     if args.detach {
         if !cx.global.quiet {
             writeln!(anstream::stderr(), "taken over, running by itself; watch it:   runbook attach {}", run.id)?;
