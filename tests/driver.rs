@@ -16,7 +16,7 @@ use runbook::graph::ids::{ActionId, AttemptId, Direction};
 use runbook::graph::job::{Job, Site, Work};
 use runbook::graph::outcome::{Evidence, Outcome};
 use runbook::journal::{Journal, JournalError, MemoryJournal};
-use runbook::transport::{Event, Report, Reports, SiteState, Survey, SurveyRequest, Transport};
+use runbook::transport::{Event, NoAnswer, Report, Reports, SiteState, Survey, SurveyRequest, Transport};
 use tokio::sync::{mpsc, oneshot};
 
 type Log = Arc<Mutex<Vec<String>>>;
@@ -149,7 +149,7 @@ impl Transport for Hosts {
                 detached_survives: true,
                 missing_tools: Vec::new(),
             };
-            let answer = ms.map(state).ok_or_else(|| "no route to host".to_owned());
+            let answer = ms.map(state).ok_or_else(|| NoAnswer::Away("no route to host".to_owned()));
             Survey { site: Site::Controller, answer, took: Duration::ZERO }
         };
         let surveys = self.clocks.iter().map(says).collect();

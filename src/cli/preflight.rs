@@ -10,7 +10,7 @@ use crate::graph::job::Site;
 use crate::graph::{Graph, parts};
 use crate::plan::model::{Plan, Step};
 use crate::plan::not_executable_yet;
-use crate::transport::{SiteState, Survey, SurveyRequest, is_distrusted};
+use crate::transport::{NoAnswer, SiteState, Survey, SurveyRequest};
 
 /// The journal needs this much free space at the start.
 const FREE: u64 = 64 << 20;
@@ -139,7 +139,7 @@ fn worst_clock(hosts: &[&Survey]) -> u64 {
 /// Hosts that are away, and without which the run can begin; each with why.
 fn spared<'s>(graph: &Graph, surveys: &'s [Survey]) -> BTreeMap<&'s str, String> {
     let away = |survey: &'s Survey| match (&survey.site, &survey.answer) {
-        (Site::Host(name), Err(why)) if !is_distrusted(why) => Some(name.as_str()),
+        (Site::Host(name), Err(NoAnswer::Away(_))) => Some(name.as_str()),
         _ => None,
     };
     absent::tolerated(graph, &surveys.iter().filter_map(away).collect())
@@ -154,7 +154,7 @@ fn trouble(survey: &Survey, spared: &BTreeMap<&str, String>) -> Vec<Finding> {
     match &survey.answer {
         Err(why) => vec![match spared.get(name) {
             Some(allowed) => finding(Verdict::Warn, format!("{why}; counts as failed: {allowed}")),
-            None => finding(Verdict::Fail, why.clone()),
+            None => finding(Verdict::Fail, why.to_string()),
         }],
         Ok(state) => troubles_of(state).into_iter().map(|(verdict, text)| finding(verdict, text)).collect(),
     }
@@ -223,7 +223,7 @@ mod tests {
         }
     }
 
-    fn survey(name: &str, answer: Result<SiteState, String>) -> Survey {
+    fn survey(name: &str, answer: Result<SiteState, NoAnswer>) -> Survey {
         Survey { site: Site::Host(name.to_owned()), answer, took: Duration::ZERO }
     }
 
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_host_that_may_fail_may_be_away_but_not_be_another_one() {
-        let away = |name: &str, why: &str| survey(name, Err(why.into()));
+        let away = |name: &str, why: &str| survey(name, Err(NoAnswer::Away(why.into())));
         let ok = |name: &str| survey(name, Ok(state()));
         assert_eq!(
             lines(&[ok("w1"), away("w2", "the connection is refused"), ok("w3")]),
@@ -251,7 +251,8 @@ mod tests {
         );
         assert_eq!(lines(&[away("w1", "gone"), away("w2", "gone"), ok("w3")])[0], "FAIL 1 of 3 hosts answer");
         let changed = "its host key has changed";
-        assert_eq!(lines(&[ok("w1"), away("w2", changed)])[1], format!("FAIL w2: {changed}"));
+        let stranger = survey("w2", Err(NoAnswer::Distrusted(changed.into())));
+        assert_eq!(lines(&[ok("w1"), stranger])[1], format!("FAIL w2: {changed}"));
     }
 
     #[test]
@@ -270,7 +271,7 @@ mod tests {
             detached_survives: false,
             missing_tools: vec!["mkdir".into()],
         };
-        let surveys = [survey("be1", Err("host key unknown".into())), survey("be2", Ok(bad))];
+        let surveys = [survey("be1", Err(NoAnswer::Distrusted("host key unknown".into()))), survey("be2", Ok(bad))];
         assert_eq!(
             lines(&surveys),
             [

@@ -11,7 +11,7 @@ use crate::graph::Graph;
 use crate::graph::job::Site;
 use crate::lab::Lab;
 use crate::plan::model::{HostName, Plan, SecretRef, Step, Value, Verb};
-use crate::transport::{Config, Hosts, Means, Survey, SurveyRequest, Taking, Transport, is_distrusted, unresolved};
+use crate::transport::{Config, Hosts, Means, NoAnswer, Survey, SurveyRequest, Taking, Transport, unresolved};
 
 /// Asks the sites for their state, over connections of its own.
 ///
@@ -152,15 +152,15 @@ pub async fn lock(hosts: &Hosts, graph: &Graph, sites: &[Site], holder: &str) ->
     let plan = &*graph.plan().stem;
     let answers = hosts.lock(sites.to_vec(), plan, holder).await;
     let away = answers.iter().filter_map(|(site, taking)| match taking {
-        Taking::Away(why) if !is_distrusted(why) => Some(site_name(site)),
-        Taking::Taken | Taking::Refused(_) | Taking::Away(_) => None,
+        Taking::NotAsked(NoAnswer::Away(_)) => Some(site_name(site)),
+        Taking::Taken | Taking::Refused(_) | Taking::NotAsked(NoAnswer::Distrusted(_)) => None,
     });
     let spared = absent::tolerated(graph, &away.collect());
-    let refused = answers.iter().filter_map(|(site, taking)| match taking {
-        Taking::Refused(why) | Taking::Away(why) if !spared.contains_key(site_name(site)) => {
-            Some(format!("   {}: {why}", site_name(site)))
-        }
-        Taking::Taken | Taking::Refused(_) | Taking::Away(_) => None,
+    let needed = answers.iter().filter(|(site, _)| !spared.contains_key(site_name(site)));
+    let refused = needed.filter_map(|(site, taking)| match taking {
+        Taking::Taken => None,
+        Taking::Refused(why) => Some(format!("   {}: {why}", site_name(site))),
+        Taking::NotAsked(why) => Some(format!("   {}: {why}", site_name(site))),
     });
     let refused: Vec<String> = refused.collect();
     if refused.is_empty() {

@@ -135,8 +135,8 @@ impl Follow<'_> {
                 None => self.inner.open(&self.target.site, &self.target.attempt.to_string()).await,
             };
             let why = match channel {
-                Err(why) if mode == Mode::Launch => return Err(Stop::NeverStarted(why)),
-                Err(why) => why,
+                Err(why) if mode == Mode::Launch => return Err(Stop::NeverStarted(why.to_string())),
+                Err(why) => why.to_string(),
                 Ok(channel) => match self.talk(channel, &request, payload).await {
                     Talk::Done(done) if !restarts => return self.complete(done).await,
                     Talk::Done(done) => match restart::read(&done) {

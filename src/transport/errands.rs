@@ -12,7 +12,7 @@ use super::host_lock::Taking;
 use super::hosts::Inner;
 use super::request::{Request, remote_command};
 use super::wire::{Piece, Splitter};
-use super::{SiteState, Survey, SurveyRequest};
+use super::{NoAnswer, SiteState, Survey, SurveyRequest};
 use crate::driver::clock;
 use crate::graph::job::Site;
 
@@ -99,11 +99,11 @@ pub(super) async fn lock_one(inner: &Inner, site: &Site, stem: &str, holder: &st
     match ask(inner, site, "lock", &request).await {
         Ok(_) => Taking::Taken,
         Err(Trouble::Refused(why)) => Taking::Refused(why),
-        Err(Trouble::Away(why)) => Taking::Away(why),
+        Err(Trouble::NotAsked(why)) => Taking::NotAsked(why),
     }
 }
 
-async fn state_of(inner: &Inner, places: &Semaphore, request: &SurveyRequest) -> Result<SiteState, String> {
+async fn state_of(inner: &Inner, places: &Semaphore, request: &SurveyRequest) -> Result<SiteState, NoAnswer> {
     let mut looks = 0;
     loop {
         looks += 1;
@@ -115,7 +115,7 @@ async fn state_of(inner: &Inner, places: &Semaphore, request: &SurveyRequest) ->
     }
 }
 
-async fn look(inner: &Inner, places: &Semaphore, request: &SurveyRequest) -> Result<SiteState, String> {
+async fn look(inner: &Inner, places: &Semaphore, request: &SurveyRequest) -> Result<SiteState, NoAnswer> {
     let probe = match &request.site {
         Site::Controller => String::new(),
         // No session ends here, so nothing could be taken along.
@@ -136,7 +136,7 @@ async fn look(inner: &Inner, places: &Semaphore, request: &SurveyRequest) -> Res
     let channel = inner.open(&request.site, "survey").await?;
     // Not before: connecting to many hosts at once takes longer than any clock may be wrong.
     let before = clock::now();
-    let lines = answered(converse(channel, &question).await?, "survey").map_err(Trouble::into_words)?;
+    let lines = answered(converse(channel, &question).await?, "survey")?;
     let mut state = SiteState {
         clock_offset_ms: 0,
         free_bytes: 0,
@@ -149,7 +149,7 @@ async fn look(inner: &Inner, places: &Semaphore, request: &SurveyRequest) -> Res
         let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
         match word {
             "clock" => {
-                let theirs = milliseconds(rest).ok_or("its clock cannot be read")?;
+                let theirs = milliseconds(rest).ok_or_else(|| NoAnswer::Away("its clock cannot be read".into()))?;
                 state.clock_offset_ms = least_offset(theirs, before.as_millisecond(), at.as_millisecond());
             }
             "free" => state.free_bytes = rest.parse::<u64>().unwrap_or(0).saturating_mul(1024),
@@ -173,14 +173,14 @@ fn least_offset(theirs: i64, asked: i64, answered: i64) -> i64 {
 }
 
 /// Leaves a process behind on a connection that is closed then. Gives its pid and start.
-async fn leave_behind(inner: &Inner, host: &str) -> Result<String, String> {
+async fn leave_behind(inner: &Inner, host: &str) -> Result<String, NoAnswer> {
     let site = Site::Host(host.to_owned());
     let question = Request::errand("leave", &inner.terms(&site), &[]);
     let (channel, connection) = inner.links.open_apart(host, &remote_command("survey")).await?;
     let lines = converse(channel, &question).await?;
     connection.close().await;
     let left = lines.iter().find_map(|(line, _)| line.strip_prefix("left "));
-    left.map(str::to_owned).ok_or_else(|| "its shell did not start the runner".to_owned())
+    left.map(str::to_owned).ok_or_else(|| NoAnswer::Away("its shell did not start the runner".into()))
 }
 
 /// Milliseconds since the epoch from `SECONDS.NANOSECONDS`; some `date`s know only seconds.
@@ -197,20 +197,36 @@ enum Trouble {
     /// The runner said no, or there is none.
     Refused(String),
     /// Nobody knows what became of it.
-    Away(String),
+    NotAsked(NoAnswer),
+}
+
+impl From<NoAnswer> for Trouble {
+    fn from(why: NoAnswer) -> Self {
+        Self::NotAsked(why)
+    }
+}
+
+impl From<Trouble> for NoAnswer {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Refused(why) => Self::Away(why),
+            Trouble::NotAsked(why) => why,
+        }
+    }
 }
 
 impl Trouble {
     fn into_words(self) -> String {
         match self {
-            Self::Refused(why) | Self::Away(why) => why,
+            Self::Refused(why) => why,
+            Self::NotAsked(why) => why.to_string(),
         }
     }
 }
 
 async fn ask(inner: &Inner, site: &Site, label: &str, question: &Request) -> Result<Heard, Trouble> {
-    let channel = inner.open(site, label).await.map_err(Trouble::Away)?;
-    answered(converse(channel, question).await.map_err(Trouble::Away)?, label)
+    let channel = inner.open(site, label).await?;
+    answered(converse(channel, question).await?, label)
 }
 
 fn answered(lines: Heard, label: &str) -> Result<Heard, Trouble> {
@@ -223,8 +239,8 @@ fn answered(lines: Heard, label: &str) -> Result<Heard, Trouble> {
 }
 
 /// Sends the question; gives every control line with the time of its arrival.
-async fn converse(mut channel: Channel, question: &Request) -> Result<Heard, String> {
-    let lost = |e: std::io::Error| format!("the connection was lost: {e}");
+async fn converse(mut channel: Channel, question: &Request) -> Result<Heard, NoAnswer> {
+    let lost = |e: std::io::Error| NoAnswer::Away(format!("the connection was lost: {e}"));
     let talk = async {
         channel.stdin.write_all(&question.bytes()).await.map_err(lost)?;
         channel.stdin.flush().await.map_err(lost)?;
@@ -241,7 +257,7 @@ async fn converse(mut channel: Channel, question: &Request) -> Result<Heard, Str
             }
         }
     };
-    tokio::time::timeout(PATIENCE, talk).await.unwrap_or_else(|_| Err("it does not answer".to_owned()))
+    tokio::time::timeout(PATIENCE, talk).await.unwrap_or_else(|_| Err(NoAnswer::Away("it does not answer".into())))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The lock of a plan as a host describes it. Knows nothing of how the host was asked.
 
+use super::NoAnswer;
+
 /// What became of taking a lock on one host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Taking {
@@ -7,7 +9,7 @@ pub enum Taking {
     /// Another run has it, or the host cannot keep one; in words.
     Refused(String),
     /// The host could not be asked, so it may even have been taken.
-    Away(String),
+    NotAsked(NoAnswer),
 }
 
 /// A lock that is taken when its host is first needed, because the host was away when all others were locked.

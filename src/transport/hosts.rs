@@ -19,7 +19,7 @@ use super::links::Links;
 use super::mask::Masks;
 use super::memory::Memory;
 use super::request::{Request, Terms, check_variable, exports, local_arguments, remote_command};
-use super::{Event, Means, Report, Reports, Survey, SurveyRequest, Transport, errands, http, secrets, work};
+use super::{Event, Means, NoAnswer, Report, Reports, Survey, SurveyRequest, Transport, errands, http, secrets, work};
 use crate::driver::clock;
 use crate::graph::ids::AttemptId;
 use crate::graph::job::{Job, Site, Work};
@@ -238,13 +238,15 @@ impl Transport for Hosts {
 
 impl Inner {
     /// Starts the runner on the site, ready to read a request.
-    pub(super) async fn open(&self, site: &Site, label: &str) -> Result<Channel, String> {
+    pub(super) async fn open(&self, site: &Site, label: &str) -> Result<Channel, NoAnswer> {
         match site {
-            Site::Controller => Channel::local(&local_arguments(label)).map_err(|e| format!("cannot start sh: {e}")),
+            Site::Controller => {
+                Channel::local(&local_arguments(label)).map_err(|e| NoAnswer::Away(format!("cannot start sh: {e}")))
+            }
             Site::Host(host) => match self.config.sessions.get(host) {
                 Some(program) => Channel::session(program, &remote_command(label))
-                    .map_err(|e| format!("cannot start {}: {e}", program.display())),
-                None => self.links.open(host, &remote_command(label)).await,
+                    .map_err(|e| NoAnswer::Away(format!("cannot start {}: {e}", program.display()))),
+                None => Ok(self.links.open(host, &remote_command(label)).await?),
             },
         }
     }
@@ -306,7 +308,7 @@ impl Inner {
                 Err(why) => never(why),
             },
             Taking::Refused(why) => never(format!("is held by another run: {why}")),
-            Taking::Away(why) => never(why),
+            Taking::NotAsked(why) => never(why.to_string()),
         };
         let _ = reports.send(Report { attempt: target.attempt, what });
     }

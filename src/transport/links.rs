@@ -12,6 +12,7 @@ use openssh::Session;
 use tokio::sync::{Mutex, OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::channel::Channel;
+use super::failed::{Failed, Kind};
 use super::hosts::Config;
 use super::masters::{self, Masters};
 use super::native::{self, Native};
@@ -74,15 +75,6 @@ pub(super) enum Connection {
     Native(Box<native::Connection>),
 }
 
-/// Why a command could not be started: see [`masters::Failed`].
-type Failed = masters::Failed;
-
-impl From<native::Failed> for Failed {
-    fn from(failed: native::Failed) -> Self {
-        Self { why: failed.why, early: failed.early, full: false }
-    }
-}
-
 impl Links {
     /// Prepares connections; opens none.
     ///
@@ -111,7 +103,7 @@ impl Links {
     /// # Errors
     /// Why it cannot be reached by the means that was asked for.
     pub(super) async fn means(&self, host: &str) -> Result<(Means, Option<String>), String> {
-        let links = self.hosts.get(host).ok_or_else(|| format!("the plan has no host {host}"))?;
+        let links = self.of(host).map_err(|failed| failed.why)?;
         match (self.way(host, links).await, self.means) {
             (Way::Native(_), _) => Ok((Means::Native, None)),
             (Way::Openssh, Means::Auto) => {
@@ -120,6 +112,10 @@ impl Links {
             (Way::Openssh, _) => Ok((Means::Openssh, None)),
             (Way::None(why), _) => Err(why.clone()),
         }
+    }
+
+    fn of(&self, host: &str) -> Result<&HostLinks, Failed> {
+        self.hosts.get(host).ok_or_else(|| Failed::lost(format!("the plan has no host {host}")))
     }
 
     async fn way<'a>(&self, host: &str, links: &'a HostLinks) -> &'a Way {
@@ -143,8 +139,8 @@ impl Links {
     ///
     /// # Errors
     /// Why it cannot be done, in plain words. Nothing has reached the host's command then.
-    pub(super) async fn open(&self, host: &str, command: &str) -> Result<Channel, String> {
-        let links = self.hosts.get(host).ok_or_else(|| format!("the plan has no host {host}"))?;
+    pub(super) async fn open(&self, host: &str, command: &str) -> Result<Channel, Failed> {
+        let links = self.of(host)?;
         let mut refused = 0;
         loop {
             // Asked again each time: a runner that became free meanwhile holds the very session that is wanted here.
@@ -158,9 +154,9 @@ impl Links {
             };
             refused += 1;
             if refused > 20 {
-                return Err(failed.why);
+                return Err(failed);
             }
-            if failed.full {
+            if failed.kind == Kind::Full {
                 tokio::time::sleep(jitter(Duration::from_millis(10 << refused.min(6)))).await;
             } else {
                 link.dead.store(true, Ordering::Relaxed);
@@ -179,17 +175,17 @@ impl Links {
     ///
     /// # Errors
     /// Why it cannot be done, in plain words.
-    pub(super) async fn open_apart(&self, host: &str, command: &str) -> Result<(Channel, Connection), String> {
-        let links = self.hosts.get(host).ok_or_else(|| format!("the plan has no host {host}"))?;
+    pub(super) async fn open_apart(&self, host: &str, command: &str) -> Result<(Channel, Connection), Failed> {
+        let links = self.of(host)?;
         let connection = self.connect(host, links).await?;
-        let slot = Arc::new(Semaphore::new(1)).acquire_owned().await.map_err(|_| "closed".to_owned())?;
-        let channel = connection.start(command, slot).await.map_err(|failed| failed.why)?;
+        let slot = Arc::new(Semaphore::new(1)).acquire_owned().await.map_err(|_| Failed::lost("closed"))?;
+        let channel = connection.start(command, slot).await?;
         Ok((channel, connection))
     }
 
     /// A live connection with a free slot. Connects of one host wait for one another, so that a burst of actions on a
     /// host makes one connection and not one each.
-    async fn link(&self, host: &str, links: &HostLinks) -> Result<(Arc<Link>, OwnedSemaphorePermit), String> {
+    async fn link(&self, host: &str, links: &HostLinks) -> Result<(Arc<Link>, OwnedSemaphorePermit), Failed> {
         let mut open = links.open.lock().await;
         open.retain(|link| !link.is_dead());
         for link in open.iter() {
@@ -208,12 +204,12 @@ impl Links {
             link
         };
         drop(open);
-        let slot = link.slots.clone().acquire_owned().await.map_err(|_| "closed".to_owned())?;
+        let slot = link.slots.clone().acquire_owned().await.map_err(|_| Failed::lost("closed"))?;
         Ok((link, slot))
     }
 
     /// A place for one more connection. Where there is none, connections that nobody uses make room.
-    async fn place(&self) -> Result<OwnedSemaphorePermit, String> {
+    async fn place(&self) -> Result<OwnedSemaphorePermit, Failed> {
         loop {
             if let Ok(place) = self.room.clone().try_acquire_owned() {
                 return Ok(place);
@@ -222,7 +218,7 @@ impl Links {
             // One that becomes idle says nothing; hence the limit.
             if let Ok(place) = tokio::time::timeout(Duration::from_millis(20), self.room.clone().acquire_owned()).await
             {
-                return place.map_err(|_| "closed".to_owned());
+                return place.map_err(|_| Failed::lost("closed"));
             }
         }
     }
@@ -242,26 +238,26 @@ impl Links {
         }
     }
 
-    async fn connect(&self, host: &str, links: &HostLinks) -> Result<Connection, String> {
+    async fn connect(&self, host: &str, links: &HostLinks) -> Result<Connection, Failed> {
         let way = self.way(host, links).await;
         let mut tries = 0;
         loop {
-            let permit = self.connects.acquire().await.map_err(|_| "closed".to_owned())?;
-            let failed: Failed = match way {
-                Way::None(why) => return Err(why.clone()),
+            let permit = self.connects.acquire().await.map_err(|_| Failed::lost("closed"))?;
+            let failed = match way {
+                Way::None(why) => return Err(Failed::lost(why)),
                 Way::Openssh => match self.masters.connect(host).await {
                     Ok(session) => return Ok(Connection::Openssh(Arc::new(session))),
                     Err(failed) => failed,
                 },
                 Way::Native(route) => match self.native.connect(route).await {
                     Ok(connection) => return Ok(Connection::Native(Box::new(connection))),
-                    Err(failed) => failed.into(),
+                    Err(failed) => failed,
                 },
             };
             drop(permit);
             tries += 1;
-            if !failed.early || tries >= CONNECT_TRIES {
-                return Err(failed.why);
+            if failed.kind != Kind::Early || tries >= CONNECT_TRIES {
+                return Err(failed);
             }
             tokio::time::sleep(jitter(Duration::from_millis(200 << tries))).await;
         }
@@ -295,10 +291,7 @@ impl Connection {
     async fn start(&self, command: &str, slot: OwnedSemaphorePermit) -> Result<Channel, Failed> {
         match self {
             Self::Openssh(session) => masters::start(session, command).await.map(|child| Channel::remote(child, slot)),
-            Self::Native(connection) => connection.start(command, slot).await.map_err(|e| match e {
-                native::NotStarted::Full(why) => Failed { why, early: false, full: true },
-                native::NotStarted::Lost(why) => Failed { why, early: false, full: false },
-            }),
+            Self::Native(connection) => connection.start(command, slot).await,
         }
     }
 

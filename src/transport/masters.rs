@@ -11,6 +11,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder, Stdio};
 
+use super::failed::{Failed, Kind};
 use super::hosts::Config;
 use super::offered;
 use crate::plan::model::{Host, HostName};
@@ -29,16 +30,6 @@ pub(super) struct Masters {
     directory: tempfile::TempDir,
     /// The ssh configuration of the run.
     config: PathBuf,
-}
-
-/// Why there is no connection, or no session on it.
-#[derive(Debug)]
-pub(super) struct Failed {
-    pub why: String,
-    /// The host ended the connection before we could log in: it may only have been busy.
-    pub early: bool,
-    /// The host opens no more sessions on this connection now.
-    pub full: bool,
 }
 
 impl Masters {
@@ -76,10 +67,9 @@ impl Masters {
         };
         if error.contains("host key is known for") {
             let why = offered::advice(&self.config, host, &error).await;
-            return Err(Failed { why, early: false, full: false });
+            return Err(Failed { why, kind: Kind::Distrusted });
         }
-        let early = error.contains("kex_exchange_identification") || error.contains("banner exchange");
-        Err(Failed { why: in_plain_words(&error), early, full: false })
+        Err(Failed { why: in_plain_words(&error), kind: kind(&error) })
     }
 }
 
@@ -89,7 +79,8 @@ pub(super) async fn start(session: &Arc<Session>, command: &str) -> Result<opens
     let child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().await;
     child.map_err(|error| {
         let error = chain(&error);
-        Failed { why: in_plain_words(&error), early: false, full: error.contains("refused by peer") }
+        let kind = if error.contains("refused by peer") { Kind::Full } else { Kind::Lost };
+        Failed { why: in_plain_words(&error), kind }
     })
 }
 
@@ -166,6 +157,16 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// What it means that ssh could not connect, by what it says.
+fn kind(error: &str) -> Kind {
+    let says = |signs: [&str; 2]| signs.iter().any(|sign| error.contains(sign));
+    match () {
+        () if says(["kex_exchange_identification", "banner exchange"]) => Kind::Early,
+        () if says(["REMOTE HOST IDENTIFICATION HAS CHANGED", "Host key verification failed"]) => Kind::Distrusted,
+        () => Kind::Lost,
+    }
 }
 
 /// What ssh says, with what it means in front.

@@ -6,6 +6,7 @@
 mod attempt;
 mod channel;
 mod errands;
+mod failed;
 mod files;
 mod host_lock;
 mod hosts;
@@ -30,6 +31,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::str::FromStr;
 use std::time::Duration;
 
+pub use failed::NoAnswer;
 pub use host_lock::{HostLock, Taking};
 pub use hosts::{CONNECT_AT_ONCE, Config, Hosts};
 pub use http::{host_of, post};
@@ -137,17 +139,11 @@ pub struct SurveyRequest {
     pub users: Vec<String>,
 }
 
-/// Whether a host could be reached but is not who it should be, by what a survey or a lock said of it.
-#[must_use]
-pub fn is_distrusted(why: &str) -> bool {
-    why.to_ascii_lowercase().contains("host key")
-}
-
 /// What one site said of itself before the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Survey {
     pub site: Site,
-    pub answer: Result<SiteState, String>,
+    pub answer: Result<SiteState, NoAnswer>,
     /// How long the answer took.
     pub took: Duration,
 }

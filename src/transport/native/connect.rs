@@ -17,6 +17,7 @@ use super::pipe;
 use super::route::Route;
 use crate::driver::clock;
 use crate::transport::channel::Channel;
+use crate::transport::failed::{Failed, Kind};
 use crate::transport::offered;
 
 /// For TCP, for the exchange of keys, and for logging in, each.
@@ -32,22 +33,6 @@ pub(in crate::transport) struct Connection {
     env: Vec<(String, String)>,
     /// What it leads through.
     _through: Option<Arc<Connection>>,
-}
-
-/// Why there is no connection.
-#[derive(Debug)]
-pub(in crate::transport) struct Failed {
-    pub why: String,
-    /// The host ended the connection before we could log in: it may only have been busy.
-    pub early: bool,
-}
-
-/// Why a command could not be started.
-#[derive(Debug)]
-pub(in crate::transport) enum NotStarted {
-    /// The host opens no more sessions on this connection now.
-    Full(String),
-    Lost(String),
 }
 
 impl Connection {
@@ -73,7 +58,7 @@ impl Connection {
         let mut handle = match &through {
             None => {
                 let stream = in_time(TcpStream::connect((route.address.as_str(), route.port))).await?;
-                let stream = stream.map_err(|e| Failed { why: tcp_words(&e), early: false })?;
+                let stream = stream.map_err(|e| Failed::lost(tcp_words(&e)))?;
                 let _ = stream.set_nodelay(true);
                 in_time(client::connect_stream(config, stream, judge)).await?
             }
@@ -85,12 +70,14 @@ impl Connection {
             }
         }
         .map_err(|e| match taken(&verdict) {
-            Some((distrust, offered)) => Failed { why: distrust_words(route, &distrust, &offered), early: false },
+            Some((distrust, offered)) => {
+                Failed { why: distrust_words(route, &distrust, &offered), kind: Kind::Distrusted }
+            }
             None => failed(&e),
         })?;
         match in_time(route.keys.log_in(&mut handle, &route.user)).await? {
             Ok(()) => Ok(Self { handle, env: route.env.clone(), _through: through }),
-            Err(LogIn::Refused(why)) => Err(Failed { why: format!("it refuses our keys ({why})"), early: false }),
+            Err(LogIn::Refused(why)) => Err(Failed::lost(format!("it refuses our keys ({why})"))),
             Err(LogIn::Lost(e)) => Err(failed(&e)),
         }
     }
@@ -103,10 +90,10 @@ impl Connection {
         &self,
         command: &str,
         slot: OwnedSemaphorePermit,
-    ) -> Result<Channel, NotStarted> {
-        let lost = |e: russh::Error| NotStarted::Lost(words(&e));
+    ) -> Result<Channel, Failed> {
+        let lost = |e: russh::Error| Failed::lost(words(&e));
         let channel = self.handle.channel_open_session().await.map_err(|e| match e {
-            russh::Error::ChannelOpenFailure(_) => NotStarted::Full(words(&e)),
+            russh::Error::ChannelOpenFailure(_) => Failed { why: words(&e), kind: Kind::Full },
             e => lost(e),
         })?;
         for (name, value) in &self.env {
@@ -133,7 +120,7 @@ impl std::fmt::Debug for Connection {
 }
 
 async fn in_time<T>(work: impl Future<Output = T>) -> Result<T, Failed> {
-    let late = |_| Failed { why: "it does not answer".into(), early: false };
+    let late = |_| Failed::lost("it does not answer");
     tokio::time::timeout(PATIENCE, work).await.map_err(late)
 }
 
@@ -261,7 +248,7 @@ fn failed(error: &russh::Error) -> Failed {
         russh::Error::IO(e) => matches!(e.kind(), K::UnexpectedEof | K::ConnectionReset | K::BrokenPipe),
         _ => false,
     };
-    Failed { why: words(error), early }
+    Failed { why: words(error), kind: if early { Kind::Early } else { Kind::Lost } }
 }
 
 fn tcp_words(error: &std::io::Error) -> String {

@@ -18,9 +18,10 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use tokio::sync::Mutex;
 
-pub(super) use connect::{Connection, Failed, NotStarted};
+pub(super) use connect::Connection;
 pub(super) use route::Route;
 
+use super::failed::Failed;
 use crate::plan::model::{Host, HostName};
 use route::Atlas;
 
