@@ -218,6 +218,40 @@ fn what_people_decided_is_concluded_from_what_was_started() {
     assert_eq!(effects, ["one", "one", "two", "undo-one", "undo-one", "undo-two"], "each once on each host");
 }
 
+/// What a test said before the night decides whether it may roll the night back, so it must not be lost with the journal.
+#[test]
+fn what_was_red_before_the_night_is_known_again() {
+    let test = "  check:
+    hosts: web
+    test: test ! -e DIR/bad-$HOST
+    baseline: true
+    estimate: 1m
+";
+    let night = Night::new(&format!("{PLAN}{test}"));
+    fs::write(night.bed.path("held"), "").unwrap();
+    fs::write(night.bed.path("bad-h2"), "").unwrap();
+    night.begin();
+    night.die_when("two runs", |f| matches!(f, Fact::AttemptLaunched { attempt } if attempt.action.step() == "two"));
+    let held_by = night.run(&["unlock", "night.yaml"]);
+    assert!(held_by.stdout.contains(", red before: check@h2; AT WORK: two@h1"), "{held_by:?}");
+    night.lose_the_journal();
+    let said = night.recover();
+    assert!(said.code == 0 && said.stdout.contains("red before the night: check@h2"), "{said:?}");
+    assert!(!said.stdout.contains("not known"), "{said:?}");
+    night.resume();
+    fs::remove_file(night.bed.path("held")).unwrap();
+    let held = |f: &Fact| matches!(f, Fact::HoldOpened { .. });
+    eventually("its failure asks", || night.bed.facts("night-a").iter().any(held));
+    assert_eq!(night.run(&["skip", "check", "-m", "it was red before"]).code, 0);
+    assert!(matches!(night.bed.ended("night-a"), RunEnd::Succeeded { .. }));
+
+    // Once the run is over its hosts are free, and nobody remembers it.
+    fs::rename(night.bed.path("store"), night.bed.path("lost again")).unwrap();
+    let said = night.run(&["recover", "night.yaml", "--confirm", "night", "--run", "night-a"]);
+    let unknown = "what the tests said before the night is not known: one that was red then rolls back";
+    assert!(said.stdout.contains(unknown), "{said:?}");
+}
+
 #[test]
 fn a_rollback_whose_journal_is_gone_goes_on_back() {
     let undo = "while [ -e DIR/held ]; do sleep 0.02; done; echo undo-one >> DIR/effects";

@@ -146,6 +146,94 @@ fn lists_and_documents_name_the_wave() {
     assert!(bed.run(&["report"]).stdout.contains("wave few 1/2, week: 1 of 4 hosts"));
 }
 
+/// Both waves are open now, and wait for nobody.
+fn open_now(bed: &Bed) {
+    moved(bed, -4);
+    let text = std::fs::read_to_string(bed.path("night.yaml")).unwrap();
+    let at = |hours: i64| {
+        let at = runbook::driver::clock::now() + jiff::SignedDuration::from_hours(hours);
+        at.strftime("%Y-%m-%d %H:%M").to_string()
+    };
+    let held = "run: while [ -e DIR/held-$RUNBOOK_WAVE ]; do sleep 0.02; done; echo";
+    let text = text.replace(&at(20), &at(-3)).replace(&at(28), &at(5)).replace("run: echo", held);
+    bed.plan("night", &text.replace(" gate: Is Tuesday understood?,", ""));
+}
+
+/// The engine of the second wave has died while its three hosts were at work.
+fn second_wave_dies(bed: &Bed) {
+    std::fs::write(bed.path("held-rest"), "").unwrap();
+    assert_eq!(bed.run(&["exec", "night.yaml", "--confirm", "night", "--detach"]).code, 30);
+    let run = bed.store().runs().unwrap()[0].clone();
+    let launched = |fact: &Fact| matches!(fact, Fact::AttemptLaunched { .. });
+    eventually("all three work", || bed.facts(&run.id).iter().filter(|fact| launched(fact)).count() >= 3);
+    signal(bed.store().run(&run.id).unwrap().lease.unwrap().pid, Signal::KILL);
+    bed.engine_is_gone(&bed.store().run(&run.id).unwrap());
+}
+
+const RECOVER: [&str; 6] = ["recover", "night.yaml", "--wave", "rest", "--confirm", "night"];
+
+#[test]
+fn a_recovered_wave_concludes_that_those_before_it_were_over() {
+    let bed = Bed::new(WEEK);
+    let _farm = Farm::start(bed.dir.path(), 4);
+    open_now(&bed);
+    assert_eq!(bed.run(&["exec", "night.yaml", "--confirm", "night"]).code, 0);
+    second_wave_dies(&bed);
+    std::fs::rename(bed.path("store"), bed.path("lost")).unwrap();
+    let said = bed.run(&RECOVER);
+    let concluded = "few was over: rest is executed only after it; which of its hosts were left out is not known";
+    assert!(said.code == 0 && said.stdout.contains(concluded), "{said:?}");
+    std::fs::remove_file(bed.path("held-rest")).unwrap();
+    let resumed = bed.run(&["resume", "--confirm", "night"]);
+    assert!(resumed.code == 0 && resumed.stderr.contains("4 of 4 hosts done"), "{resumed:?}");
+    let next = bed.run(&["exec", "night.yaml", "--confirm", "night"]);
+    next.refused(3, &["all 2 waves of the plan are over: 4 of 4 hosts done"]);
+    assert_eq!(touched(&bed), ["few h1", "rest h2", "rest h3", "rest h4"]);
+}
+
+#[test]
+fn a_recovered_wave_knows_what_the_journals_of_earlier_waves_tell() {
+    let bed = Bed::new(WEEK);
+    let _farm = Farm::start(bed.dir.path(), 4);
+    open_now(&bed);
+    assert_eq!(bed.run(&["exec", "night.yaml", "--confirm", "night"]).code, 0);
+    // The journal as it was in the evening is all that is left.
+    let evening = std::process::Command::new("cp").arg("-r").args([bed.path("store"), bed.path("kept")]).status();
+    assert!(evening.unwrap().success());
+    second_wave_dies(&bed);
+    std::fs::rename(bed.path("store"), bed.path("lost")).unwrap();
+    std::fs::rename(bed.path("kept"), bed.path("store")).unwrap();
+    let said = bed.run(&RECOVER);
+    assert!(said.code == 0 && !said.stdout.contains("concluded"), "{said:?}");
+    std::fs::remove_file(bed.path("held-rest")).unwrap();
+    assert_eq!(bed.run(&["resume", "--confirm", "night"]).code, 0);
+    bed.run(&["exec", "night.yaml", "--confirm", "night", "--wave", "few"])
+        .refused(3, &["`few` is done by run night-a"]);
+}
+
+/// The first run of the wave was rolled back on none of its hosts and left one out; the second one is lost.
+#[test]
+fn a_recovered_wave_says_where_another_run_of_it_was() {
+    let bed = Bed::new(WEEK);
+    let _farm = Farm::start(bed.dir.path(), 4);
+    open_now(&bed);
+    let exec = |more: &[&str]| bed.run(&[&["exec", "night.yaml", "--confirm", "night"], more].concat());
+    assert_eq!(exec(&[]).code, 0);
+    assert_eq!(exec(&["--hosts", "h2"]).code, 0);
+    std::fs::write(bed.path("held-rest"), "").unwrap();
+    assert_eq!(exec(&["--detach"]).code, 30);
+    let run = bed.store().runs().unwrap()[0].clone();
+    let at_work = || bed.facts(&run.id).iter().filter(|f| matches!(f, Fact::AttemptLaunched { .. })).count() >= 2;
+    eventually("the other two work", at_work);
+    signal(bed.store().run(&run.id).unwrap().lease.unwrap().pid, Signal::KILL);
+    bed.engine_is_gone(&bed.store().run(&run.id).unwrap());
+    std::fs::rename(bed.path("store"), bed.path("lost")).unwrap();
+    let said = bed.run(&RECOVER);
+    let words = "another run of this wave has worked on h2: whether they are done is not known. Leave them out if they are:   --hosts h3,h4";
+    assert!(said.code == 0 && said.stdout.contains(words), "{said:?}");
+    std::fs::remove_file(bed.path("held-rest")).unwrap();
+}
+
 #[test]
 fn a_wave_goes_on_after_its_engine_died() {
     let held = "run: while [ -e DIR/held ]; do sleep 0.02; done; echo";

@@ -28,6 +28,7 @@ pub mod keys;
 pub mod laboratory;
 pub mod launch;
 pub mod load;
+pub mod lock_words;
 pub mod look;
 pub mod narrow;
 mod notify;

@@ -7,7 +7,7 @@ use crate::engine::fact::Stage;
 use crate::journal::{RunRow, Store};
 use crate::plan::model::Plan;
 use crate::plan::nearest;
-use crate::plan::waves::OpenWave;
+use crate::plan::waves::{OpenWave, WaveOver};
 use crate::view::{NotNow, Week, WeekSoFar};
 
 /// `--wave`, where a plan in waves is looked at one wave at a time.
@@ -48,6 +48,52 @@ impl OneWave {
                 .hint(format!("one of its waves:   --wave {}", names.join("|")))),
         }
     }
+}
+
+impl OneWave {
+    /// The wave as a run of it saw it whose journal is gone, and in sentences what had to be concluded for that. What earlier
+    /// runs did is in their journals, where there are any.
+    ///
+    /// # Errors
+    /// As [`OneWave::must_pick`], and when a journal cannot be read.
+    pub fn of_lost_run(
+        &self,
+        loaded: &mut Loaded,
+        store: Option<&Store>,
+    ) -> Result<(Option<OpenWave>, Vec<String>), CommandError> {
+        let whole = loaded.plan.clone();
+        let (Some(_), Some(name)) = (self.must_pick(loaded, "recovered")?, &self.wave) else {
+            return Ok((None, Vec::new()));
+        };
+        let at = position(&whole, name)?;
+        let mut known = store.map_or_else(|| Ok(WeekSoFar::default()), |store| newest_week(store, &whole))?;
+        let concluded = Week::new(&whole, known.clone()).unknown_before(at);
+        known.conclude(&concluded);
+        let sentences = must_be_over(name, &concluded);
+        let wave = OpenWave { concluded, ..Week::new(&whole, known).open(at) };
+        if let Some(plan) = wave.of_plan(&whole) {
+            loaded.plan = plan;
+        }
+        Ok((Some(wave), sentences))
+    }
+}
+
+/// What the runs of the plan's last week did, unless its waves are over since.
+fn newest_week(store: &Store, plan: &Plan) -> Result<WeekSoFar, CommandError> {
+    let runs = Earlier::runs(store, plan, Wish { wave: None, week: None, stage: Stage::Real, digest: "" })?;
+    match runs.first() {
+        Some(last) if !last.before(plan) => so_far(store, runs.iter().filter(|run| run.week() == last.week())),
+        _ => Ok(WeekSoFar::default()),
+    }
+}
+
+fn must_be_over(wave: &str, before: &[WaveOver]) -> Vec<String> {
+    let wave = wave.escape_debug();
+    let one = |over: &WaveOver| {
+        let name = over.name.escape_debug();
+        format!("{name} was over: {wave} is executed only after it; which of its hosts were left out is not known")
+    };
+    before.iter().map(one).collect()
 }
 
 /// What is asked of the store.

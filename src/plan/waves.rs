@@ -45,6 +45,9 @@ pub struct OpenWave {
     /// Those that an earlier run of this wave has done: this run leaves them alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub done_before: Vec<HostName>,
+    /// Earlier waves of which no journal tells: they were over, since none is executed before those before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub concluded: Vec<WaveOver>,
     /// Hosts of the whole plan that earlier runs have done, those of this wave included.
     pub week_done: u32,
     /// Hosts of all waves together.
@@ -52,6 +55,13 @@ pub struct OpenWave {
     /// The wave that comes when this one has ended well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<NextWave>,
+}
+
+/// A wave that is over, and its hosts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaveOver {
+    pub name: String,
+    pub hosts: Vec<HostName>,
 }
 
 /// What follows a wave.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{ActionState, ActionView, RunView};
 use crate::engine::fact::{RunEnd, RunStarted};
 use crate::plan::model::HostName;
-use crate::plan::waves::OpenWave;
+use crate::plan::waves::{OpenWave, WaveOver};
 
 /// What the runs of one wave have achieved so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +22,10 @@ pub struct WaveSoFar {
 }
 
 impl WaveSoFar {
+    fn is_known_done(&self) -> bool {
+        self.over.is_some() || !self.hosts.is_empty() && self.is_done()
+    }
+
     /// Whether nothing is left to do in it, as its own runs saw it.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -41,10 +45,21 @@ impl WeekSoFar {
     pub fn add(&mut self, view: &RunView) {
         let Some((header, wave)) = view.header().and_then(|h| Some((h, h.options.wave.as_ref()?))) else { return };
         self.begun_by.get_or_insert_with(|| wave.week.clone().unwrap_or_else(|| header.run.clone()));
+        self.conclude(&wave.concluded);
         let so_far = self.waves.entry(wave.name.clone()).or_default();
         so_far.hosts.clone_from(&wave.hosts);
         so_far.done = wave.done_before.iter().cloned().chain(hosts_done(view, header, wave)).collect();
         so_far.over = ended_well(view, header).then(|| header.run.clone());
+    }
+
+    /// Waves that must be over, although no run of them is known that did it.
+    pub fn conclude(&mut self, over: &[WaveOver]) {
+        for WaveOver { name, hosts } in over {
+            let so_far = self.waves.entry(name.clone()).or_default();
+            if !so_far.is_known_done() {
+                (so_far.hosts, so_far.done) = (hosts.clone(), hosts.iter().cloned().collect());
+            }
+        }
     }
 
     /// The run that began the week; `None` as long as there is none.

@@ -2,7 +2,7 @@
 
 use super::waves::{WaveSoFar, WeekSoFar};
 use crate::plan::model::{HostName, Plan, Wave};
-use crate::plan::waves::{NextWave, OpenWave, Taken};
+use crate::plan::waves::{NextWave, OpenWave, Taken, WaveOver};
 
 /// A plan in waves, and what the runs of its week have done.
 #[derive(Debug)]
@@ -71,10 +71,19 @@ impl<'p> Week<'p> {
             week: self.so_far.begun_by().map(str::to_owned),
             hosts: self.taken[at].hosts.clone(),
             done_before: self.taken[at].hosts.iter().filter(|host| !left.contains(host)).cloned().collect(),
+            concluded: Vec::new(),
             week_done: self.so_far.hosts_done() as u32,
             week_hosts: self.hosts() as u32,
             next: next.map(|wave| NextWave { name: wave.name.clone(), opens: wave.opens }),
         }
+    }
+
+    /// The waves before this one of which it is not known that they are done: a run of it began when they were.
+    #[must_use]
+    pub fn unknown_before(&self, at: usize) -> Vec<WaveOver> {
+        let unknown = (0..at).filter(|i| !self.is_done(*i));
+        let over = |i: usize| WaveOver { name: self.plan.waves[i].name.clone(), hosts: self.taken[i].hosts.clone() };
+        unknown.map(over).collect()
     }
 
     /// Hosts of all waves together.

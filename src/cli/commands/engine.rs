@@ -13,7 +13,7 @@ use crate::cli::notify::Notices;
 use crate::cli::scene::Scene;
 use crate::cli::scout::Engage;
 use crate::cli::setup::Night;
-use crate::cli::{calls, holder, housekeeping, preflight, reach};
+use crate::cli::{calls, holder, housekeeping, lock_words, preflight, reach};
 use crate::driver::clock;
 use crate::driver::control::{self, Hello};
 use crate::driver::signals::Signals;
@@ -25,7 +25,6 @@ use crate::graph::Graph;
 use crate::journal::{Claim, JournalError, SqliteJournal, Store};
 use crate::lab::Lab;
 use crate::plan::model::HostName;
-use crate::report::short_digest;
 use crate::transport::Hosts;
 
 /// People who may wait for an answer at the same time; more wait in line.
@@ -139,9 +138,8 @@ async fn serve(
         Stage::Lab | Stage::Rehearsal => Vec::new(),
         Stage::Real => preflight::hosts(&graph, &night.started.options.hosts_left_out),
     };
-    let digest = short_digest(&night.started.digest);
     let (engine, mut first) = begin(graph.clone(), night.started.clone(), &journal, asked, &by)?;
-    let holder = format!("run {run} of {} on {}, plan {digest}", by.name, holder::this_machine());
+    let holder = lock_words::words(&night.started, &by);
     let found = journal.found().to_vec();
     if let Some(hosts) = &scene.hosts {
         let away = match &mut first {

@@ -1,6 +1,8 @@
 //! `runbook recover`: rebuilds a run whose journal is gone from what its hosts remember and the plan. Changes nothing on any
 //! host; whoever resumes the rebuilt run becomes its owner.
 
+mod earlier;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +12,7 @@ use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::found::{self, Found, State};
 use crate::cli::holder::this_machine;
+use crate::cli::lock_words::LockWords;
 use crate::cli::narrow::{LeftOut, Narrow};
 use crate::cli::setup::{Night, Setup};
 use crate::cli::variables::VarArgs;
@@ -18,7 +21,9 @@ use crate::cli::{confirm, history, load, order, output, pager, preflight, reach,
 use crate::driver::clock;
 use crate::engine::fact::{Actor, Channel, FORMAT, RunOptions, RunStarted, Stage};
 use crate::graph::Graph;
+use crate::graph::ids::ActionId;
 use crate::graph::job::Site;
+use crate::graph::outcome::Verdict;
 use crate::journal::audit::{Audited, Deed};
 use crate::journal::{Claim, NewRun, Store};
 use crate::report::{escape_for_terminal as esc, short_digest};
@@ -62,7 +67,8 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let vars = args.vars.values()?;
     let mut loaded = load::load_or_report(&args.plan, &vars, cx)?;
     preflight::executable(&loaded.plan)?;
-    let wave = args.one.must_pick(&mut loaded, "recovered")?;
+    let journals = Store::open_existing(&cx.store)?;
+    let (wave, mut concluded) = args.one.of_lost_run(&mut loaded, journals.as_ref())?;
     let setup = Setup::new(&args.plan, vars, args.by, &cx.settings)?;
     let graph = Arc::new(Graph::build(Arc::new(loaded.plan)));
     let left_out = args.narrow.resolve(&graph)?;
@@ -75,6 +81,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let now = clock::now();
     let first = memories.iter().flat_map(|(_, m)| &m.attempts).filter_map(|a| a.started).min().unwrap_or(now);
     let mut started = started(args, cx, &graph, &name, loaded.digest, left_out);
+    concluded.extend(before_the_night(&graph, &name, &mut started));
     started.options.wave = wave;
     started.window = window::resolve(graph.plan(), first, window::Wish { outside: Some(""), wait: true })?;
     let night = Night { plan: graph.plan().as_ref().clone(), started, setup: setup.clone() };
@@ -83,9 +90,13 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
         return Err(CommandError::refused(format!("no host remembers that anything of run {} was started", name.run))
             .hint(format!("start the plan again:   runbook exec {}", args.plan.display())));
     }
+    if let Some(wave) = &night.started.options.wave {
+        concluded.extend(earlier::perhaps_done(&hosts, &name, wave, &ledger)?);
+    }
     let by = Actor { name: cx.user.clone(), channel: Channel::Cli };
     let lost = !controller_is_here(&setup, &name.on_hosts);
-    let rebuilt = rebuild(&graph, night.started.clone(), ledger, &by, lost, now);
+    let mut rebuilt = rebuild(&graph, night.started.clone(), ledger, &by, lost, now);
+    rebuilt.concluded.extend(concluded);
     fits(&rebuilt, &name)?;
     let question = "Whoever drove this run must be gone for ever; if not, it is locked out when the run is resumed.\nType the \
                     plan's name to write it down here, anything else leaves: ";
@@ -100,12 +111,15 @@ struct Name {
     run: String,
     on_hosts: String,
     seed: u64,
+    /// What its lock says, where it still holds hosts.
+    holder: Option<String>,
 }
 
 impl Name {
     fn read(on_hosts: &str) -> Option<Self> {
         let (run, seed) = on_hosts.rsplit_once('.')?;
-        Some(Self { run: run.to_owned(), on_hosts: on_hosts.to_owned(), seed: u64::from_str_radix(seed, 16).ok()? })
+        let seed = u64::from_str_radix(seed, 16).ok()?;
+        Some(Self { run: run.to_owned(), on_hosts: on_hosts.to_owned(), seed, holder: None })
     }
 }
 
@@ -141,15 +155,21 @@ impl Hosts<'_> {
     /// The run that holds the plan's hosts, or that was named.
     fn run_meant(&self, args: &Args, digest: &str) -> Result<Name, CommandError> {
         let locks = self.locks()?;
-        if let Some(named) = &args.run {
-            return self.named(named, &locks, digest);
-        }
+        let mut name = match &args.run {
+            Some(named) => self.named(named, &locks, digest)?,
+            None => self.holding(&locks, digest)?,
+        };
+        name.holder = locks.into_iter().find(|lock| lock.run == name.on_hosts).map(|lock| lock.holder);
+        Ok(name)
+    }
+
+    fn holding(&self, locks: &[HostLock], digest: &str) -> Result<Name, CommandError> {
         let mut names: Vec<&str> = locks.iter().map(|lock| lock.run.as_str()).collect();
         names.sort_unstable();
         names.dedup();
         match names.as_slice() {
             [one] => {
-                same_plan(&locks, one, digest)?;
+                same_plan(locks, one, digest)?;
                 Name::read(one).ok_or_else(|| CommandError::unexpected(format!("`{}` is no run's name", esc(one))))
             }
             [] => self.listed(CommandError::refused("no run holds the hosts of this plan; name the one that is meant")),
@@ -218,10 +238,10 @@ fn all_answered<T>(answers: Vec<(Site, Result<T, String>)>) -> Result<Vec<(Site,
 
 /// The lock names the digest of the plan that the run was started with.
 fn same_plan(locks: &[HostLock], run: &str, digest: &str) -> Result<(), CommandError> {
-    let theirs = locks.iter().find(|lock| lock.run == run).and_then(|lock| lock.holder.rsplit_once(", plan "));
+    let theirs = locks.iter().find(|lock| lock.run == run).and_then(|lock| LockWords::read(&lock.holder).plan);
     let ours = short_digest(digest);
     match theirs {
-        Some((_, theirs)) if theirs != ours => {
+        Some(theirs) if theirs != ours => {
             let (theirs, run) = (esc(theirs), run.rsplit_once('.').map_or(run, |(run, _)| run));
             Err(CommandError::refused(format!("run {run} was started with plan {theirs}; this file is {ours}"))
                 .hint("it must be the file as it was then, with the same --var"))
@@ -269,6 +289,20 @@ fn started(args: &Args, cx: &Context, graph: &Graph, name: &Name, digest: String
     }
 }
 
+/// What the tests said that are asked before the night: only the lock of the run can remember it. Gives what is not known.
+fn before_the_night(graph: &Graph, name: &Name, started: &mut RunStarted) -> Option<String> {
+    let asked = graph.plan().steps.values().any(|step| step.baseline);
+    let red = name.holder.as_deref().and_then(|holder| LockWords::read(holder).red_before());
+    let (known, all) = red.unwrap_or_default();
+    let ids = graph.actions().iter().map(|action| &action.id).filter(|id| known.contains(&id.as_str()));
+    started.baseline = ids.map(|id| (id.clone(), Verdict::Fail)).collect();
+    let which = if known.is_empty() { "the tests" } else { "all other tests" };
+    let unknown = || {
+        format!("what {which} said before the night is not known: one that was red then rolls back when it fails again")
+    };
+    (asked && !all).then(unknown)
+}
+
 fn controller_is_here(setup: &Setup, run: &str) -> bool {
     setup.records.as_ref().is_some_and(|records| records.join("runs").join(run).exists())
 }
@@ -283,9 +317,8 @@ fn ledger(night: &Night, memories: &[(Site, Memory)], graph: &Arc<Graph>) -> Res
         state: State::Unknown("it has not answered".to_owned()),
     };
     let remembered = || memories.iter().flat_map(|(site, memory)| memory.attempts.iter().map(move |one| (site, one)));
-    let known = |id: &crate::graph::ids::ActionId| {
-        graph.find(id).is_some() || graph.after_rollback().iter().any(|action| action.id == *id)
-    };
+    let known =
+        |id: &ActionId| graph.find(id).is_some() || graph.after_rollback().iter().any(|action| action.id == *id);
     if let Some((site, one)) = remembered().find(|(_, one)| !known(&one.attempt.action)) {
         let error = CommandError::refused(format!("this plan has no {}", esc(one.attempt.action.as_str())));
         return Err(error.hint(format!("{} remembers it; is this the right file?", reach::site_name(site))));
@@ -361,6 +394,10 @@ fn told(cx: &Context, graph: &Arc<Graph>, run: &str, rebuilt: &Rebuilt) -> Resul
             words(&states).map(|words| format!("  {:<wide$}  {words}", graph.step(step).id))
         })
         .collect();
+    let red: Vec<&str> = view.header().iter().flat_map(|h| h.baseline.keys()).map(ActionId::as_str).collect();
+    if !red.is_empty() {
+        lines.push(format!("red before the night: {}", esc(&red.join(", "))));
+    }
     if !rebuilt.concluded.is_empty() {
         lines.push("concluded without a record:".to_owned());
         lines.extend(rebuilt.concluded.iter().map(|sentence| format!("  {sentence}")));
