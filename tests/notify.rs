@@ -9,6 +9,7 @@ use runbook::engine::fact::{Fact, RunEnd};
 use serde_json::Value;
 
 use crate::exec::{Bed, GATED, NIGHT, eventually, is_engine};
+use crate::terminal::Terminal;
 
 /// How a chat room answers.
 #[derive(Clone, Copy)]
@@ -218,4 +219,119 @@ fn a_mail_goes_to_the_program_of_the_settings() {
         "{}",
         mail()
     );
+}
+
+#[test]
+fn a_failure_that_holds_the_run_is_one_message_that_says_how_it_failed() {
+    let room = Room::new(&[Answer::Status(204)]);
+    let bed = by_webhook(&GATED.replace("run: echo one >> DIR/effects", "run: exit 3"), &room);
+    let mut terminal = Terminal::of(&bed, &["exec", "night.yaml"]);
+    terminal.shows("anything else leaves");
+    terminal.press("night\n");
+    eventually("the room hears of the hold", || room.told().len() == 2);
+    assert_eq!(bed.run(&["skip", "one", "-m", "it is old"]).code, 0);
+    eventually("the room hears of the gate", || room.told().len() == 3);
+    assert_eq!(room.all("event"), ["run_started", "hold_opened", "gate_opened"]);
+    assert_eq!(room.all("headline")[1], "held, one here failed (exit 3)");
+    assert_eq!(bed.run(&["approve", "ask"]).code, 0);
+    terminal.ends();
+}
+
+#[test]
+fn a_failure_that_rolls_back_is_one_message_too() {
+    let room = Room::new(&[Answer::Status(204)]);
+    let bed = by_webhook(&GATED.replace("run: echo one >> DIR/effects", "run: exit 3"), &room);
+    assert_eq!(bed.exec(&[]).code, 10);
+    eventually("the room hears of the end", || room.told().len() == 3);
+    assert_eq!(room.all("event"), ["run_started", "rollback_decided", "run_ended"]);
+    assert_eq!(room.all("headline")[1], "rollback begins, one here failed (exit 3)");
+}
+
+/// Puts a template beside the plan.
+fn template(bed: &Bed, name: &str, text: &str) {
+    fs::create_dir_all(bed.path("templates")).unwrap();
+    fs::write(bed.path("templates").join(name), text).unwrap();
+}
+
+#[test]
+fn people_are_told_in_the_words_of_the_plan() {
+    let room = Room::new(&[Answer::Status(204)]);
+    let channels = format!(
+        "[{{webhook: \"{}\", template: chat.json.j2}}, {{command: cat >> told, template: pager.j2}}, {{mail: ops@example.com, template: pager.j2}}]",
+        room.url
+    );
+    let bed = telling(&GATED.replace("A gated night", "'Tom \"the cat\" & co'"), &channels);
+    template(&bed, "chat.json.j2", "{\"channel\": \"#ops\", \"say\": {{ title }}, \"about\": {{ step }}}\n");
+    template(&bed, "pager.j2", "{{ event }}{% if step %} in {{ step }}{% endif %}: {{ title }}\n");
+    let stand_in = "#!/bin/sh\ncat > DIR/mail.new && mv DIR/mail.new DIR/mail\n";
+    fs::write(bed.path("mailer"), stand_in.replace("DIR", bed.dir.path().to_str().unwrap())).unwrap();
+    fs::set_permissions(bed.path("mailer"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    fs::write(bed.path("runbook.toml"), "sendmail = \"mailer\"\n").unwrap();
+    let said = bed.exec(&["--detach"]);
+    assert!(said.code == 30 && !said.stderr.contains("nobody will be told"), "{said:?}");
+    let told = || fs::read_to_string(bed.path("told")).unwrap_or_default();
+    let title = "Tom \"the cat\" & co";
+    let lines = format!("run_started: {title}gate_opened in ask: {title}");
+    eventually("all three are told", || room.told().len() == 2 && told() == lines);
+    let mail = || fs::read_to_string(bed.path("mail")).unwrap_or_default();
+    eventually("the mail is written", || mail().ends_with(&format!("\n\ngate_opened in ask: {title}\n")));
+    assert!(mail().contains(&format!("\nSubject: {title}: ask is asked\n")), "{}", mail());
+    assert_eq!(room.all("say"), [title, title]);
+    assert_eq!((room.told()[0]["about"].is_null(), room.all("about")[1].as_str()), (true, "ask"));
+    // What was approved is said, whatever becomes of the file.
+    template(&bed, "pager.j2", "{{ nothing_of_it }}");
+    assert_eq!(bed.run(&["approve", "ask"]).code, 0);
+    eventually("the end is told", || told() == format!("{lines}run_ended: {title}"));
+}
+
+#[test]
+fn a_template_that_cannot_be_rendered_is_found_by_check() {
+    let bed = telling(
+        NIGHT,
+        "
+  - {command: cat, template: a.j2}
+  - {command: cat, template: b.j2}
+  - {webhook: \"https://chat.example.com/x\", template: c.json.j2}
+  - {webhook: \"https://chat.example.com/x\", template: d.txt}
+  - {mail: ops@example.com, template: missing.j2}",
+    );
+    template(&bed, "a.j2", "fine\n{{ headlin }}\n");
+    template(&bed, "b.j2", "{% if step %}\n");
+    template(&bed, "c.json.j2", "{\n  \"text\": \"{{ text }}\"\n}\n");
+    template(&bed, "d.txt", "{{ text }}");
+    let said = bed.run(&["check", "night.yaml"]);
+    for words in [
+        "a.j2:2: `headlin` is undefined",
+        "did you mean `headline`?",
+        "night.yaml:4:",
+        "b.j2:",
+        "c.json.j2:2: what it makes is no JSON",
+        "`d.txt` does not say that it is JSON",
+        "call it NAME.json.j2",
+        "file `missing.j2` not found",
+    ] {
+        assert!(said.code == 2 && said.stdout.contains(words), "{words}:\n{}", said.stdout);
+    }
+}
+
+#[test]
+fn the_preflight_says_which_channels_cannot_work_and_the_night_takes_place() {
+    let bed = telling(
+        NIGHT,
+        "[{webhook: \"http://no-such-host.invalid/hidden\"}, {webhook: \"http://[hidden\"}, {command: no-such-pager --now}, {command: cat}, {mail: ops@example.com}]",
+    );
+    fs::write(bed.path("runbook.toml"), "sendmail = \"no-such-mailer\"\n").unwrap();
+    let said = bed.exec(&[]);
+    assert_eq!((said.code, bed.effects().len()), (0, 2), "{said:?}");
+    for words in [
+        "warn  nobody will be told by webhook 1 (no-such-host.invalid): the name of its host is not known here",
+        "warn  nobody will be told by webhook 2: its address cannot be read",
+        "warn  nobody will be told by command 3: there is no program `no-such-pager`",
+        "no-such-mailer does not exist",
+    ] {
+        assert!(said.stderr.contains(words), "{words}:\n{}", said.stderr);
+    }
+    assert!(!said.stderr.contains("hidden") && !said.stderr.contains("command 4"), "{}", said.stderr);
+    let lab = bed.run(&["exec", "night.yaml", "--lab"]);
+    assert!(!lab.stderr.contains("nobody will be told"), "{lab:?}");
 }

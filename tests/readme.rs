@@ -29,11 +29,18 @@ fn runbook(args: &[&str]) -> (Option<i32>, String) {
 fn files_of(example: &str, dir: &Path) {
     fs::create_dir_all(dir.join("templates")).unwrap();
     for line in example.lines() {
-        for (key, below) in [("script: ", ""), ("template: {src: ", "templates/"), ("copy: {src: ", "")] {
+        let keys = [
+            ("script: ", ""),
+            ("template: {src: ", "templates/"),
+            (", template: ", "templates/"),
+            ("copy: {src: ", ""),
+        ];
+        for (key, below) in keys {
             if let Some((_, rest)) = line.split_once(key) {
                 let name = rest.split([',', '}']).next().unwrap();
                 let path = dir.join(below).join(name);
-                fs::write(&path, "#!/bin/sh\nexit 0\n").unwrap();
+                let text = if name.contains(".json") { "{}\n" } else { "#!/bin/sh\nexit 0\n" };
+                fs::write(&path, text).unwrap();
                 fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
             }
         }

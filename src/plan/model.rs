@@ -38,7 +38,7 @@ pub struct Plan {
     pub people: IndexMap<String, Person>,
     /// Capacity of each named resource, >= 1.
     pub resources: IndexMap<String, u32>,
-    pub notify: Vec<Notify>,
+    pub notify: Vec<NoticeChannel>,
     /// Plans whose last run must have ended well before this one may be executed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<After>,
@@ -165,7 +165,17 @@ pub struct Person {
     pub mail: Option<String>,
 }
 
-/// A channel that is told what happens.
+/// A channel that is told what happens, and in whose words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoticeChannel {
+    #[serde(flatten)]
+    pub by: Notify,
+    /// A file of `templates/` instead of the texts that there are; its own text is among [`Plan::files`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+}
+
+/// The way to a channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Notify {

@@ -425,6 +425,8 @@ record! {
         command: String,
         /// Mail addresses.
         mail: Many<String>,
+        /// A file of templates/ that says it in words of one's own, rendered by minijinja.
+        template: String,
     }
 }
 

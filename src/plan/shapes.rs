@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::codes;
-use super::decode::{At, Decode, Definitions, Label, entries, unknown_key, wrong};
+use super::decode::{At, Decode, Definitions, Field, Label, entries, unknown_key, wrong};
 use super::diagnostic::{Diagnostic, Quoted};
 use super::model::{Notify, Value};
 use super::raw::{
@@ -119,18 +119,21 @@ short_form! {
 }
 impl Label for Contact {}
 
-/// `{webhook: URL}`, `{command: COMMAND}` or `{mail: [ADDRESS]}`.
+/// `{webhook: URL}`, `{command: COMMAND}` or `{mail: [ADDRESS]}`; and `template` beside it.
 #[derive(Debug, Clone)]
-pub struct NotifyText(pub Notify);
+pub struct NotifyText {
+    pub by: Notify,
+    pub template: Field<String>,
+}
 
 impl Decode for NotifyText {
     fn decode(node: &Node<'_>, at: &At<'_>, found: &mut Vec<Diagnostic>) -> Option<Self> {
         let before = found.len();
         let raw = RawNotify::decode(node, at, found)?;
-        match (raw.webhook, raw.command, raw.mail) {
-            (Some(url), None, None) => Some(Self(Notify::Webhook { url: url.value })),
-            (None, Some(command), None) => Some(Self(Notify::Command(command.value))),
-            (None, None, Some(to)) => Some(Self(Notify::Mail { to: to.value.into_iter().map(|m| m.value).collect() })),
+        let by = match (raw.webhook, raw.command, raw.mail) {
+            (Some(url), None, None) => Notify::Webhook { url: url.value },
+            (None, Some(command), None) => Notify::Command(command.value),
+            (None, None, Some(to)) => Notify::Mail { to: to.value.into_iter().map(|m| m.value).collect() },
             _ => {
                 if found.len() == before {
                     found.push(wrong(
@@ -139,9 +142,10 @@ impl Decode for NotifyText {
                         "one of {webhook: URL}, {command: COMMAND} and {mail: [ADDRESS]} in each entry",
                     ));
                 }
-                None
+                return None;
             }
-        }
+        };
+        Some(Self { by, template: raw.template })
     }
 
     fn schema(definitions: &mut Definitions) -> Json {

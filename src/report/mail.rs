@@ -16,17 +16,18 @@ const SUBJECT: usize = 200;
 /// Bytes that fit one encoded word: it may have 75 characters, twelve are its frame, and a byte takes three.
 const PER_WORD: usize = 21;
 
-/// The whole mail.
+/// The whole mail. `own_words` are its text instead of ours.
 ///
 /// # Errors
 /// When the template does not render, which only a defect of this program could cause.
-pub fn mail(notice: &Notice, to: &[String]) -> Result<String, Error> {
+pub fn mail(notice: &Notice, to: &[String], own_words: Option<&str>) -> Result<String, Error> {
     let short: String = notice.subject().chars().take(SUBJECT).collect();
     let content = context! {
         to => esc(&to.join(", ")),
         subject => header(&short),
         id => notice.id.as_str(),
         run => notice.run.as_str(),
+        own_words,
         headline => fold(&notice.headline, WIDTH).join("\n"),
         standing => fold(&notice.standing, WIDTH).join("\n"),
     };
@@ -81,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_mail_says_what_happened_and_where_the_run_stands() {
-        let mail = mail(&notice("A night"), &["ops@example.com".into(), "a\nBcc: b@example.com".into()]).unwrap();
+        let mail = mail(&notice("A night"), &["ops@example.com".into(), "a\nBcc: b@example.com".into()], None).unwrap();
         let lines = [
             r"To: ops@example.com, a\nBcc: b@example.com",
             "Subject: A night: landing-test is asked: Sarah",

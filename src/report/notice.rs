@@ -1,5 +1,7 @@
 //! What people are told who are not at a terminal: which events are worth it, in which words. Knows not how it reaches them.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use minijinja::{Environment, Error, context};
 
@@ -8,7 +10,8 @@ use super::escape::escape_for_terminal as esc;
 use super::say::say;
 use super::status::Engine;
 use super::words;
-use crate::engine::fact::RunEnd;
+use crate::engine::fact::{RollbackCause, RunEnd};
+use crate::graph::ids::ActionId;
 use crate::graph::outcome::Outcome;
 use crate::view::{Event, RunView, What};
 
@@ -102,12 +105,27 @@ impl Notice {
         format!("{}: {}", self.title, self.headline)
     }
 
+    /// What templates of one's own may say of it.
+    #[must_use]
+    pub fn values(&self) -> BTreeMap<&'static str, Option<String>> {
+        let Self { id, kind, at, run, plan, title, step, headline, standing } = self;
+        let text = self.text();
+        let said = [("id", id), ("at", at), ("run", run), ("plan", plan), ("title", title), ("headline", headline)];
+        let said = said.into_iter().chain([("standing", standing), ("text", &text)]);
+        let said = said.map(|(name, value)| (name, Some(value.clone())));
+        said.chain([("event", Some(kind.word().to_owned())), ("step", step.clone())]).collect()
+    }
+
+    fn text(&self) -> String {
+        format!("{}. {}", self.subject(), self.standing)
+    }
+
     /// The body for programs and chat rooms: one JSON document.
     ///
     /// # Errors
     /// When the template does not render, which only a defect of this program could cause.
     pub fn document(&self) -> Result<String, Error> {
-        let text = format!("{}. {}", self.subject(), self.standing);
+        let text = self.text();
         let Self { id, kind, at, run, plan, title, step, headline, .. } = self;
         let content = context! { id, event => kind.word(), at, run, plan, title, step, headline, text };
         let mut environment = Environment::new();
@@ -122,7 +140,7 @@ impl Notice {
 pub fn notice(view: &RunView, event: &Event) -> Option<Notice> {
     let header = view.header()?;
     let kind = Kind::of(&event.what)?;
-    if kind == Kind::TryFailed && failed_before(view, event) {
+    if kind == Kind::TryFailed && (failed_before(view, event) || said_by_what_follows(view, event)) {
         return None;
     }
     let clock = words::clock_of(view);
@@ -159,11 +177,42 @@ fn failed_before(view: &RunView, event: &Event) -> bool {
     view.events().iter().take_while(|earlier| *earlier != event).any(|earlier| same(&earlier))
 }
 
+/// Whether the run is held or rolled back for this failure in the same turn: that message says what failed, too.
+fn said_by_what_follows(view: &RunView, event: &Event) -> bool {
+    let What::TryFailed { attempt, .. } = &event.what else { return false };
+    let follows = |later: &Event| match &later.what {
+        What::HoldOpened { reason, .. } => reason.failed().is_some_and(|failed| failed.contains(&attempt.action)),
+        What::RollbackDecided { cause } => failed_by(cause) == Some(&attempt.action),
+        _ => false,
+    };
+    let after = view.events().iter().skip_while(|earlier| *earlier != event);
+    after.take_while(|later| later.at == event.at).any(follows)
+}
+
+const fn failed_by(cause: &RollbackCause) -> Option<&ActionId> {
+    match cause {
+        RollbackCause::Failed { action } => Some(action),
+        _ => None,
+    }
+}
+
+/// ` (exit 3)`: how the last try of the action ended.
+fn how(view: &RunView, failed: Option<&ActionId>) -> String {
+    let last = view.events().iter().rev().find_map(|event| match &event.what {
+        What::TryFailed { attempt, outcome, .. } if Some(&attempt.action) == failed => Some(outcome),
+        _ => None,
+    });
+    last.map_or_else(String::new, |outcome| format!(" ({})", esc(&outcome.to_string())))
+}
+
 fn headline(view: &RunView, clock: &Clock, event: &Event) -> String {
     match &event.what {
         What::RunStarted => started(view, clock, event.at),
         What::GateOpened { step, .. } => format!("{} is asked{}", esc(step), of_people(view, step)),
-        What::HoldOpened { reason, .. } => format!("held, {}", words::held(view, reason)),
+        What::HoldOpened { reason, .. } => {
+            let first = reason.failed().and_then(<[_]>::first);
+            format!("held, {}{}", words::held(view, reason), how(view, first))
+        }
         What::CallDue { step, expected, .. } => {
             format!("{} is expected at {}{}", esc(step), clock.hm_near(*expected, event.at), of_people(view, step))
         }
@@ -175,7 +224,9 @@ fn headline(view: &RunView, clock: &Clock, event: &Event) -> String {
             let by = view.roll_back_by().map_or(String::new(), |by| format!(" by {}", clock.hm_near(by, event.at)));
             format!("less than {} min left to decide; roll back{by}", room.as_mins())
         }
-        What::RollbackDecided { cause } => format!("rollback begins, {}", words::cause(cause)),
+        What::RollbackDecided { cause } => {
+            format!("rollback begins, {}{}", words::cause(cause), how(view, failed_by(cause)))
+        }
         What::UndoParked { action, .. } => format!("the undo of {} needs a person", words::action(action)),
         What::Resumed { by } => format!("{} has taken the run over", words::actor(by)),
         What::RunEnded { end } => ended(end).to_owned(),

@@ -10,6 +10,7 @@
 //! An undefined name is always an error, and so is a secret: secrets reach commands by the environment only.
 
 mod environment;
+pub mod notice;
 pub mod quote;
 mod scope;
 mod shell;

@@ -5,6 +5,7 @@
 
 mod channel;
 mod process;
+mod ready;
 mod worker;
 
 use std::io::Write as _;
@@ -15,6 +16,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
 use self::channel::Channel;
+pub use self::ready::findings;
 use self::worker::Worker;
 use super::setup::Night;
 use crate::driver::{Asked, Publish};

@@ -19,7 +19,9 @@ fn all(raw: &RawPlan) -> impl Iterator<Item = (Wanted<'_>, Span)> {
     let inventory = raw.inventory.iter().flat_map(|i| &i.value.0.file).map(|f| (Wanted::Inventory(&f.value), f.span));
     let steps = raw.steps.iter().flat_map(|s| &s.value.rows).map(|(_, step)| &*step.value);
     let after = raw.after_rollback.iter().map(|s| &*s.value);
-    inventory.chain(steps.chain(after).flat_map(of_step))
+    let notices = raw.notify.iter().flat_map(|n| &n.value).filter_map(|channel| channel.value.template.as_ref());
+    let notices = notices.map(|t| (Wanted::Template(&t.value), t.span));
+    inventory.chain(notices).chain(steps.chain(after).flat_map(of_step))
 }
 
 fn of_step(raw: &RawStep) -> impl Iterator<Item = (Wanted<'_>, Span)> {

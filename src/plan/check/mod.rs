@@ -12,6 +12,7 @@ mod gate;
 mod horizon;
 mod hosts;
 mod keys;
+mod notify;
 mod order;
 mod step;
 mod tables;

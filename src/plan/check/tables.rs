@@ -9,7 +9,7 @@ use super::step::text;
 use super::texts::is_template;
 use crate::plan::codes;
 use crate::plan::diagnostic::{Diagnostic, Quoted};
-use crate::plan::model::{After, Notify, Person, Value};
+use crate::plan::model::{After, Person, Value};
 use crate::plan::span::{Span, Spanned};
 use crate::plan::words;
 use crate::template;
@@ -215,21 +215,6 @@ impl Checker<'_> {
             all.push(After { plan: plan.value.clone(), digest: digest.map(|(text, _)| text) });
         }
         all
-    }
-
-    pub fn notify(&mut self) -> Vec<Notify> {
-        let mut channels = Vec::new();
-        for channel in self.raw.notify.iter().flat_map(|n| &n.value) {
-            if let Notify::Webhook { url } = &channel.value.0
-                && !url.starts_with("https://")
-                && !url.starts_with("http://")
-            {
-                let message = format!("{} is not a web address", Quoted(url));
-                self.error(codes::URL, message, channel.span, "write https://...");
-            }
-            channels.push(channel.value.0.clone());
-        }
-        channels
     }
 }
 
