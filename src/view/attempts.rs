@@ -103,7 +103,7 @@ impl RunView {
         if outcome.is_success() {
             match next {
                 Some(_) => {}
-                None if forward => self.proven(i, at),
+                None if forward => self.machine_done(i, at),
                 None => self.undone(i, at),
             }
             return;
@@ -145,14 +145,7 @@ impl RunView {
         1 + retry.map_or(0, |r| r.times)
     }
 
-    /// The machine's half is over, but for a soak.
-    pub(super) fn proven(&mut self, i: usize, at: Timestamp) {
-        let soak = self.step_at(self.row_of(i)).is_some_and(|s| s.hold.is_some());
-        if !soak {
-            self.machine_done(i, at);
-        }
-    }
-
+    /// The machine's half is over; a test that soaks has done so within its attempt.
     pub(super) fn machine_done(&mut self, i: usize, at: Timestamp) {
         let asks = self.step_at(self.row_of(i)).is_some_and(|s| s.gate.is_some());
         if asks {

@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::clock::{Clock, coarse};
 use super::words;
 use crate::engine::fact::{GateAnswer, RunEnd, Stage};
+use crate::graph::StepIx;
 use crate::plan::units::Estimate;
 use crate::view::{ActionState, RunView, StepTimes, What};
 
@@ -35,6 +36,8 @@ pub struct StepLine {
     pub planned: Option<StepTimes>,
     pub started: Option<Timestamp>,
     pub ended: Option<Timestamp>,
+    /// The longest of its hosts.
+    pub slowest: Option<SignedDuration>,
     pub undo: Option<(Timestamp, Option<Timestamp>)>,
     pub kind: spent::Kind,
     pub state: ActionState,
@@ -44,7 +47,8 @@ impl StepLine {
     /// How long it was expected to take: until it would have ended from when it would have begun.
     #[must_use]
     pub fn plan(&self) -> Option<SignedDuration> {
-        self.estimate.map(|e| e.expected)
+        let planned = self.planned.map(|p| p.end.duration_since(p.start));
+        planned.or_else(|| self.estimate.map(|e| e.expected))
     }
 
     #[must_use]
@@ -52,11 +56,11 @@ impl StepLine {
         Some(self.ended?.duration_since(self.started?))
     }
 
-    /// Whether what it took is outside what was promised.
+    /// Whether what it took on a host is outside what was promised.
     #[must_use]
     pub fn misses_its_estimate(&self) -> bool {
-        let (Some(estimate), Some(actual)) = (self.estimate, self.actual()) else { return false };
-        self.state == ActionState::Done && (actual > estimate.worst || actual * 2 < estimate.expected)
+        let (Some(estimate), Some(took)) = (self.estimate, self.slowest) else { return false };
+        self.state == ActionState::Done && (took > estimate.worst || took * 2 < estimate.expected)
     }
 }
 
@@ -213,11 +217,18 @@ fn step_lines(view: &RunView) -> Vec<StepLine> {
         planned: view.planned(row.ix),
         started: row.started,
         ended: row.ended,
+        slowest: slowest(view, row.ix),
         undo: row.undo_started.map(|from| (from, row.undo_ended)),
         kind: spent::Kind::of(row.step),
         state: row.state,
     });
     lines.collect()
+}
+
+/// How long the step took where it took longest, of the hosts that are done.
+fn slowest(view: &RunView, step: StepIx) -> Option<SignedDuration> {
+    let done = view.actions_of(step).filter(|a| a.state == ActionState::Done);
+    done.filter_map(|a| Some(a.ended?.duration_since(a.started?))).max()
 }
 
 /// From the step that ended last back to the first, always through the need that ended last.

@@ -144,7 +144,7 @@ impl WriteUp {
             return is_unlike(step.estimate?, took)
                 .then(|| (better, format!("   # the last {} runs took {}", last.len(), last.join(", "))));
         }
-        let took = step.actual().filter(|_| self.stage.is_real() && step.misses_its_estimate())?;
+        let took = step.slowest.filter(|_| self.stage.is_real() && step.misses_its_estimate())?;
         Some((Estimate { expected: took, worst: took * 3 / 2 }.rounded_up(), String::new()))
     }
 
