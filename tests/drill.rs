@@ -91,3 +91,21 @@ fn what_is_broken_on_purpose_is_found() {
     assert_eq!((code, &case["verdict"], &case["ended"]), (2, &"bad".into(), &"stuck".into()));
     assert_eq!(case["touched"], serde_json::json!(["a1", "a2"]));
 }
+
+/// What decides, how many cases are bad, must not be what a narrow terminal cuts off.
+#[test]
+fn the_table_fits_a_narrow_terminal() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_runbook"));
+    command.args(["drill", "tests/scenarios/plans/horizon.yaml"]).env("COLUMNS", "80");
+    let out = command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null()).output().unwrap();
+    let table = String::from_utf8(out.stdout).unwrap();
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+    for part in [
+        "lost    killed  undo",
+        " 4 open            held    held    held    held    held    22:55   held",
+        "45 cases, 0 BAD: 21 end well",
+    ] {
+        assert!(table.contains(part), "{part}:\n{table}");
+    }
+    assert!(table.contains("held: no way back any more"), "{table}");
+}

@@ -159,7 +159,7 @@ fn the_drill_is_a_section_where_it_is_asked_for() {
         let text = written_with(&december(), name, &["--with-drill"]).replace("&#x2f;", "/");
         assert!(text.contains("undo coverage 9/9 actions"), "{name}:\n{text}");
         assert!(
-            text.contains("96 cases: 73 end well by themselves") && text.contains("no 04:25, silence 06:45"),
+            text.contains("96 cases, 0 BAD: 73 end well by themselves") && text.contains("no 04:25, silence 06:45"),
             "{name}:\n{text}"
         );
         assert!(!written(&december(), name).contains("undo coverage"), "{name}");
@@ -259,7 +259,7 @@ fn a_week_in_trouble_says_where() {
     assert_eq!(alone["odds"]["done_by_close"], least);
     let said = runbook::schedule::probably(least);
     assert!(
-        page.contains(&format!("data-name=\"in time\">{said}</td>")) && page.contains("the least likely"),
+        page.contains(&format!("data-name=\"in time\">{said}</td>")) && page.contains(&format!("{said} for few")),
         "{page}"
     );
     assert!(written(&plan, "a.md").contains(&format!("| {said} |")));

@@ -23,6 +23,10 @@ const COLUMNS: [(&str, Fault); 7] = [
     ("undo fails", Fault::RollbackFails),
 ];
 const NAME: usize = 19;
+/// What the columns are called where there is no room for more.
+const SHORT: [&str; 7] = ["before", "half", "after", "hangs", "lost", "killed", "undo"];
+/// With this many columns a terminal has room for the whole names.
+const WIDE: usize = NAME + COLUMNS.len() * 11;
 /// At most this many cases are told in full.
 const TOLD: usize = 12;
 
@@ -62,8 +66,12 @@ pub(super) const HOW: [&str; 2] = [
     "Work takes as long as expected, rollbacks their worst; nobody answers a hold.",
 ];
 /// How to read its table.
-pub(super) const KEY: [&str; 3] =
-    ["a time: up again or done by then", "-: cannot happen", "person: left to a person, listed"];
+pub(super) const KEY: [&str; 4] = [
+    "a time: up again or done by then",
+    "-: cannot happen",
+    "person: left to a person, listed",
+    "held: no way back any more, a person decides how to go on",
+];
 
 impl DrillPage<'_> {
     /// The table, and what is bad in full.
@@ -84,13 +92,14 @@ impl DrillPage<'_> {
 
     /// The same without a head.
     pub(super) fn findings(&self) -> Vec<String> {
-        let mut out =
-            vec![format!("{:<NAME$}{}", "IT FAILS ...", COLUMNS.map(|(title, _)| format!("{title:<11}")).concat())];
-        out.extend(self.rows().iter().flat_map(lines_of));
-        out.push(format!("   {}", KEY.join("    ")));
+        let (titles, cell) = if self.width < WIDE { (SHORT, 8) } else { (Self::titles(), 11) };
+        let titles = titles.map(|title| format!("{title:<cell$}")).concat();
+        let mut out = vec![format!("{:<NAME$}{titles}", "IT FAILS ...")];
+        out.extend(self.rows().iter().flat_map(|row| lines_of(row, cell)));
+        out.extend(wrap(&KEY.join("; "), self.width.saturating_sub(3)).into_iter().map(|line| format!("   {line}")));
         out.push(String::new());
         out.extend(self.told());
-        out.extend(self.summary());
+        out.extend(self.summary().iter().flat_map(|line| wrap(line, self.width)));
         out
     }
 
@@ -177,7 +186,7 @@ impl DrillPage<'_> {
         let (undone, of) = (self.drill.undone, self.drill.undoable);
         [
             format!(
-                "{all} cases: {clean} end well by themselves, {contained} are left to a person as they must be, {bad} BAD"
+                "{all} cases, {bad} BAD: {clean} end well by themselves, {contained} are left to a person as they must be"
             ),
             format!("undo coverage {undone}/{of} actions that change something reversibly"),
         ]
@@ -217,9 +226,12 @@ impl DrillPage<'_> {
     }
 }
 
-fn lines_of(row: &Row) -> Vec<String> {
+fn lines_of(row: &Row, wide: usize) -> Vec<String> {
     let name = column(&format!("{:>2} {}", row.number, row.step), NAME - 1);
-    let cells: String = row.cells.iter().map(|(_, text)| format!("{text:<11}")).collect();
+    // `LATE 06:45` has no room where columns are narrow; what is late is told in full below.
+    let short = |text: &str| text.split(' ').next().map_or_else(String::new, str::to_owned);
+    let shown = |text: &String| if text.len() < wide { text.clone() } else { short(text) };
+    let cells: String = row.cells.iter().map(|(_, text)| format!("{:<wide$}", shown(text))).collect();
     let answers = format!("answer: {}", row.answers);
     match (row.cells.is_empty(), row.answers.is_empty()) {
         (true, _) => vec![format!("{name} {answers}")],

@@ -232,7 +232,9 @@ fn next_people(scene: &Scene<'_>, clock: &Clock, steps: &[crate::view::StepTimes
         let planned = view.planned(r.ix).map(|t| t.start);
         let moved = planned.filter(|p| p.duration_since(start).abs() > SignedDuration::from_mins(15));
         let plan = moved.map_or(String::new(), |p| format!(" (plan {})", clock.hm_near(p, scene.now)));
-        format!("{} {}{plan}", words::people(view, r.step, false), clock.hm_near(start, scene.now))
+        let people = words::people(view, r.step, false);
+        let who = if people.is_empty() { esc(&r.step.id) } else { people };
+        format!("{who} {}{plan}", clock.hm_near(start, scene.now))
     };
     coming.take(2).map(one).collect()
 }

@@ -3,6 +3,7 @@
 use std::fs;
 
 use jiff::{SignedDuration, Timestamp};
+use runbook::engine::fact::Stage;
 use runbook::journal::store::Frozen;
 use runbook::journal::{NewRun, Store};
 use runbook::report::{Ink, Night as Column, Trend, WriteUp};
@@ -51,12 +52,16 @@ fn the_runs_of_a_plan_are_told_in_every_form() {
     }
     fs::write(bed.path("bad"), "").unwrap();
     assert_eq!(bed.exec(&["--no-input"]).code, 10);
-    played_in_the_lab(&bed);
+    played(&bed, Stage::Lab);
+    played(&bed, Stage::Rehearsal);
     let text = bed.run(&["report", "night.yaml", "--trend"]).stdout;
     assert!(text.starts_with("A small night (night): 3 runs, oldest first\n"), "{text}");
     let order = ["night-a", "night-b", "night-c"].map(|run| text.find(run).unwrap_or_else(|| panic!("{run}: {text}")));
     assert!(order.is_sorted() && text.contains("rolled back"), "{text}");
-    assert!(text.contains("left out: 1 run, in the lab"), "{text}");
+    assert!(text.contains("left out: 1 run, in the lab, whose"), "{text}");
+    assert!(text.contains("left out: 1 run, rehearsed, which takes as long as"), "{text}");
+    let night = bed.run(&["report", "night-a", "--format", "html"]).stdout;
+    assert!(night.contains("class=\"time\"") && !night.to_lowercase().contains(">none<"), "{night}");
     assert_eq!(bed.run(&["report", "night", "--trend"]).stdout, text, "by the file's name");
     assert_eq!(bed.run(&["report", "--trend"]).stdout, text, "of the newest run");
 
@@ -78,12 +83,12 @@ fn the_runs_of_a_plan_are_told_in_every_form() {
     bed.run(&["report", "night-a", "night-b", "--trend"]).refused(2, &["`--trend` is of one plan"]);
 }
 
-fn played_in_the_lab(bed: &Bed) {
+fn played(bed: &Bed, stage: Stage) {
     let new = NewRun {
         plan: "night".into(),
         title: "A small night".into(),
         digest: "7c1f".into(),
-        stage: runbook::engine::fact::Stage::Lab,
+        stage,
         created: Timestamp::UNIX_EPOCH,
     };
     let frozen = |_: &str| Frozen { plan: "{}".into(), started: "{}".into(), setup: "{}".into() };

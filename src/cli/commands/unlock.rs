@@ -60,6 +60,9 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let plan = load::load_or_report(&args.plan, &vars, cx)?.plan;
     let setup = Setup::new(&args.plan, vars, args.by, &cx.settings)?;
     let sites = sites(&plan, &args.hosts)?;
+    if sites.is_empty() {
+        return Err(CommandError::refused("the plan touches no host, so none can be locked by a run of it"));
+    }
     let stem = plan.stem.clone();
     let asked =
         reach::errand(&plan, &setup, None, "unlock", |hosts| async move { hosts.find_lock(sites, &stem).await })?;

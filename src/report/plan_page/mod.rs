@@ -354,7 +354,7 @@ impl PlanPage<'_> {
         out.push(if wide {
             "   when it fails in ...      up again after   latest start   undoes, in this order".into()
         } else {
-            "   when it fails in ...    up after  latest  undoes, in this order".into()
+            "   when it fails in ...    up after  latest    undoes, in this order".into()
         });
         for (i, row) in self.rollback.rows.iter().enumerate() {
             let latest = row.latest_start.map_or("-".to_owned(), |d| clock.hm_near(self.at(d), self.opens));
@@ -364,7 +364,7 @@ impl PlanPage<'_> {
             let (first, indent) = if wide {
                 (format!("   {fails:<25} {up:<16} {latest:<14}"), 61)
             } else {
-                (format!("   {:<23} {up:<9} {latest:<7}", shorten(&fails, 23)), 45)
+                (format!("   {:<23} {up:<9} {latest:<9}", shorten(&fails, 23)), 47)
             };
             out.extend(wrap_after(&first, indent, &undoes, self.width));
         }

@@ -63,7 +63,8 @@ impl Trend {
         let about = |values: &[Option<SignedDuration>]| {
             let known: Vec<SignedDuration> = values.iter().flatten().copied().collect();
             let (least, most, middle) = (known.iter().min()?, known.iter().max()?, middle(&known)?);
-            Some(format!("{} to {}, in the middle {}", coarse(*least), coarse(*most), coarse(middle)))
+            let (least, most) = (coarse(*least), coarse(*most));
+            Some(if least == most { least } else { format!("{least} to {most}, in the middle {}", coarse(middle)) })
         };
         let line = |(name, values): (&str, &Vec<_>)| {
             Some(format!("{name:<5}  {}  {}", sparkline(values, ink), about(values)?))

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 use super::chart::{Chart, Lane};
 use super::clock::Clock;
 use super::escape::{escape_for_terminal as esc, escape_text};
-use super::wave_page::{WaveHosts, covered, decisions, free_of, length_of, stops_when, times};
+use super::wave_page::{WaveHosts, covered, decisions, free_of, in_time, length_of, stops_when, times};
 use super::week::{Verdict, Week};
 use super::{odds, pages, words};
 use crate::graph::Graph;
@@ -110,13 +110,9 @@ impl WeekPage<'_> {
         if let Some(wave) = waves.iter().min_by_key(|w| w.free()) {
             out.push(("Least free", free_of(wave), format!("after {}, expected", esc(&wave.name))));
         }
-        let done = |ix: usize| Some((ix, self.odds.get(ix)?.as_ref()?.done?));
-        if let Some((ix, least)) = (0..waves.len()).filter_map(done).min_by(|a, b| a.1.total_cmp(&b.1)) {
-            out.push((
-                "In time",
-                probably(least),
-                format!("{}, the least likely, if nothing fails", esc(&waves[ix].name)),
-            ));
+        let least = self.odds.iter().flatten().filter_map(|odds| odds.done).min_by(f64::total_cmp);
+        if let (Some(least), Some(text)) = (least, in_time(waves, self.odds)) {
+            out.push(("In time", probably(least), text));
         }
         let asked = self.plan.waves.iter().filter(|w| w.gate.is_some()).count();
         if asked > 0 {
