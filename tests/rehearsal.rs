@@ -9,6 +9,7 @@ use runbook::journal::RunRow;
 use rustix::process::Signal;
 
 use crate::exec::{Bed, NIGHT, Said, eventually, is_engine, signal};
+use crate::terminal::Terminal;
 use crate::waves::WEEK;
 
 /// Everything that a host can go through on its way.
@@ -356,6 +357,55 @@ fn a_rehearsal_is_held_and_goes_on() {
     assert_eq!(evening.times(ended), ["19:00:00"], "what runs goes on");
     assert_eq!(bed.run(&["continue"]).code, 0);
     assert_eq!(bed.ended("night-a"), RunEnd::Succeeded { late: false });
+}
+
+#[test]
+fn a_failure_is_answered_by_hand_as_in_the_night() {
+    let evening = Evening::new();
+    let bed = &evening.bed;
+    let mut terminal = Terminal::of(bed, &["exec", "night.yaml", "--rehearse", "--speed", "3600", "--fail", "long"]);
+    terminal.shows("retry");
+    let held = |f: &Fact| matches!(f, Fact::HoldOpened { .. });
+    assert_eq!(evening.times(held), ["19:00:00"]);
+    assert_eq!(bed.run(&["retry", "long"]).code, 0);
+    eventually("it fails again", || evening.times(held).len() == 2);
+    let began = |f: &Fact| matches!(f, Fact::AttemptArmed { .. });
+    let hour = |times: Vec<String>| times[1].split(':').next().unwrap().parse::<u32>().unwrap();
+    assert_eq!(hour(evening.times(ended)), hour(evening.times(began)) + 1, "it takes its hour again");
+    assert_eq!(bed.run(&["skip", "long", "-m", "known"]).code, 0);
+    evening.until("the gate is open", |fact| matches!(fact, Fact::GateOpened { .. }));
+    assert_eq!(bed.run(&["reject", "ask", "--by", "Ann", "-m", "not well"]).code, 0);
+    assert!(matches!(bed.ended("night-a"), RunEnd::RolledBack { late: false, .. }));
+    assert_eq!(evening.answers(), ["Ann"]);
+    terminal.ends();
+    evening.nothing_was_touched();
+}
+
+/// An hour comes twice in that night.
+#[test]
+fn a_night_of_a_clock_change_is_rehearsed_by_the_calendar() {
+    let bed = Bed::new(
+        "runbook: 1
+name: The longest night
+timezone: Europe/Berlin
+window: {opens: \"2030-10-27 01:00\", closes: \"07:00\"}
+hosts: {web: [web1]}
+steps:
+  work: {hosts: web, run: work, estimate: 1h30m, rollback: {run: back, estimate: 10m}}
+  morning: {wait: {at: \"05:00\"}, estimate: 4h}
+  test: {hosts: web, test: works, estimate: 10m}
+",
+    );
+    let said = bed.run(&["exec", "night.yaml", "--rehearse", "--speed", "100000"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let records = bed.store().facts("night-a", 0).unwrap();
+    let at = |is: &dyn Fn(&Fact) -> bool| {
+        records.iter().find(|record| is(&record.fact)).map(|record| record.at.strftime("%H:%M").to_string())
+    };
+    assert_eq!(at(&|f| matches!(f, Fact::WindowOpened)).as_deref(), Some("23:00"));
+    assert_eq!(at(&|f| matches!(f, Fact::WaitStarted { .. })).as_deref(), Some("00:30"), "02:30 for the first time");
+    assert_eq!(at(&|f| matches!(f, Fact::WaitEnded { .. })).as_deref(), Some("04:00"));
+    assert!(said.stderr.contains("05:10:00 DONE   every step in 5h10m"), "{}", said.stderr);
 }
 
 /// The hosts of a rehearsal go on when its engine dies, as hosts do.
