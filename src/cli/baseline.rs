@@ -146,3 +146,30 @@ impl Baseline {
         lines.map(|(verdict, text)| Finding { verdict, text }).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::sample;
+    use crate::plan::model::OnFailure;
+    use jiff::SignedDuration;
+
+    /// Asked alone, each test says what it says; none waits for the night or for another one that is red.
+    #[test]
+    fn tests_stand_alone_before_the_night() {
+        let ask = sample::test("ask", &["deploy", "first"], &["h1"], "t").asking("Is all well?", &[]);
+        let hold = Some(SignedDuration::from_mins(30));
+        let ask = Step { baseline: true, hold, on_failure: OnFailure::Rollback, ..ask };
+        let first = Step { baseline: true, ..sample::test("first", &[], &["h1"], "t") };
+        let plan = sample::plan(vec![sample::run("deploy", &[], &["h1"], "d"), first, ask]);
+        let graph = tests(&plan, &LeftOut::default(), None).expect("two tests");
+        let steps = &graph.plan().steps;
+        assert_eq!(steps.keys().collect::<Vec<_>>(), ["first", "ask"]);
+        for step in steps.values() {
+            assert!(step.needs.is_empty() && step.gate.is_none() && step.hold.is_none(), "{step:?}");
+            assert_eq!(step.on_failure, OnFailure::Continue);
+        }
+        let without = LeftOut { steps: vec!["first".into(), "ask".into()], ..LeftOut::default() };
+        assert!(tests(&plan, &without, None).is_none(), "what is left out of the run is not asked");
+    }
+}

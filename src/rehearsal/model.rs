@@ -78,3 +78,24 @@ impl Model {
         Evidence { took, outputs: outputs.map(named).unwrap_or_default(), ..Evidence::default() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::sample;
+
+    #[test]
+    fn only_work_that_succeeded_hands_on_outputs_and_only_what_was_not_ended_took_its_time() {
+        let step = Step { outputs: vec!["build".into()], ..sample::run("deploy", &[], &["h1"], "d").takes(20, 30) };
+        let model = Model::new(Arc::new(sample::graph(sample::plan(vec![step]))), Vec::new());
+        let of = |direction, outcome| {
+            let attempt = AttemptId { action: ActionId::new("deploy", Some("h1")), direction, number: 1 };
+            let evidence = model.evidence(&attempt, &outcome);
+            (evidence.outputs.contains_key("build"), evidence.took.map(|took| took.as_mins()))
+        };
+        assert_eq!(of(Direction::Do, Outcome::Succeeded), (true, Some(20)));
+        assert_eq!(of(Direction::Do, Outcome::Failed { exit: 1 }), (false, Some(20)));
+        assert_eq!(of(Direction::Do, Outcome::Cancelled), (false, None));
+        assert_eq!(of(Direction::Check, Outcome::Succeeded), (false, Some(0)));
+    }
+}

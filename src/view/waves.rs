@@ -119,3 +119,26 @@ fn hosts_done(view: &RunView, header: &RunStarted, wave: &OpenWave) -> Vec<HostN
 fn is_done(action: &ActionView) -> bool {
     matches!(action.state, ActionState::Done | ActionState::Skipped) && !action.tolerated
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn over(hosts: &[&str]) -> WaveOver {
+        WaveOver { name: "few".into(), hosts: hosts.iter().map(|h| (*h).to_owned()).collect() }
+    }
+
+    #[test]
+    fn what_is_concluded_never_replaces_what_is_known() {
+        let mut week = WeekSoFar::default();
+        let known =
+            WaveSoFar { hosts: over(&["h1", "h2"]).hosts, over: Some("night-a".into()), ..WaveSoFar::default() };
+        week.waves.insert("few".into(), known.clone());
+        week.conclude(&[over(&["h1", "h2", "h3"])]);
+        assert_eq!(week.wave("few"), Some(&known), "h1 failed within what is allowed, and stays so");
+        let mut week = WeekSoFar::default();
+        week.waves.insert("few".into(), WaveSoFar { hosts: over(&["h1", "h2"]).hosts, ..WaveSoFar::default() });
+        week.conclude(&[over(&["h1", "h2"])]);
+        assert_eq!(week.hosts_done(), 2, "a wave that was begun must have been finished since");
+    }
+}

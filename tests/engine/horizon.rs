@@ -52,6 +52,27 @@ fn crossed(night: &Night) -> bool {
     night.engine.state().roll_back_by().is_none()
 }
 
+/// Behind it the deadline is off, so before it everything that follows must fit.
+#[test]
+fn a_horizon_is_crossed_only_where_all_that_follows_still_fits() {
+    for (minutes_of_sanity, refused) in [(50, false), (51, true)] {
+        let mut steps = steps();
+        steps[2].estimate = Some(Estimate::exactly(minutes(minutes_of_sanity)));
+        let mut night = Night::of(steps, 60, |_| {}, RunOptions::default());
+        night.wait(0);
+        night.now += minutes(5);
+        night.end("migrate/h1/do/1", Outcome::Succeeded);
+        let admission =
+            night.facts.iter().any(|f| matches!(f, Fact::AdmissionRefused { action, .. } if action.step() == "open"));
+        assert_eq!(
+            (admission, night.is_launched("open/h1/do/1")),
+            (refused, !refused),
+            "{minutes_of_sanity}m: {:?}",
+            night.facts
+        );
+    }
+}
+
 #[test]
 fn the_start_of_what_opens_is_the_horizon() {
     let mut night = Night::simple(steps());

@@ -133,3 +133,19 @@ impl Trend {
         all
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_run_is_no_trend() {
+        let last = |minutes: &[Option<i64>]| {
+            let took = minutes.iter().map(|m| m.map(SignedDuration::from_mins)).collect();
+            Course { step: "deploy", took }.last_against_the_middle().map(|d| d.as_mins())
+        };
+        assert_eq!(last(&[Some(5)]), None);
+        assert_eq!(last(&[Some(5), None]), None, "only one was done");
+        assert_eq!(last(&[Some(5), Some(6), None, Some(9)]), Some(3));
+    }
+}
