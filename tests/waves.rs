@@ -248,7 +248,7 @@ fn a_wave_goes_on_after_its_engine_died() {
     signal(bed.store().run(&run.id).unwrap().lease.unwrap().pid, Signal::KILL);
     bed.engine_is_gone(&bed.store().run(&run.id).unwrap());
     std::fs::remove_file(bed.path("held")).unwrap();
-    let resumed = bed.run(&["resume", "--confirm", "night"]);
+    let resumed = bed.run(&["resume", "night.yaml", "--confirm", "night"]);
     assert_eq!(resumed.code, 0, "{resumed:?}");
     assert_eq!(touched(&bed), ["rest web2", "rest web3", "rest web4"]);
     assert!(bed.run(&["status"]).stdout.contains("wave rest 2/2, week: 3 of 4 hosts"));
@@ -313,4 +313,43 @@ fn a_host_that_came_into_no_wave_stops_the_next_one() {
     bed.plan("night", &week);
     assert_eq!(exec().code, 0);
     assert_eq!(touched(&bed), ["few web1", "rest web2", "rest web3", "rest web4"]);
+}
+
+/// A week has no engine between its waves: whoever resumes the plan begins the next one.
+#[test]
+fn a_plan_is_resumed_between_two_waves() {
+    let bed = Bed::new(WEEK);
+    let failed = bed.run(&["exec", "night.yaml", "--lab", "--no-input", "--fail", "update@web1"]);
+    assert_eq!(failed.code, 10, "{failed:?}");
+    let resume = |what: &str| bed.run(&["resume", what, "--no-input"]);
+    let again = resume("night");
+    let words = "wave few, 1 of 2: rolled back (run night-a); it is the next one again";
+    assert!(again.code == 0 && again.stderr.contains(words), "{again:?}");
+
+    let rest = resume("night.yaml");
+    let words = "wave few, 1 of 2: done (run night-b); next is rest, which opens Sun 02 17:00";
+    assert!(rest.code == 0 && rest.stderr.contains(words), "{rest:?}");
+    assert!(rest.stderr.contains("wave  rest, 2 of 2: 3 hosts"), "{rest:?}");
+    assert_eq!(touched(&bed), ["few web1", "rest web2", "rest web3", "rest web4"]);
+    bed.run(&["resume", "nigth.yaml"]).refused(2, &["there is no run `nigth.yaml`"]);
+}
+
+/// The same on real hosts, where the next wave has a window of its own.
+#[test]
+fn the_next_wave_is_resumed_when_its_window_is_open() {
+    let bed = Bed::new(WEEK);
+    let _farm = Farm::start(bed.dir.path(), 4);
+    moved(&bed, -4);
+    assert_eq!(bed.exec(&["--no-input"]).code, 0);
+    let resume = || bed.run(&["resume", "night", "--detach", "--no-input", "--confirm", "night"]);
+    let early = resume();
+    early.refused(3, &["next is rest, which opens", "the window opens in", "--wait"]);
+    assert_eq!((bed.runs(), touched(&bed).len()), (1, 1), "nothing was begun");
+
+    moved(&bed, -28);
+    let rest = resume();
+    assert!(rest.code == 30 && rest.stderr.contains("wave  rest, 2 of 2: 3 hosts"), "{rest:?}");
+    eventually("the gate is asked", || bed.run(&["approve", "rest"]).code == 0);
+    assert_eq!(bed.run(&["attach", "--read-only"]).code, 0);
+    assert_eq!(touched(&bed), ["few h1", "rest h2", "rest h3", "rest h4"]);
 }

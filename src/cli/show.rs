@@ -1,5 +1,8 @@
 //! How a run is shown here: the flags, and the reporter they lead to.
 
+use clap::ValueEnum as _;
+use clap::builder::PossibleValue;
+
 use super::context::Context;
 use crate::report::{Progress, Reporter, Wishes, can_be_live, choose};
 
@@ -23,6 +26,16 @@ pub struct Show {
 }
 
 impl Show {
+    /// The same as it would be typed.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let value = |value: Option<PossibleValue>| value.map_or(String::new(), |v| v.get_name().to_owned());
+        vec![
+            format!("--progress={}", value(self.progress.to_possible_value())),
+            format!("--show-output={}", value(self.show_output.to_possible_value())),
+        ]
+    }
+
     /// The reporter for this terminal.
     #[must_use]
     pub fn reporter(&self, cx: &Context, run_dir: &std::path::Path) -> Box<dyn Reporter> {

@@ -1,11 +1,16 @@
 //! `runbook resume`: takes over a run whose engine is gone. First what the hosts say, then the question, then the engine.
 
+mod next_wave;
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::Arc;
 
+use clap::{Args as _, FromArgMatches as _};
 use jiff::Timestamp;
 
+use self::next_wave::{NextWave, Wanted};
+use super::exec;
 use crate::cli::changed::{self, File};
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
@@ -31,13 +36,18 @@ use crate::view::{Phase, RunView};
 #[command(after_help = "Examples:
   runbook resume                                  the only open run
   runbook resume 2007-12-02-a --confirm 2007-12-02     from a script
+  runbook resume plans/2013-03-os-update.yaml     the wave that is open, or the next one
   runbook resume --steal -m \"its machine hangs\"        although its engine may live")]
 pub struct Args {
-    /// The run: its name, the beginning of it, or `latest` [default: the only open one]
+    /// The run: its name, the beginning of it, or `latest`; or a plan, also between two of its waves [default: the only open run]
+    #[arg(value_name = "RUN|PLAN")]
     run: Option<String>,
     /// The plan's name, instead of typing `take over`
     #[arg(long, value_name = "NAME")]
     confirm: Option<String>,
+    /// Between two waves: wait for the next one to open, however long it takes
+    #[arg(long)]
+    wait: bool,
     /// Replace an engine that may still live; needs a reason
     #[arg(long, requires = "message")]
     steal: bool,
@@ -56,7 +66,10 @@ pub struct Args {
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let store = store::existing(cx)?;
-    let run = store::find(&store, args.run.as_deref())?;
+    let run = match next_wave::wanted(&store, args.run.as_deref())? {
+        Wanted::Run(run) => *run,
+        Wanted::NextWave(next) => return go_on(args, next, cx),
+    };
     open(&run)?;
     let holder = Holder::of(&run, clock::now());
     if let (Holder::Live(lease), false) = (&holder, args.steal) {
@@ -78,6 +91,21 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     }
     heir.unlock()?;
     take_over(args, cx, store, &run, &holder, lab.as_ref())
+}
+
+/// Between two waves there is no run: the next one is begun as `exec` begins it.
+fn go_on(args: &Args, next: NextWave, cx: &Context) -> Result<Exit, CommandError> {
+    if !cx.global.quiet {
+        writeln!(anstream::stderr(), "{}", next.said)?;
+    }
+    let mut words = next.command;
+    words.extend(args.show.words());
+    words.extend(args.confirm.iter().flat_map(|name| ["--confirm".to_owned(), name.clone()]));
+    words.extend(args.wait.then(|| "--wait".to_owned()));
+    words.extend(args.detach.then(|| "--detach".to_owned()));
+    let parsed = exec::Args::augment_args(clap::Command::new("runbook")).try_get_matches_from(words);
+    let parsed = parsed.and_then(|matches| exec::Args::from_arg_matches(&matches));
+    exec::run(parsed.map_err(|e| CommandError::unexpected(e.to_string()))?, cx)
 }
 
 /// Only a run that is not over can go on.
