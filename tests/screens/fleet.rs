@@ -22,7 +22,7 @@ takes:
   update@prod046: 28m
   check update: 30s
 faults:
-  update@prod044/check/1: {exit: 1}
+  update@prod055/check/1: {exit: 1}
   update@prod050/check/1: {exit: 1}
   update@prod091/check/1: {exit: 1}
 people:
