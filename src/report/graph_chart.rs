@@ -180,13 +180,13 @@ fn a_box(graph: &Graph, marks: &Marks, steps: &[StepIx]) -> Tile {
         steps => many_steps(graph, steps),
     };
     let first = steps.first().copied().unwrap_or(StepIx(0));
-    let kinds: BTreeSet<&str> = steps.iter().map(|s| pages::kind(graph.step(*s))).collect();
+    let kinds: BTreeSet<&str> = steps.iter().map(|s| pages::kind(graph, *s)).collect();
     Tile {
         x: 0.0,
         y: 0.0,
         width: 0.0,
         height: 0.0,
-        kind: if kinds.len() == 1 { pages::kind(graph.step(first)) } else { "work" },
+        kind: if kinds.len() == 1 { pages::kind(graph, first) } else { "work" },
         critical: steps.iter().any(|s| marks.critical.contains(s)),
         skipped: steps.iter().all(|s| marks.skipped.contains(s)),
         number: first.0 + 1,

@@ -4,7 +4,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, Error, context};
 
 use super::chart::Chart;
-use crate::plan::model::{Step, Undo, Verb};
+use crate::graph::{Graph, StepIx};
 
 /// Every template; those whose name ends in `.html` or `.xml` escape what they are given.
 const TEMPLATES: [(&str, &str); 16] = [
@@ -47,11 +47,11 @@ pub fn picture(title: &str, chart: &Chart<'_>) -> Result<String, Error> {
 }
 
 /// The class of a step in the style: its colour.
-pub const fn kind(step: &Step) -> &'static str {
-    match (&step.undo, &step.gate, &step.verb) {
-        (Undo::Irreversible(_), ..) => "final",
-        (_, Some(_), _) => "people",
-        (_, None, Verb::Test(_) | Verb::Http(_)) => "tests",
+pub fn kind(graph: &Graph, step: StepIx) -> &'static str {
+    match graph.step(step) {
+        _ if graph.ends_the_way_back(step) => "final",
+        asks if asks.gate.is_some() => "people",
+        judges if judges.judges() => "tests",
         _ => "work",
     }
 }

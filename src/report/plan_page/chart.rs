@@ -23,8 +23,7 @@ impl PlanPage<'_> {
                 chart.bar((expected.end, worst.end), "worst", Lane::Lower, &format!("{} at worst", step.id));
             }
             if let Some(times) = expected {
-                let kind = if self.graph.ends_the_way_back(ix) { "final" } else { pages::kind(step) };
-                chart.bar((times.start, times.end), kind, Lane::Whole, &step.id);
+                chart.bar((times.start, times.end), pages::kind(self.graph, ix), Lane::Whole, &step.id);
             }
         }
         let marks = [(self.roll_back_by(), "roll back by"), (self.closes(), "close")];
