@@ -5,7 +5,7 @@
  *             eio (the sync fails), hang (the sync never returns), full (no space from here on, until the file `reserve` beside the journal is gone)
  * CRASH_FILE  this file is made just then
  *
- * Does nothing in any process but the engine, and nothing that the engine starts inherits it. */
+ * Does nothing in any process but the engine (which is the scout of its `exec`, before there is a run), and nothing that the engine starts inherits it. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -30,7 +30,7 @@ __attribute__((constructor)) static void setup(void)
     if (fd >= 0)
         close(fd);
     for (line[n > 0 ? n : 0] = 0; i < n; i += (ssize_t)strlen(line + i) + 1)
-        engine |= strcmp(line + i, "engine") == 0;
+        engine |= strcmp(line + i, "engine") == 0 || strcmp(line + i, "scout") == 0;
     if (!engine)
         return;
     const char *at = getenv("CRASH_AT"), *file = getenv("CRASH_FILE");
