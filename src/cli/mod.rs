@@ -35,6 +35,7 @@ mod notify;
 pub mod order;
 pub mod output;
 pub mod pager;
+mod power;
 pub mod preflight;
 pub mod programs;
 pub mod reach;

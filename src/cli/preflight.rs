@@ -5,11 +5,14 @@ use std::path::Path;
 
 use super::absent;
 use super::error::CommandError;
+use super::power::Battery;
 use crate::graph::ids::AttemptId;
 use crate::graph::job::Site;
 use crate::graph::{Graph, parts};
 use crate::plan::model::{Plan, Step};
 use crate::plan::not_executable_yet;
+use crate::plan::units::Short;
+use crate::schedule::fit;
 use crate::transport::{NoAnswer, SiteState, Survey, SurveyRequest};
 
 /// The journal needs this much free space at the start.
@@ -187,6 +190,24 @@ fn troubles_of(state: &SiteState) -> Vec<(Verdict, String)> {
     out
 }
 
+/// What is to be said of the power of this machine, which drives the run to its end.
+#[must_use]
+pub fn power(graph: &Graph, battery: Option<Battery>) -> Option<Finding> {
+    let battery = battery?;
+    let needed = fit(graph).finish_worst;
+    let text = format!("this machine runs on its battery ({})", battery.in_words());
+    Some(match battery.ends_before(needed) {
+        true => Finding {
+            verdict: Verdict::Warn,
+            text: format!(
+                "{text}; the plan needs up to {}: plug it in, or start from a machine that stays up",
+                Short(needed)
+            ),
+        },
+        false => Finding { verdict: Verdict::Ok, text },
+    })
+}
+
 /// Whether the journal has room to begin with.
 #[must_use]
 pub fn journal(store: &Path) -> Finding {
@@ -253,6 +274,22 @@ mod tests {
         let changed = "its host key has changed";
         let stranger = survey("w2", Err(NoAnswer::Distrusted(changed.into())));
         assert_eq!(lines(&[ok("w1"), stranger])[1], format!("FAIL w2: {changed}"));
+    }
+
+    #[test]
+    fn a_battery_that_may_not_last_is_warned_of() {
+        let mut update = sample::run("update", &[], &["w1"], "u");
+        update.estimate = Some(sample::minutes(200, 242));
+        let graph = sample::graph(sample::plan(vec![update]));
+        let said = |left: Option<i64>| {
+            let battery = Battery { percent: 61, left: left.map(jiff::SignedDuration::from_mins) };
+            power(&graph, Some(battery)).map(|f| format!("{} {}", f.verdict.word(), f.text)).unwrap()
+        };
+        let way = "the plan needs up to 4h02m: plug it in, or start from a machine that stays up";
+        assert_eq!(said(Some(130)), format!("warn this machine runs on its battery (61%, about 2h10m); {way}"));
+        assert_eq!(said(None), format!("warn this machine runs on its battery (61%); {way}"));
+        assert_eq!(said(Some(6000)), "ok this machine runs on its battery (61%, about 100h)");
+        assert_eq!(power(&graph, None), None);
     }
 
     #[test]

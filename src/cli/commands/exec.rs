@@ -19,8 +19,8 @@ use crate::cli::variables::VarArgs;
 use crate::cli::watch::{self, Watch};
 use crate::cli::waves::OneWave;
 use crate::cli::{
-    after, approval, baseline, confirm, history, laboratory, launch, load, notify, order, preflight, reach, review,
-    show, store, waves, window,
+    after, approval, baseline, confirm, history, laboratory, launch, load, notify, order, power, preflight, reach,
+    review, show, store, waves, window,
 };
 use crate::driver::clock;
 use crate::engine::fact::{Actor, Channel, FORMAT, Pace, RunOptions, RunStarted, Stage};
@@ -234,6 +234,7 @@ fn look_before(
     findings.extend(missing.into_iter().map(|text| preflight::Finding { verdict: preflight::Verdict::Fail, text }));
     findings.push(preflight::journal(store.dir()));
     if lab.is_none() {
+        findings.extend(preflight::power(graph, power::battery(Path::new(power::SUPPLIES))));
         findings.extend(notify::findings(graph.plan(), setup));
     }
     findings.iter().for_each(|finding| talk.finding(finding));
