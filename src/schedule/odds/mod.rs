@@ -12,6 +12,7 @@
 //!
 //! The same evening, situation and seed give the same odds.
 
+mod bits;
 mod evening;
 mod past;
 mod play;

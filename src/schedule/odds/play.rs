@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 
 use jiff::Timestamp;
 
+use super::bits::Bits;
 use super::evening::{Evening, Limits, Part, Room};
 use super::{Situation, Standing};
 use crate::schedule::dice::Dice;
@@ -73,8 +74,9 @@ struct State {
     offered: Vec<u32>,
     /// By step: no part before this one could start.
     next: Vec<u32>,
-    /// By part: whether it could start; parts of other steps on its host that it still waits for.
-    could: Vec<bool>,
+    /// Parts that could start.
+    could: Bits,
+    /// By part: parts of other steps on its host that it still waits for.
     same_host: Vec<u32>,
     /// Steps with parts that could start, by rank.
     ready: Vec<(u32, u32)>,
@@ -94,7 +96,7 @@ impl State {
         self.taken.clone_from(&first.taken);
         self.offered.clone_from(&first.offered);
         self.next.clone_from(&first.next);
-        self.could.clone_from(&first.could);
+        self.could.become_as(&first.could);
         self.same_host.clone_from(&first.same_host);
         self.ready.clone_from(&first.ready);
         self.used.clone_from(&first.used);
@@ -159,7 +161,7 @@ impl<'a> Play<'a> {
             taken: vec![0; steps.len()],
             offered: vec![0; steps.len()],
             next: steps.iter().map(|s| s.first).collect(),
-            could: vec![false; parts.len()],
+            could: Bits::below(parts.len()),
             same_host: parts.iter().map(|p| p.same_host_needs).collect(),
             used: vec![0; self.evening.capacity.len()],
             guards: steps.iter().filter(|s| s.guards && s.count > 0).count() as u32,
@@ -288,10 +290,9 @@ impl<'a> Play<'a> {
 
     fn first_that_could(&mut self, step: u32) -> u32 {
         let next = &mut self.state.next[step as usize];
-        while !self.state.could[*next as usize] {
-            *next += 1;
-        }
-        self.state.could[*next as usize] = false;
+        // There is one, for one was offered.
+        *next = self.state.could.first_from(*next).unwrap_or(*next);
+        self.state.could.remove(*next);
         self.state.offered[step as usize] -= 1;
         *next
     }
@@ -364,7 +365,7 @@ impl<'a> Play<'a> {
         if self.state.same_host[p] > 0 || self.began[p] != Began::Not {
             return;
         }
-        self.state.could[p] = true;
+        self.state.could.insert(part);
         self.state.offered[step] += 1;
         self.state.next[step] = self.state.next[step].min(part);
         let key = (self.evening.steps[step].rank, step as u32);
