@@ -22,6 +22,7 @@ use crate::engine::Engine;
 use crate::engine::fact::{Actor, Channel, Fact, FactRecord, RunStarted, Stage};
 use crate::engine::input::{Ask, Input, Operator};
 use crate::graph::Graph;
+use crate::graph::job::Site;
 use crate::journal::{Claim, JournalError, SqliteJournal, Store};
 use crate::lab::Lab;
 use crate::plan::model::HostName;
@@ -60,6 +61,11 @@ impl Args {
     #[must_use]
     pub fn of(run: Engage) -> Self {
         Self { run: run.run, socket: run.socket, ..Self::default() }
+    }
+
+    fn asked(&self) -> Result<Option<Operator>, CommandError> {
+        let asked = self.ask.as_deref().map(serde_json::from_str).transpose();
+        asked.map_err(|e| CommandError::usage(format!("--ask: {e}")))
     }
 }
 
@@ -119,8 +125,7 @@ async fn serve(
     let signals = Signals::listen()?;
     let listener = control::bind(&args.socket)?;
     let (store_dir, run_dir) = (store.dir().to_owned(), store.run_dir(&args.run));
-    let asked = args.ask.as_deref().map(serde_json::from_str).transpose();
-    let asked: Option<Operator> = asked.map_err(|e| CommandError::usage(format!("--ask: {e}")))?;
+    let asked = args.asked()?;
     let by = asked.as_ref().map(|operator| operator.by.name.clone()).or_else(|| args.by.clone());
     let by = Actor { name: by.unwrap_or_else(|| night.started.by.name.clone()), channel: Channel::Cli };
     let journal = store.take(&args.run, &claim(args, &by), clock::now())?;
@@ -132,24 +137,11 @@ async fn serve(
     let graph = Arc::new(Graph::build(Arc::new(night.plan.clone())));
     let scene = Scene::set(&night, &graph, &journal, &run_dir, lab, connected)?;
     let clock = scene.clock.clone();
-    let plan = night.plan.stem.clone();
-    // The lab's hosts are nobody else's, and a rehearsal has none.
-    let locked = match scene.stage {
-        Stage::Lab | Stage::Rehearsal => Vec::new(),
-        Stage::Real => preflight::hosts(&graph, &night.started.options.hosts_left_out),
-    };
     let (engine, mut first) = begin(graph.clone(), night.started.clone(), &journal, asked, &by)?;
-    let holder = lock_words::words(&night.started, &by);
     let found = journal.found().to_vec();
-    if let Some(hosts) = &scene.hosts {
-        let away = match &mut first {
-            Input::Start(started) => {
-                started.options.away = reach::lock(hosts, &graph, &locked, &holder).await?;
-                started.options.away.clone()
-            }
-            _ => never_reached(&found),
-        };
-        hosts.lock_later(away, &plan, &holder);
+    let locks = Locks::of(&scene, &graph, &night, &by);
+    if let Some(locks) = &locks {
+        locks.take(&graph, &mut first, &found).await?;
     }
     let journal = scene.journal(journal);
     let mut run_loop = RunLoop::new(Box::new(engine), journal, scene.transport.clone(), clock.clone(), &found);
@@ -170,15 +162,53 @@ async fn serve(
     if let Some(calling) = calling {
         calling.abort();
     }
-    if let (Stopped::Ended, Some(hosts)) = (&stopped, &scene.hosts) {
-        reach::unlock(hosts, &locked, &plan).await;
+    if let (Stopped::Ended, Some(locks)) = (&stopped, &locks) {
+        reach::unlock(&locks.hosts, &locks.sites, &locks.plan).await;
         if lab.is_none() {
             // Nobody waits for it, and whatever it cannot remove stays for another time.
-            let _ = housekeeping::tidy(&store_dir, hosts, &plan, clock.now()).await;
+            let _ = housekeeping::tidy(&store_dir, &locks.hosts, &locks.plan, clock.now()).await;
         }
     }
     hang_up(&*scene.transport).await;
     Ok((stopped, notices))
+}
+
+/// The locks of a run on its hosts.
+struct Locks {
+    hosts: Arc<Hosts>,
+    sites: Vec<Site>,
+    /// The plan's name, which is the lock's.
+    plan: String,
+    /// Who has them, in words.
+    holder: String,
+}
+
+impl Locks {
+    /// `None` in a rehearsal, which has no hosts.
+    fn of(scene: &Scene, graph: &Graph, night: &Night, by: &Actor) -> Option<Self> {
+        let hosts = scene.hosts.clone()?;
+        let sites = match scene.stage {
+            // Its hosts are nobody else's.
+            Stage::Lab | Stage::Rehearsal => Vec::new(),
+            Stage::Real => preflight::hosts(graph, &night.started.options.hosts_left_out),
+        };
+        let holder = lock_words::words(&night.started, by);
+        Some(Self { hosts, sites, plan: night.plan.stem.clone(), holder })
+    }
+
+    /// A run that begins takes all of them, and its first fact says which hosts were away; one that goes on has them. Those
+    /// of hosts that are away are taken when they are first needed.
+    async fn take(&self, graph: &Graph, first: &mut Input, found: &[FactRecord]) -> Result<(), CommandError> {
+        let away = match first {
+            Input::Start(started) => {
+                started.options.away = reach::lock(&self.hosts, graph, &self.sites, &self.holder).await?;
+                started.options.away.clone()
+            }
+            _ => never_reached(found),
+        };
+        self.hosts.lock_later(away, &self.plan, &self.holder);
+        Ok(())
+    }
 }
 
 /// Hosts that were away when the others were locked, and not there since: what was launched on a host has its lock.
