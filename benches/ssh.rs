@@ -1,6 +1,6 @@
 //! Many hosts over ssh, against the tools that people would take instead. The hosts are one private sshd on loopback.
 //!
-//! `cargo bench --bench ssh -- [w2] [w1] [w1x200] [w1c25519] [w4] [cpu] [undo]`; all parts when none is named. `BENCH_ROUNDS` says how often.
+//! `cargo bench --bench ssh -- [w2] [w1] [w1x200] [w1c25519] [f200x20] [w4] [cpu] [undo]`; all parts when none is named. `BENCH_ROUNDS` says how often.
 //! `BENCH_VENV` names a Python environment with pyinfra, fabric and ansible-core; those rows are left out without it.
 //! Asserts nothing about time.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, reason = "a bench talks, and may panic")]
@@ -12,6 +12,8 @@ mod sshd;
 
 #[path = "ssh/bare.rs"]
 mod bare;
+#[path = "ssh/fleet.rs"]
+mod fleet;
 #[path = "ssh/output.rs"]
 mod output;
 #[path = "ssh/peers.rs"]
@@ -159,6 +161,9 @@ fn main() {
     }
     if kit::wanted("w1c25519") {
         many_hosts(100, false);
+    }
+    if kit::wanted("f200x20") {
+        fleet::many(200, 20);
     }
     if kit::wanted("w4") {
         output::much();

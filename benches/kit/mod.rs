@@ -145,6 +145,13 @@ pub fn peak_mib(text: &str) -> f64 {
     ours.filter_map(peak).fold(0.0, f64::max) / 1024.0
 }
 
+/// The memory, in MiB, that a process holds now.
+pub fn resident_mib(pid: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").parse::<f64>().map_or(f64::NAN, |kib| kib / 1024.0)
+}
+
 /// A folder with a plan, a store and a home, in which the binary runs.
 pub struct Bed {
     pub dir: tempfile::TempDir,
