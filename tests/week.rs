@@ -11,6 +11,8 @@ use runbook::cli::save::{write_calendar, write_notices};
 use runbook::report::WeekPage;
 use runbook::report::week::{Verdict, Week};
 
+use super::exec::{Bed, eventually};
+
 const GROUPS: &str = r#"
 a: [web1, web2, web3, web4]
 hu: {hosts: [web1], owner: hu, maintenance: {days: [mon-thu], between: "22:00-04:00", timezone: Europe/Berlin, notice: 72h}}
@@ -177,4 +179,106 @@ fn an_owner_cannot_write_into_the_head_of_the_mail_or_leave_the_folder() {
     assert_eq!(files.len(), 1, "{files:?}");
     let text = fs::read_to_string(&files[0]).expect("readable");
     assert!(!text.lines().any(|l| l.starts_with("Bcc:")), "{text}");
+}
+
+/// A week whose owners are told by a command.
+fn told_by(command: &str) -> Bed {
+    let bed = Bed::new("runbook: 1\nname: n\nsteps:\n  one: {hosts: local, test: \"true\", estimate: 1m}\n");
+    plan(bed.dir.path(), GROUPS).expect("a good plan");
+    let text = fs::read_to_string(bed.path("week.yaml")).expect("readable");
+    write(&bed.path("week.yaml"), &format!("{text}notify: [{{command: {command:?}}}]\n"));
+    bed
+}
+
+/// What the command was told: one document a line.
+fn documents(bed: &Bed) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(bed.path("told")).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).expect("a document")).collect()
+}
+
+#[test]
+fn owners_are_told_once_by_the_channels_of_the_plan() {
+    let bed = told_by("cat >> told");
+    let notify = |more: &[&str]| bed.run(&[&["notify", "week.yaml"], more].concat());
+    let dry = notify(&["--dry-run"]);
+    assert_eq!(dry.code, 0, "{dry:?}");
+    for words in
+        ["Ms. Hu", "1 host in few", "command 1", "to be sent", "nobody is told of 1 host", "2 notices would be sent"]
+    {
+        assert!(dry.stderr.contains(words), "{words}: {dry:?}");
+    }
+    notify(&["--no-input"]).refused(3, &["nobody can be asked", "--confirm week"]);
+    notify(&["--no-input", "--confirm", "other"]).refused(3, &["the plan is called `week`"]);
+    assert_eq!(documents(&bed).len(), 0, "nothing has left");
+
+    let confirmed = ["--no-input", "--confirm", "week"];
+    let sent = notify(&confirmed);
+    assert!(sent.code == 0 && sent.stderr.contains("sent to Ms. Hu by command 1"), "{sent:?}");
+    let first = documents(&bed);
+    assert_eq!(first.iter().map(|d| d["owner"].as_str().unwrap()).collect::<Vec<_>>(), ["hu", "Acme; Ltd"]);
+    assert_eq!((&first[0]["event"], &first[0]["waves"][0]["hosts"][0]), (&"maintenance".into(), &"web1".into()));
+    assert!(first[0]["text"].as_str().unwrap().starts_with("To: Ms. Hu <hu@example.org>\nSubject: "), "{}", first[0]);
+
+    let again = notify(&confirmed);
+    assert!(
+        again.code == 0 && again.stderr.contains("not sent: told ") && again.stderr.contains("by Sarah"),
+        "{again:?}"
+    );
+    assert!(again.stderr.contains("nothing to send: everybody was told"), "{again:?}");
+    assert_eq!(documents(&bed).len(), 2, "nobody was told twice");
+
+    let moved = fs::read_to_string(bed.path("week.yaml")).expect("readable").replace("12-01 17:00", "12-01 16:00");
+    write(&bed.path("week.yaml"), &moved);
+    let changed = notify(&["--to", "hu", "--no-input", "--confirm", "week"]);
+    assert!(changed.code == 0 && changed.stderr.contains("it has changed since"), "{changed:?}");
+    assert_eq!(documents(&bed).len(), 3, "only who was asked for");
+
+    let json = notify(&["--to", "hu", "--again", "--json", "--confirm", "week"]);
+    let document: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
+    assert_eq!((&document["notices"][0]["state"], documents(&bed).len()), (&"sent".into(), 4), "{json:?}");
+    notify(&["--to", "ha"]).refused(2, &["no host of the plan's windows has the owner `ha`"]);
+}
+
+#[test]
+fn what_a_channel_did_not_take_is_sent_the_next_time() {
+    let bed = told_by("grep -q Acme && exit 7; cat >> told; echo x >> calls");
+    let confirmed = ["notify", "week.yaml", "--no-input", "--confirm", "week"];
+    let half = bed.run(&confirmed);
+    half.refused(1, &["NOT SENT to Acme; Ltd by command 1: exit status: 7", "1 of 2 notices were not sent"]);
+    let text = fs::read_to_string(bed.path("week.yaml")).expect("readable").replace("grep -q Acme && exit 7; ", "");
+    write(&bed.path("week.yaml"), &text);
+    let rest = bed.run(&confirmed);
+    assert!(rest.code == 0 && rest.stderr.contains("1 notice sent"), "{rest:?}");
+    assert_eq!(fs::read_to_string(bed.path("calls")).expect("readable").lines().count(), 2, "each of them once");
+}
+
+#[test]
+fn a_notice_that_was_on_its_way_is_not_sent_again_silently() {
+    let bed = told_by("echo x >> calls; while [ ! -e stop ]; do sleep 0.05; done");
+    let confirmed = ["notify", "week.yaml", "--no-input", "--confirm", "week", "--to", "hu"];
+    let mut first = bed.spawn(&confirmed);
+    eventually("it is on its way", || bed.path("calls").exists());
+    first.kill().expect("killed");
+    first.wait().expect("ended");
+    fs::write(bed.path("stop"), "").expect("written");
+
+    let second = bed.run(&confirmed);
+    assert!(second.code == 0 && second.stderr.contains("perhaps told "), "{second:?}");
+    assert!(second.stderr.contains("send it with --again"), "{second:?}");
+    let again = bed.run(&[&confirmed[..], &["--again"]].concat());
+    assert!(again.code == 0 && again.stderr.contains("1 notice sent"), "{again:?}");
+    assert_eq!(fs::read_to_string(bed.path("calls")).expect("readable").lines().count(), 2);
+}
+
+#[test]
+fn a_plan_that_tells_nobody_says_how_it_could() {
+    let bed = told_by("true");
+    let text = fs::read_to_string(bed.path("week.yaml")).expect("readable");
+    let (silent, _) = text.split_once("notify:").expect("its last key");
+    write(&bed.path("week.yaml"), silent);
+    bed.run(&["notify", "week.yaml"])
+        .refused(2, &["it has no `notify`", "notify: [{mail: ops@example.com}]", "--notices DIR"]);
+    write(&bed.path("week.yaml"), &format!("{silent}notify: [{{mail: ops@example.com}}]\n"));
+    let said = bed.run(&["notify", "week.yaml", "--dry-run"]);
+    assert!(said.code == 0 && said.stderr.contains("NOT SENT: no mail address is known"), "{said:?}");
 }

@@ -77,6 +77,7 @@ impl Command {
             Self::Graph(args) => Some(args.plan()),
             Self::Drill(args) => Some(args.plan()),
             Self::Advise(args) => args.plan(),
+            Self::Notify(args) => Some(args.plan()),
             Self::Go(args) => Some(args.plan()),
             Self::NoGo(args) => Some(args.plan()),
             Self::Move(args) => Some(args.plan()),
@@ -105,6 +106,8 @@ pub enum Command {
     NoGo(commands::go::NoGo),
     /// Another date: shifts the window and every wave
     Move(commands::go::Move),
+    /// Tell the owners of its hosts when they are worked on
+    Notify(commands::notify::Args),
     /// What happens when each step fails, in every way
     Drill(commands::drill::Args),
     /// What would shorten the window, in minutes saved

@@ -4,7 +4,7 @@ use clap::Command;
 
 /// Every command in the order of its night. One that is named nowhere stands below `More`.
 const GROUPS: [(&str, &[&str]); 6] = [
-    ("Write and review", &["new", "check", "plan", "graph", "drill", "advise", "go", "no-go", "move"]),
+    ("Write and review", &["new", "check", "plan", "graph", "drill", "advise", "go", "no-go", "move", "notify"]),
     ("Run", &["exec", "attach", "status", "logs"]),
     (
         "Decide",

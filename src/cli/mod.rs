@@ -27,6 +27,7 @@ pub mod inventory;
 pub mod keys;
 pub mod laboratory;
 pub mod launch;
+pub mod letters;
 pub mod load;
 pub mod lock_words;
 pub mod look;
@@ -90,6 +91,7 @@ fn dispatch(command: Command, cx: &Context) -> Result<Exit, CommandError> {
         Command::Check(a) => c::check::run(a, cx),
         Command::Plan(a) => c::plan::run(&a, cx),
         Command::Graph(a) => c::graph::run(a, cx),
+        Command::Notify(a) => c::notify::run(&a, cx),
         Command::Go(a) => c::go::go(&a, cx),
         Command::NoGo(a) => c::go::no_go(&a, cx),
         Command::Move(a) => c::go::move_to(&a, cx),

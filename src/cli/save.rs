@@ -2,22 +2,18 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::context::Context;
 use super::error::CommandError;
+use super::letters::{Letter, Letters, hosts_of, letters};
 use super::load::Loaded;
 use super::review::count;
 use crate::driver::clock;
 use crate::report::calendar::calendar;
-use crate::report::owners::{self, Owner};
+use crate::report::owners;
 use crate::report::week::Week;
 use crate::report::{PlanPage, WeekPage, plan_document, wave_lines};
-
-/// The notice that is written where the plan has no template of its own.
-const NOTICE: &str = include_str!("../../templates/notices/notice.txt.j2");
-/// Where a plan's own template is looked for, in `templates/` beside the plan and above it.
-const NOTICE_FILE: &str = "notices/notice.txt.j2";
 
 /// Columns of a page that is written as text.
 const PAGE: usize = 100;
@@ -120,54 +116,25 @@ pub fn write_week(page: &WeekPage<'_>, form: Form, path: &Path) -> Result<String
 /// Writes one notice per owner into `folder`. Gives what to say about it.
 ///
 /// # Errors
-/// When no host has an owner, the template cannot be rendered, or a file cannot be written.
+/// Those of [`letters`], or a file cannot be written.
 pub fn write_notices(loaded: &Loaded, plan_file: &Path, folder: &Path) -> Result<Vec<String>, CommandError> {
-    let plan = &loaded.plan;
-    let all = owners::owners(plan, &Week::of(plan));
-    let (known, unknown): (Vec<&Owner>, Vec<&Owner>) = all.iter().partition(|o| o.key.is_some());
-    if known.is_empty() {
-        return Err(CommandError::usage("no host of the plan's windows has an owner, so nobody can be told")
-            .hint("give groups or hosts an owner: `web: {hosts: [...], owner: NAME}`, or the variable `owner` in the inventory"));
-    }
-    let (template, text) = template(plan_file)?;
+    let Letters { known, unknown } = letters(loaded, plan_file)?;
     fs::create_dir_all(folder).map_err(|e| cannot(folder, &e))?;
     let mut said = Vec::new();
     let mut taken = std::collections::BTreeSet::new();
-    for owner in known {
-        let text = owners::notice(plan, owner, &text).map_err(|e| {
-            let line = e.line().map_or_else(String::new, |l| format!(":{l}"));
-            CommandError::usage(format!(
-                "{}{line} cannot be rendered: {}",
-                template.display(),
-                e.detail().unwrap_or("it is no template")
-            ))
-        })?;
+    for Letter { owner, text } in &known {
         let mut name = file_name(owner.key.as_deref().unwrap_or_default());
         while !taken.insert(name.clone()) {
             name.push('_');
         }
         let path = folder.join(format!("{name}.txt"));
-        write(&path, &text)?;
-        said.push(format!("wrote {}: {} of {}", path.display(), hosts_of(&[owner]), owner.name));
+        write(&path, text)?;
+        said.push(format!("wrote {}: {} of {}", path.display(), hosts_of(std::slice::from_ref(owner)), owner.name));
     }
     if !unknown.is_empty() {
         said.push(format!("nobody is told of {}: no owner", hosts_of(&unknown)));
     }
     Ok(said)
-}
-
-fn hosts_of(owners: &[&Owner]) -> String {
-    count(owners.iter().flat_map(|o| &o.slots).map(|s| s.hosts.len()).sum(), "host")
-}
-
-/// The plan's own template, or ours.
-fn template(plan_file: &Path) -> Result<(PathBuf, String), CommandError> {
-    let beside = plan_file.parent().unwrap_or(Path::new(""));
-    let own = [beside.join("templates").join(NOTICE_FILE), beside.join("../templates").join(NOTICE_FILE)];
-    match own.into_iter().find(|p| p.is_file()) {
-        Some(path) => fs::read_to_string(&path).map_err(|e| cannot(&path, &e)).map(|text| (path, text)),
-        None => Ok((PathBuf::from("the notice"), NOTICE.to_owned())),
-    }
 }
 
 /// An owner's name as the name of a file, wherever it came from.

@@ -19,6 +19,7 @@ mod restore;
 mod schema;
 pub mod sqlite;
 pub mod store;
+pub mod told;
 
 use jiff::Timestamp;
 

@@ -3,10 +3,10 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// `user_version` of a file written by this program.
-pub const VERSION: i64 = 4;
+pub const VERSION: i64 = 5;
 
 /// Step `n` brings a file from version `n` to `n + 1`. Steps are never edited once released, only added.
-const MIGRATIONS: [&str; VERSION as usize] = [RUNS, DECISIONS, AUDIT, HISTORY];
+const MIGRATIONS: [&str; VERSION as usize] = [RUNS, DECISIONS, AUDIT, HISTORY, TOLD];
 
 const DECISIONS: &str = r"
 -- What people decided about plans before their nights. `resolved` is the plan that the digest is of, as JSON.
@@ -60,6 +60,22 @@ CREATE TABLE in_history (
     run TEXT PRIMARY KEY,
     seq INTEGER NOT NULL
 ) STRICT;
+";
+
+const TOLD: &str = r"
+-- What owners of hosts were told of a plan's windows. A row that has not `arrived` was on its way when its sender ended.
+CREATE TABLE told (
+    ordinal INTEGER PRIMARY KEY,
+    plan    TEXT NOT NULL,
+    owner   TEXT NOT NULL,
+    wave    TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    said    TEXT NOT NULL,
+    at      INTEGER NOT NULL,
+    by_whom TEXT NOT NULL,
+    arrived INTEGER NOT NULL
+) STRICT;
+CREATE INDEX told_by_plan ON told (plan);
 ";
 
 const RUNS: &str = r"

@@ -19,6 +19,7 @@ pub mod keeper;
 pub mod logs;
 pub mod man;
 pub mod new;
+pub mod notify;
 pub mod plan;
 pub mod recover;
 pub mod report;

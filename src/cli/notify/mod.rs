@@ -4,7 +4,7 @@
 //! so that one that hangs holds up nobody. The engine hands over facts through a channel that never makes it wait.
 
 mod channel;
-mod process;
+pub mod process;
 mod ready;
 mod worker;
 
