@@ -79,7 +79,7 @@ fn a_protocol_changes_in_three_roll_outs_in_their_order() {
         PLANS[1],
         &[
             "protocol-2-use comes after protocol-1-add, which has not been executed in this store",
-            "run it first:   runbook exec protocol-1-add.yaml --lab",
+            "run it first:   runbook exec plans/protocol-1-add.yaml --lab",
         ],
     );
     let (mut formats, mut said) = (Vec::new(), String::new());

@@ -1,5 +1,7 @@
 //! Whether the plans that come before this one have been executed well. Starts nothing.
 
+use std::path::Path;
+
 use super::error::CommandError;
 use super::{look, store};
 use crate::engine::fact::{RunEnd, Stage};
@@ -10,6 +12,8 @@ use crate::report::short_digest;
 /// The plan that would be executed.
 struct Next<'a> {
     plan: &'a Plan,
+    /// Where it was read; those before it are looked for beside it.
+    file: &'a Path,
     stage: Stage,
 }
 
@@ -17,8 +21,8 @@ struct Next<'a> {
 ///
 /// # Errors
 /// When the last run of one of them has not ended well, had another digest, or executed a part only.
-pub fn check(store: &Store, plan: &Plan, stage: Stage) -> Result<Vec<String>, CommandError> {
-    let next = Next { plan, stage };
+pub fn check(store: &Store, plan: &Plan, file: &Path, stage: Stage) -> Result<Vec<String>, CommandError> {
+    let next = Next { plan, file, stage };
     plan.after.iter().map(|before| next.one(store, before)).collect()
 }
 
@@ -75,7 +79,8 @@ impl Next<'_> {
             Stage::Lab => " --lab",
             Stage::Rehearsal => " --rehearse",
         };
-        format!("runbook exec {}.yaml{flags}", before.plan.escape_debug())
+        let file = self.file.with_file_name(format!("{}.yaml", before.plan)).display().to_string();
+        format!("runbook exec {}{flags}", file.escape_debug())
     }
 }
 

@@ -115,7 +115,7 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
         Stage::Lab | Stage::Rehearsal => None,
         Stage::Real => Some(approval::check(&store, &loaded, &args.plan.display().to_string())?),
     };
-    let before = after::check(&store, &loaded.plan, stage)?;
+    let before = after::check(&store, &loaded.plan, &args.plan, stage)?;
     let load::Loaded { plan, digest, .. } = loaded;
     let mut setup = Setup::new(&args.plan, vars, args.by, &cx.settings)?;
     let laboratory::Prepared { plan, sound, lab } = laboratory::prepare(&args.lab, plan, setup.plan_dir(), now)?;
