@@ -62,7 +62,11 @@ pub fn can_pause(view: &RunView) -> bool {
 pub fn said(view: &RunView, clock: &Clock, now: Timestamp) -> Vec<String> {
     let detach = "[d]etach     leave; the run goes on (Ctrl-C again does the same)";
     if matches!(view.phase(), Phase::RollingBack | Phase::Ended) {
-        let what = if view.phase() == Phase::Ended { "the run is over" } else { "the rollback goes on" };
+        let what = match view.phase() {
+            Phase::Ended => "the run is over",
+            _ if view.rollback_is_paused() => "the rollback is paused",
+            _ => "the rollback goes on",
+        };
         return vec![format!("Ctrl-C stops nothing: {what}."), format!("   {detach}")];
     }
     let paused = matches!(view.hold().map(|hold| &hold.reason), Some(HoldReason::Paused { .. }));

@@ -68,6 +68,7 @@ pub fn frame(scene: &Scene<'_>) -> Vec<String> {
 
 fn rule(scene: &Scene<'_>, clock: &Clock, width: usize) -> Line {
     let word = match scene.view.phase() {
+        Phase::RollingBack if scene.view.rollback_is_paused() => "ROLLBACK PAUSED ",
         Phase::RollingBack => "ROLLING BACK ",
         Phase::Holding => "HOLDING ",
         Phase::Waiting | Phase::Running | Phase::Ended => "",

@@ -135,5 +135,7 @@ fn rolling_back(view: &RunView, now: Timestamp) -> String {
     let progress = view.rollback_progress().map_or(String::new(), |p| format!("{}/{} undone", p.undone, p.to_undo));
     let began = view.rollback().map_or(now, |(at, _)| *at);
     let up = clock.hm_near(view.up_again(now), now);
-    format!("{progress}  {}  rolling back for {}  up again {up}", running(view, now), span(now.duration_since(began)))
+    let (running, since) = (running(view, now), span(now.duration_since(began)));
+    let paused = if view.rollback_is_paused() { " (paused)" } else { "" };
+    format!("{progress}  {running}  rolling back for {since}{paused}  up again {up}")
 }

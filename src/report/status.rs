@@ -71,6 +71,7 @@ pub fn state(view: &RunView, engine: Option<&Engine>) -> &'static str {
         (Phase::Waiting, _) => "WAITING",
         (Phase::Running, _) => "RUNNING",
         (Phase::Holding, _) => "HOLDING",
+        (Phase::RollingBack, _) if view.rollback_is_paused() => "ROLLBACK PAUSED",
         (Phase::RollingBack, _) => "ROLLING BACK",
     }
 }

@@ -233,6 +233,9 @@ fn rolls_back_in_time(view: &RunView) -> bool {
 fn going_on(view: &RunView, clock: &Clock, now: Timestamp) -> String {
     let by = |at: Timestamp| clock.limit(at, now);
     match (view.phase(), view.roll_back_by()) {
+        (Phase::RollingBack, _) if view.rollback_is_paused() => {
+            "  the rollback is paused: nothing more is undone until somebody answers `continue`".to_owned()
+        }
         (Phase::RollingBack, _) => "  the rollback goes on by itself".to_owned(),
         (Phase::Holding, _) => {
             let limit = view.hold().and_then(|hold| hold.limit).map(by);

@@ -296,6 +296,12 @@ impl RunView {
         self.hold.as_ref()
     }
 
+    /// Whether a person has stopped the rollback on its way.
+    #[must_use]
+    pub fn rollback_is_paused(&self) -> bool {
+        matches!(self.hold.as_ref().map(|hold| &hold.reason), Some(HoldReason::RollbackPaused { .. }))
+    }
+
     /// When and why the rollback was decided.
     #[must_use]
     pub const fn rollback(&self) -> Option<&(Timestamp, RollbackCause)> {

@@ -83,6 +83,14 @@ fn rolling_back() {
 }
 
 #[test]
+fn a_rollback_that_was_paused_says_so() {
+    let view = Night::rollback_paused().view();
+    insta::assert_snapshot!("m10-paused", drawn(&view, "02:09:15", NARROW));
+    let left = runbook::report::summary::block(&view, at("02:09:15")).join("\n");
+    assert!(left.contains("the rollback is paused: nothing more is undone until somebody answers"), "{left}");
+}
+
+#[test]
 fn nothing_is_drawn_after_the_end() {
     assert_eq!(drawn(&Night::whole().view(), "05:02", WIDE), "");
 }

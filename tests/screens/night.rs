@@ -414,6 +414,20 @@ impl Night {
         night
     }
 
+    /// ... which a person has stopped on its way.
+    pub fn rollback_paused() -> Self {
+        let mut night = Self::rolling_back();
+        night.add(
+            "02:08:00",
+            Fact::HoldOpened {
+                reason: HoldReason::RollbackPaused { by: sarah(Channel::Cli) },
+                limit: None,
+                default: HoldAnswer::Stay,
+            },
+        );
+        night
+    }
+
     pub fn undone(&mut self, clock: &str, step: &str, hosts: &[&str]) -> &mut Self {
         for host in hosts {
             self.end(clock, attempt(step, host, Direction::Undo, 1), Outcome::Succeeded, Evidence::default());

@@ -41,6 +41,8 @@ fn rolling_back_and_after() {
         "m7-rolling-back",
         shown(&Night::rolling_back(), "02:09:15", &engine("02:09:13", true), 100)
     );
+    let text = shown(&Night::rollback_paused(), "02:09:15", &engine("02:09:13", true), 100);
+    assert!(text.contains("ROLLBACK PAUSED") && !text.contains("ROLLING BACK"), "{text}");
     let text = shown(&Night::stuck(), "02:29:00", &engine("02:28:58", true), 100);
     assert!(text.contains("HALF-WAY") && text.contains("callcentre-restore"), "{text}");
 }
