@@ -82,7 +82,7 @@ pub fn ask(graph: Graph, setup: &Setup, lab: Option<&Lab>, first: RunStarted) ->
     let heard = Arc::new(Mutex::new(Baseline::default()));
     let graph = Arc::new(graph);
     runtime.block_on(async {
-        let hosts = reach::transport(graph.plan(), setup, &first.name_on_hosts(), 1, output.path(), lab)?;
+        let hosts = reach::transport(graph.plan(), setup, &first.name_on_hosts(), 1, output.path(), lab, None)?;
         let (engine, journal) = (Engine::new(graph.clone()), MemoryJournal::default());
         let clock = Arc::new(SystemClock::start());
         let mut night = RunLoop::new(Box::new(engine), Box::new(journal), hosts.clone(), clock, &[]);

@@ -112,7 +112,7 @@ fn transport(
         return Ok(Arc::new(scene::model(night, &graph, FastClock::go_on(pace), started)));
     }
     let name = night.started.name_on_hosts();
-    Ok(reach::transport(&night.plan, &night.setup, &name, epoch, scratch, lab)?)
+    Ok(reach::transport(&night.plan, &night.setup, &name, epoch, scratch, lab, None)?)
 }
 
 async fn listen(answers: &mut mpsc::UnboundedReceiver<Report>, found: &mut [Found]) {

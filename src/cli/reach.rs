@@ -23,14 +23,8 @@ pub fn survey(
     lab: Option<&Lab>,
     requests: Vec<SurveyRequest>,
 ) -> Result<Vec<Survey>, CommandError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let answers = runtime.block_on(async {
-        let hosts = Hosts::new(config(plan, setup, "preflight", 0, Path::new("/nonexistent"), lab))?;
-        let answers = hosts.survey(requests).await.map_err(std::io::Error::other);
-        let _ = hosts.close().await;
-        answers
-    });
-    Ok(answers?)
+    let answers = errand(plan, setup, lab, "preflight", |hosts| async move { hosts.survey(requests).await })?;
+    Ok(answers.map_err(std::io::Error::other)?)
 }
 
 /// The hosts of a plan before there is a run. Must be called inside a runtime.
@@ -115,7 +109,8 @@ pub fn in_words(ways: &[Way]) -> Vec<String> {
     first.into_iter().chain(rest).collect()
 }
 
-/// The hosts of a run, for its engine; `run` is its name on hosts. Must be called inside a runtime.
+/// The hosts of a run, for its engine, over the connections of `connected` where there are some; `run` is its name on hosts.
+/// Must be called inside a runtime.
 ///
 /// # Errors
 /// When an address cannot be given to ssh.
@@ -126,21 +121,13 @@ pub fn transport(
     epoch: u64,
     run_dir: &Path,
     lab: Option<&Lab>,
+    connected: Option<&Hosts>,
 ) -> Result<Arc<Hosts>, CommandError> {
-    Ok(Arc::new(Hosts::new(config(plan, setup, run, epoch, &run_dir.join("logs"), lab))?))
-}
-
-/// The same over connections that there are already.
-pub fn over(
-    connected: &Hosts,
-    plan: &Plan,
-    setup: &Setup,
-    run: &str,
-    epoch: u64,
-    run_dir: &Path,
-    lab: Option<&Lab>,
-) -> Arc<Hosts> {
-    Arc::new(connected.taken_over(config(plan, setup, run, epoch, &run_dir.join("logs"), lab)))
+    let config = config(plan, setup, run, epoch, &run_dir.join("logs"), lab);
+    Ok(Arc::new(match connected {
+        Some(hosts) => hosts.taken_over(config),
+        None => Hosts::new(config)?,
+    }))
 }
 
 /// Takes this plan's lock on every host of the run, so that another controller with a store of its own cannot execute the

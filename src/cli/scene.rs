@@ -52,10 +52,7 @@ impl Scene {
             return Ok(Self { stage, transport, clock: Arc::new(clock), hosts: None, model: Some(model) });
         }
         let name = night.started.name_on_hosts();
-        let hosts = match connected {
-            Some(hosts) => reach::over(hosts, &night.plan, &night.setup, &name, journal.epoch(), run_dir, lab),
-            None => reach::transport(&night.plan, &night.setup, &name, journal.epoch(), run_dir, lab)?,
-        };
+        let hosts = reach::transport(&night.plan, &night.setup, &name, journal.epoch(), run_dir, lab, connected)?;
         Ok(Self {
             stage,
             transport: hosts.clone(),

@@ -84,7 +84,7 @@ impl Scout {
         setup: &Setup,
         requests: Vec<SurveyRequest>,
     ) -> Result<Vec<Survey>, CommandError> {
-        let Some(line) = &mut self.0 else { return Ok(Vec::new()) };
+        let line = self.0.as_mut().ok_or_else(gone)?;
         line.order(&Order::Survey { plan: Box::new(plan.clone()), setup: Box::new(setup.clone()), requests })?;
         let mut answer = String::new();
         if line.answers.read_line(&mut answer)? == 0 {
@@ -99,10 +99,14 @@ impl Scout {
     /// # Errors
     /// When it is gone.
     pub fn engage(mut self, run: &Engage) -> Result<Child, CommandError> {
-        let Some(mut line) = self.0.take() else { return Err(CommandError::unexpected("the scout is gone")) };
+        let mut line = self.0.take().ok_or_else(gone)?;
         line.order(&Order::Engage(run.clone()))?;
         Ok(line.process)
     }
+}
+
+fn gone() -> CommandError {
+    CommandError::unexpected("the process that asks the hosts is gone")
 }
 
 impl Line {
