@@ -147,6 +147,7 @@ impl Transport for Hosts {
                 sudo_refused: Vec::new(),
                 locked_by: None,
                 detached_survives: true,
+                boot: String::new(),
                 missing_tools: Vec::new(),
             };
             let answer = ms.map(state).ok_or_else(|| NoAnswer::Away("no route to host".to_owned()));

@@ -64,6 +64,41 @@ fn a_run_connects_to_each_host_twice() {
     }
 }
 
+/// What was seen of a host is believed as long as the host is not restarted.
+#[test]
+fn a_logout_is_tried_once_in_a_boot() {
+    let (bed, farm) = bed();
+    let accepted = |host| farm.log(host).matches("Accepted publickey").count();
+    assert_eq!(bed.exec(&[]).code, 0);
+    assert_eq!([accepted(1), accepted(2)], [2, 2]);
+    farm.boot(2, "second");
+    assert_eq!(bed.exec(&[]).code, 0);
+    assert_eq!([accepted(1), accepted(2)], [3, 4]);
+    assert_eq!(bed.run(&["plan", "--probe", "night.yaml"]).code, 0);
+    assert_eq!([accepted(1), accepted(2)], [4, 5]);
+}
+
+/// As logind does with `KillUserProcesses`, by the connection that stands in the environment.
+#[test]
+fn a_host_whose_logout_ends_processes_is_refused() {
+    for transport in ["openssh", "native"] {
+        let bed = Bed::new(PLAN);
+        let kills = "sh -c \"$SSH_ORIGINAL_COMMAND\"
+for p in $(grep -lsF \"SSH_CONNECTION=$SSH_CONNECTION\" /proc/[0-9]*/environ); do
+  p=${p#/proc/}
+  [ \"${p%/environ}\" = $$ ] || kill -KILL \"${p%/environ}\"
+done
+";
+        std::fs::write(bed.path("logout"), kills).unwrap();
+        let _farm = Farm::configured(bed.dir.path(), 3, &format!("ForceCommand sh {}\n", bed.path("logout").display()));
+        for _ in 0..2 {
+            let said = bed.exec(&["--transport", transport]);
+            said.refused(3, &["h1: ends detached processes when their session ends", "h3: ends detached"]);
+        }
+        assert_eq!(bed.runs(), 0);
+    }
+}
+
 #[test]
 fn whoever_does_not_type_the_name_leaves_nothing() {
     let (bed, farm) = bed();

@@ -30,6 +30,7 @@ pub mod launch;
 pub mod letters;
 pub mod load;
 pub mod lock_words;
+pub mod logout;
 pub mod look;
 pub mod narrow;
 mod notify;

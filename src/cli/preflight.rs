@@ -13,7 +13,7 @@ use crate::plan::model::{Plan, Step};
 use crate::plan::not_executable_yet;
 use crate::plan::units::Short;
 use crate::schedule::fit;
-use crate::transport::{NoAnswer, SiteState, Survey, SurveyRequest};
+use crate::transport::{Logout, NoAnswer, SiteState, Survey, SurveyRequest};
 
 /// The journal needs this much free space at the start.
 const FREE: u64 = 64 << 20;
@@ -81,6 +81,7 @@ pub fn requests(graph: &Graph, without_hosts: &[String]) -> Vec<SurveyRequest> {
         site,
         sudo,
         users: users.into_iter().collect(),
+        logout: Logout::Tried { seen_in: None },
     };
     sites.into_iter().filter(|(site, _)| !left_out(site)).map(request).collect()
 }
@@ -240,6 +241,7 @@ mod tests {
             sudo_refused: Vec::new(),
             locked_by: None,
             detached_survives: true,
+            boot: "b00t".into(),
             missing_tools: Vec::new(),
         }
     }
@@ -306,6 +308,7 @@ mod tests {
             sudo_refused: vec![String::new(), "app".into()],
             locked_by: Some("2007-12-02-a of sarah".into()),
             detached_survives: false,
+            boot: "b00t".into(),
             missing_tools: vec!["mkdir".into()],
         };
         let surveys = [survey("be1", Err(NoAnswer::Distrusted("host key unknown".into()))), survey("be2", Ok(bad))];

@@ -82,10 +82,14 @@ impl Scout {
         &mut self,
         plan: &Plan,
         setup: &Setup,
-        requests: Vec<SurveyRequest>,
+        requests: &[SurveyRequest],
     ) -> Result<Vec<Survey>, CommandError> {
         let line = self.0.as_mut().ok_or_else(gone)?;
-        line.order(&Order::Survey { plan: Box::new(plan.clone()), setup: Box::new(setup.clone()), requests })?;
+        line.order(&Order::Survey {
+            plan: Box::new(plan.clone()),
+            setup: Box::new(setup.clone()),
+            requests: requests.to_vec(),
+        })?;
         let mut answer = String::new();
         if line.answers.read_line(&mut answer)? == 0 {
             return Err(CommandError::unexpected("the process that asks the hosts ended before it had asked them"));

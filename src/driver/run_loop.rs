@@ -23,7 +23,7 @@ use crate::graph::job::{Job, Site};
 use crate::graph::outcome::{Evidence, Outcome};
 use crate::journal::store::LEASE_RENEW;
 use crate::journal::{Journal, JournalError};
-use crate::transport::{Event, Report, Survey, SurveyRequest, Transport};
+use crate::transport::{Event, Logout, Report, Survey, SurveyRequest, Transport};
 
 /// Inputs that share one append at most, so that a flood of reports cannot delay the first of them for long.
 const BATCH: usize = 256;
@@ -291,7 +291,7 @@ impl RunLoop {
 
     /// Set far forward, this machine's clock is right only when its hosts say so.
     fn ask_the_time(&self) {
-        let ask = |site| SurveyRequest { site, sudo: false, users: Vec::new() };
+        let ask = |site| SurveyRequest { site, sudo: false, users: Vec::new(), logout: Logout::Spared };
         let asked = self.transport.survey(self.decider.hosts().into_iter().map(ask).collect());
         let votes = self.votes.0.clone();
         tokio::spawn(async move {

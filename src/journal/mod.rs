@@ -15,6 +15,7 @@ mod folder;
 pub mod history;
 pub mod memory;
 mod names;
+mod outlived;
 mod restore;
 mod schema;
 pub mod sqlite;

@@ -3,10 +3,10 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// `user_version` of a file written by this program.
-pub const VERSION: i64 = 5;
+pub const VERSION: i64 = 6;
 
 /// Step `n` brings a file from version `n` to `n + 1`. Steps are never edited once released, only added.
-const MIGRATIONS: [&str; VERSION as usize] = [RUNS, DECISIONS, AUDIT, HISTORY, TOLD];
+const MIGRATIONS: [&str; VERSION as usize] = [RUNS, DECISIONS, AUDIT, HISTORY, TOLD, OUTLIVED];
 
 const DECISIONS: &str = r"
 -- What people decided about plans before their nights. `resolved` is the plan that the digest is of, as JSON.
@@ -76,6 +76,15 @@ CREATE TABLE told (
     arrived INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX told_by_plan ON told (plan);
+";
+
+const OUTLIVED: &str = r"
+-- On which hosts a process was seen to outlive its session, in which boot of them.
+CREATE TABLE outlived (
+    host TEXT PRIMARY KEY,
+    boot TEXT NOT NULL,
+    at   INTEGER NOT NULL
+) STRICT;
 ";
 
 const RUNS: &str = r"

@@ -11,8 +11,8 @@ use super::channel::Channel;
 use super::host_lock::Taking;
 use super::hosts::Inner;
 use super::request::{Request, remote_command};
-use super::wire::{Piece, Splitter};
-use super::{NoAnswer, SiteState, Survey, SurveyRequest};
+use super::wire::{Next, Piece, Splitter};
+use super::{Logout, NoAnswer, SiteState, Survey, SurveyRequest};
 use crate::driver::clock;
 use crate::graph::job::Site;
 
@@ -20,6 +20,8 @@ use crate::graph::job::Site;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A process that is left behind ends by itself after 20 s. When it is looked for later than this, nothing follows.
 const LEFT: Duration = Duration::from_secs(15);
+/// How often a site is asked that answers nothing at all.
+const ASKED: u32 = 3;
 /// Looks at a machine that is so busy that nothing follows from the first ones.
 const LOOKS: u32 = 3;
 /// What logind needs to end what an ended session left behind.
@@ -103,51 +105,43 @@ pub(super) async fn lock_one(inner: &Inner, site: &Site, stem: &str, holder: &st
     }
 }
 
+/// Asks one site. The connection that answers is kept, so that whoever comes next needs no other.
 async fn state_of(inner: &Inner, places: &Semaphore, request: &SurveyRequest) -> Result<SiteState, NoAnswer> {
-    let mut looks = 0;
-    loop {
-        looks += 1;
-        let begun = Instant::now();
-        let state = look(inner, places, request).await?;
-        if state.detached_survives || begun.elapsed() < LEFT || looks == LOOKS {
-            return Ok(state);
-        }
+    let mut state = {
+        let _place = places.acquire().await;
+        look(inner, request).await?
+    };
+    if let (Site::Host(host), Logout::Tried { seen_in }) = (&request.site, &request.logout)
+        // No session ends there, so nothing could be taken along.
+        && !inner.config.sessions.contains_key(host)
+        && (state.boot.is_empty() || seen_in.as_ref() != Some(&state.boot))
+    {
+        state.detached_survives = survives_logout(inner, places, host).await?;
     }
+    Ok(state)
 }
 
-async fn look(inner: &Inner, places: &Semaphore, request: &SurveyRequest) -> Result<SiteState, NoAnswer> {
-    let probe = match &request.site {
-        Site::Controller => String::new(),
-        // No session ends here, so nothing could be taken along.
-        Site::Host(host) if inner.config.sessions.contains_key(host) => String::new(),
-        Site::Host(host) => {
-            let place = places.acquire().await;
-            let left = leave_behind(inner, host).await?;
-            drop(place);
-            tokio::time::sleep(LOGOUT).await;
-            left
-        }
-    };
-    let _place = places.acquire().await;
+async fn look(inner: &Inner, request: &SurveyRequest) -> Result<SiteState, NoAnswer> {
     let root = request.sudo.then(|| "-".to_owned());
     let users: Vec<String> = root.into_iter().chain(request.users.iter().cloned()).collect();
-    let values = [("users", &*users.join(" ")), ("probe", &*probe)];
-    let question = Request::errand("survey", &inner.terms(&request.site), &values);
+    let question = Request::errand("survey", &inner.terms(&request.site), &[("users", &*users.join(" "))]);
     let channel = inner.open(&request.site, "survey").await?;
     // Not before: connecting to many hosts at once takes longer than any clock may be wrong.
     let before = clock::now();
-    let lines = answered(converse(channel, &question).await?, "survey")?;
+    let lines = answered(converse(inner, &request.site, channel, &question).await?, "survey")?;
     let mut state = SiteState {
         clock_offset_ms: 0,
         free_bytes: 0,
         sudo_refused: Vec::new(),
         locked_by: None,
-        detached_survives: false,
+        detached_survives: true,
+        boot: String::new(),
         missing_tools: Vec::new(),
     };
     for (line, at) in lines {
         let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
         match word {
+            "boot" => rest.clone_into(&mut state.boot),
             "clock" => {
                 let theirs = milliseconds(rest).ok_or_else(|| NoAnswer::Away("its clock cannot be read".into()))?;
                 state.clock_offset_ms = least_offset(theirs, before.as_millisecond(), at.as_millisecond());
@@ -156,11 +150,33 @@ async fn look(inner: &Inner, places: &Semaphore, request: &SurveyRequest) -> Res
             "refused" => state.sudo_refused.push(if rest == "-" { String::new() } else { rest.to_owned() }),
             "locked" => state.locked_by = Some(rest.to_owned()),
             "missing" => state.missing_tools.push(rest.to_owned()),
-            "survives" => state.detached_survives = true,
             _ => {}
         }
     }
     Ok(state)
+}
+
+/// Whether a process lives on when the session ends in which it was started. Seen, not concluded from any configuration.
+async fn survives_logout(inner: &Inner, places: &Semaphore, host: &str) -> Result<bool, NoAnswer> {
+    let site = Site::Host(host.to_owned());
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        let begun = Instant::now();
+        let left = {
+            let _place = places.acquire().await;
+            leave_behind(inner, &site, host).await?
+        };
+        tokio::time::sleep(LOGOUT).await;
+        let question = Request::errand("outlived", &inner.terms(&site), &[("left_behind", &*left)]);
+        let survives = {
+            let _place = places.acquire().await;
+            ask(inner, &site, "survey", &question).await?.iter().any(|(line, _)| line == "outlived")
+        };
+        if survives || begun.elapsed() < LEFT || looks == LOOKS {
+            return Ok(survives);
+        }
+    }
 }
 
 /// How far a clock is off at least, when it was read somewhere between two instants of ours.
@@ -173,11 +189,10 @@ fn least_offset(theirs: i64, asked: i64, answered: i64) -> i64 {
 }
 
 /// Leaves a process behind on a connection that is closed then. Gives its pid and start.
-async fn leave_behind(inner: &Inner, host: &str) -> Result<String, NoAnswer> {
-    let site = Site::Host(host.to_owned());
-    let question = Request::errand("leave", &inner.terms(&site), &[]);
+async fn leave_behind(inner: &Inner, site: &Site, host: &str) -> Result<String, NoAnswer> {
+    let question = Request::errand("leave", &inner.terms(site), &[]);
     let (channel, connection) = inner.links.open_apart(host, &remote_command("survey")).await?;
-    let lines = converse(channel, &question).await?;
+    let lines = converse(inner, site, channel, &question).await?;
     connection.close().await;
     let left = lines.iter().find_map(|(line, _)| line.strip_prefix("left "));
     left.map(str::to_owned).ok_or_else(|| NoAnswer::Away("its shell did not start the runner".into()))
@@ -224,9 +239,18 @@ impl Trouble {
     }
 }
 
+/// Whoever waited for a request may have been about to leave, so one that answers nothing is asked again: every errand
+/// may be carried twice.
 async fn ask(inner: &Inner, site: &Site, label: &str, question: &Request) -> Result<Heard, Trouble> {
-    let channel = inner.open(site, label).await?;
-    answered(converse(channel, question).await?, label)
+    let mut lines = Heard::new();
+    for _ in 0..ASKED {
+        let channel = inner.open(site, label).await?;
+        lines = converse(inner, site, channel, question).await?;
+        if !lines.is_empty() {
+            break;
+        }
+    }
+    answered(lines, label)
 }
 
 fn answered(lines: Heard, label: &str) -> Result<Heard, Trouble> {
@@ -238,26 +262,34 @@ fn answered(lines: Heard, label: &str) -> Result<Heard, Trouble> {
     }
 }
 
-/// Sends the question; gives every control line with the time of its arrival.
-async fn converse(mut channel: Channel, question: &Request) -> Result<Heard, NoAnswer> {
+/// Sends the question; gives every control line with the time of its arrival. A runner that takes another request is kept.
+async fn converse(inner: &Inner, site: &Site, channel: Channel, question: &Request) -> Result<Heard, NoAnswer> {
     let lost = |e: std::io::Error| NoAnswer::Away(format!("the connection was lost: {e}"));
+    let Channel { mut stdin, mut stdout, stderr, end } = channel;
     let talk = async {
-        channel.stdin.write_all(&question.bytes()).await.map_err(lost)?;
-        channel.stdin.flush().await.map_err(lost)?;
+        stdin.write_all(&question.bytes()).await.map_err(lost)?;
+        stdin.flush().await.map_err(lost)?;
         let (mut splitter, mut lines, mut buffer) = (Splitter::new(question.nonce()), Vec::new(), vec![0; 8192]);
         loop {
-            let n = channel.stdout.read(&mut buffer).await.map_err(lost)?;
+            let n = stdout.read(&mut buffer).await.map_err(lost)?;
             if n == 0 {
-                return Ok(lines);
+                return Ok((lines, Next::No));
             }
             for piece in splitter.feed(&buffer[..n]) {
-                if let Piece::Control(line) = piece {
-                    lines.push((line, clock::now()));
+                match piece {
+                    Piece::Control(line) if line == "next" => return Ok((lines, Next::Now)),
+                    Piece::Control(line) => lines.push((line, clock::now())),
+                    Piece::Raw(_) => {}
                 }
             }
         }
     };
-    tokio::time::timeout(PATIENCE, talk).await.unwrap_or_else(|_| Err(NoAnswer::Away("it does not answer".into())))
+    let told = tokio::time::timeout(PATIENCE, talk).await;
+    let (lines, next) = told.unwrap_or_else(|_| Err(NoAnswer::Away("it does not answer".into())))?;
+    if next == Next::Now {
+        inner.keep(site, Channel { stdin, stdout, stderr, end });
+    }
+    Ok(lines)
 }
 
 #[cfg(test)]

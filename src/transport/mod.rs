@@ -137,6 +137,17 @@ pub struct SurveyRequest {
     pub sudo: bool,
     /// `sudo -n -u USER true` must work for these.
     pub users: Vec<String>,
+    pub logout: Logout,
+}
+
+/// What is to be found out of processes whose session ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Logout {
+    /// Nothing.
+    Spared,
+    /// Whether they live on: one is left behind by a session that ends, and looked for. Not where the machine is still in
+    /// this boot, in which that was seen.
+    Tried { seen_in: Option<String> },
 }
 
 /// What one site said of itself before the run.
@@ -158,8 +169,10 @@ pub struct SiteState {
     pub sudo_refused: Vec<String>,
     /// The lock of another run on this host: who, since when.
     pub locked_by: Option<String>,
-    /// A process detached from its session survives the session's end.
+    /// A process detached from its session survives the session's end. True where that was not to be found out.
     pub detached_survives: bool,
+    /// The id of the machine's boot; empty where it has none.
+    pub boot: String,
     /// Tools that the runner needs and the host lacks.
     pub missing_tools: Vec<String>,
 }

@@ -42,16 +42,19 @@ whole() {
   case $line in *" end") line=${line% end} ;; *) return 1 ;; esac
 }
 
-# The records of all runs: a directory of ours that nobody else can look into.
+# The records of all runs: a directory of ours that nobody else can look into. What is missing is made at once, for each
+# program that is started costs more than all else here.
 open_home() {
   h=${home:-${RUNBOOK_HOME:-$HOME/.runbook}}
   r=$h/runs/$run
   d=$r/$action.$try
-  [ -d "$h" ] || mkdir -p -m 700 "$h" || refuse "cannot create $h"
+  [ ! -e "$h" ] || check_home
+  [ -d "$r/.epochs" ] || (umask 077; exec mkdir -p "$r/.epochs" "$h/locks") || refuse "cannot create $r"
+  check_home
+}
+check_home() {
   [ -O "$h" ] || refuse "$h belongs to somebody else"
-  [ -d "$h/runs" ] || mkdir -m 700 "$h/runs" 2>/dev/null || [ -d "$h/runs" ] || refuse "cannot create $h/runs"
-  [ -O "$h/runs" ] && [ ! -L "$h/runs" ] || refuse "$h/runs belongs to somebody else"
-  [ -d "$r/.epochs" ] || mkdir -p "$r/.epochs" || refuse "cannot create $r"
+  [ ! -e "$h/runs" ] || { [ -O "$h/runs" ] && [ ! -L "$h/runs" ]; } || refuse "$h/runs belongs to somebody else"
 }
 
 # False when a later owner of the run has been here. In a folder of their own, because there may be thousands of records.
@@ -443,9 +446,10 @@ time_out() {
   [ -s "$d/rc" ] || finish timeout
 }
 
-# What this machine says of itself. Reads only; $users are names with `-` for root, $probe the pid and start of a process
-# that was left behind by an ended connection.
+# What this machine says of itself. Reads only; $users are names with `-` for root.
 survey() {
+  booted
+  say boot "$boot"
   say clock "$(date +%s.%N 2>/dev/null)"
   h=${home:-${RUNBOOK_HOME:-$HOME/.runbook}}
   at=$h
@@ -466,12 +470,16 @@ survey() {
     case $line in "$run "*) ;; *) say locked "${x##*/}: ${line#* }" ;; esac
   done
   set -f
-  set -- $probe
-  [ -n "$probe" ] && ! alive "$1" "$2" || say survives
   say surveyed
 }
 
-# Leaves a process behind, for `survey` to look for.
+# Whether the process of that pid and start, left behind by an ended connection, is still there.
+outlived() {
+  ! alive $left_behind || say outlived
+  say looked
+}
+
+# Leaves a process behind, for `outlived` to look for.
 leave() {
   setsid sleep 20 </dev/null >/dev/null 2>&1 6<&- &
   born $!
@@ -599,5 +607,9 @@ while request; do
   tails= shown= from_out=0 from_err=0 detached= ends= patience=100
   eval "$J" || exit 95
   "$mode"
-  [ "$mode" = launch ] || exit 0
+  case $mode in
+    launch) ;;
+    survey | outlived | lock | unlock) say next ;;
+    *) exit 0 ;;
+  esac
 done

@@ -14,7 +14,13 @@ pub struct Farm {
 impl Farm {
     /// Starts `count` hosts whose files are in `dir`, the home of their user.
     pub fn start(dir: &Path, count: usize) -> Self {
-        let farm = Self { dir: dir.to_owned(), sshds: (1..=count).map(|n| host(dir, n)).collect() };
+        Self::configured(dir, count, "")
+    }
+
+    /// The same with these lines in the configuration of each sshd.
+    pub fn configured(dir: &Path, count: usize, lines: &str) -> Self {
+        let farm = Self { dir: dir.to_owned(), sshds: (1..=count).map(|n| host(dir, n, lines)).collect() };
+        (1..=count).for_each(|n| farm.boot(n, "first"));
         let mut config = String::new();
         for (n, sshd) in (1..).zip(&farm.sshds) {
             let (port, d) = (sshd.port, sshd.dir().display());
@@ -38,6 +44,11 @@ impl Farm {
     /// The last host does not answer any more.
     pub fn lose_the_last(&mut self) {
         self.sshds.pop();
+    }
+
+    /// From now on the host says that it is in this boot.
+    pub fn boot(&self, host: usize, boot: &str) {
+        std::fs::write(boot_file(&self.dir, host), format!("{boot}\n")).unwrap();
     }
 
     /// The records of a host.
@@ -65,7 +76,12 @@ fn home(dir: &Path, host: usize) -> PathBuf {
     dir.join(format!("host{host}"))
 }
 
-fn host(dir: &Path, n: usize) -> Sshd {
-    let sshd = format!("SetEnv RUNBOOK_HOME={}\n", home(dir, n).display());
+fn boot_file(dir: &Path, host: usize) -> PathBuf {
+    dir.join(format!("boot{host}"))
+}
+
+fn host(dir: &Path, n: usize, lines: &str) -> Sshd {
+    let (home, boot) = (home(dir, n), boot_file(dir, n));
+    let sshd = format!("SetEnv RUNBOOK_HOME={} RUNBOOK_BOOT_ID={}\n{lines}", home.display(), boot.display());
     Sshd::start(&Options { sshd, ..Options::default() })
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use runbook::graph::job::Site;
 use runbook::graph::outcome::Outcome;
-use runbook::transport::{Event, SurveyRequest, Taking, Transport};
+use runbook::transport::{Event, Logout, SurveyRequest, Taking, Transport};
 use tokio::task::JoinSet;
 
 use super::bed::{Bed, appears, attempt, h1, shell};
@@ -218,7 +218,12 @@ async fn hosts_say_what_state_they_are_in() {
     let bed = Bed::new(Some(&sshd));
     let requests: Vec<SurveyRequest> = [Site::Controller, h1(), Site::Host("nobody".into())]
         .into_iter()
-        .map(|site| SurveyRequest { site, sudo: false, users: vec!["nosuchuser".into()] })
+        .map(|site| SurveyRequest {
+            site,
+            sudo: false,
+            users: vec!["nosuchuser".into()],
+            logout: Logout::Tried { seen_in: None },
+        })
         .collect();
     let surveys = bed.hosts.survey(requests.clone()).await.unwrap();
     for survey in &surveys[..2] {

@@ -19,8 +19,8 @@ use crate::cli::variables::VarArgs;
 use crate::cli::watch::{self, Watch};
 use crate::cli::waves::OneWave;
 use crate::cli::{
-    after, approval, baseline, confirm, history, laboratory, launch, load, notify, order, power, preflight, reach,
-    review, show, store, waves, window,
+    after, approval, baseline, confirm, history, laboratory, launch, load, logout, notify, order, power, preflight,
+    reach, review, show, store, waves, window,
 };
 use crate::driver::clock;
 use crate::engine::fact::{Actor, Channel, FORMAT, Pace, RunOptions, RunStarted, Stage};
@@ -146,7 +146,7 @@ pub fn run(args: Args, cx: &Context) -> Result<Exit, CommandError> {
     // A rehearsal has no hosts to look at.
     let scout = match pace {
         Some(_) => None,
-        None => Some(look_before(&talk, &store, &graph, &setup, lab.as_ref(), &left_out)?),
+        None => Some(look_before(&talk, &mut store, &graph, &setup, lab.as_ref(), &left_out)?),
     };
     let options = options(&args, cx, &left_out, wave, pace);
     let mut started = started(&args, cx, &graph, digest, instants, options);
@@ -215,17 +215,23 @@ fn second(open: &RunRow) -> CommandError {
 /// process that asked the hosts, for the night.
 fn look_before(
     talk: &Talk<'_>,
-    store: &Store,
+    store: &mut Store,
     graph: &Graph,
     setup: &Setup,
     lab: Option<&Lab>,
     left_out: &LeftOut,
 ) -> Result<Scout, CommandError> {
-    let requests = preflight::requests(graph, &left_out.hosts);
+    let mut requests = preflight::requests(graph, &left_out.hosts);
+    if lab.is_none() {
+        logout::recall(store, graph.plan(), &mut requests);
+    }
     let ways = reach::ways(graph.plan(), setup, lab, reach::asked(&requests))?;
     let environment = lab.map(|lab| lab.local.env.clone()).unwrap_or_default();
     let mut scout = Scout::send_out(talk.cx, &graph.plan().stem, &environment)?;
-    let surveys = scout.survey(graph.plan(), setup, requests)?;
+    let surveys = scout.survey(graph.plan(), setup, &requests)?;
+    if lab.is_none() {
+        logout::remember(store, graph.plan(), &requests, &surveys);
+    }
     let held = surveys.iter().any(|s| s.answer.as_ref().is_ok_and(|state| state.locked_by.is_some()));
     let mut findings = preflight::judge(graph, &surveys);
     let ways = reach::in_words(&ways).into_iter();

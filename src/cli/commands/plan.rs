@@ -16,9 +16,10 @@ use crate::cli::review::review;
 use crate::cli::setup::Setup;
 use crate::cli::variables::VarArgs;
 use crate::cli::waves::OneWave;
-use crate::cli::{approval, history, order, output, pager, preflight, reach, save, store};
+use crate::cli::{approval, history, logout, order, output, pager, preflight, reach, save, store};
 use crate::driver::clock;
 use crate::graph::Graph;
+use crate::journal::Store;
 use crate::plan::diagnostic::{Diagnostic, sort};
 use crate::plan::model::{Opening, Plan, Wave};
 use crate::report::week::Week;
@@ -260,9 +261,16 @@ fn left_out_texts(left_out: &LeftOut) -> Vec<String> {
 /// Asks the hosts, changes nothing.
 fn probe(graph: &Graph, args: &Args, left_out: &LeftOut, cx: &Context) -> Result<Probe, CommandError> {
     let setup = Setup::new(&args.plan, Vec::new(), args.by, &cx.settings)?;
-    let requests = preflight::requests(graph, &left_out.hosts);
+    let mut requests = preflight::requests(graph, &left_out.hosts);
+    let mut store = Store::open_existing(&cx.store).ok().flatten();
+    if let Some(store) = &store {
+        logout::recall(store, graph.plan(), &mut requests);
+    }
     let ways = reach::ways(graph.plan(), &setup, None, reach::asked(&requests))?;
-    let surveys = reach::survey(graph.plan(), &setup, None, requests)?;
+    let surveys = reach::survey(graph.plan(), &setup, None, requests.clone())?;
+    if let Some(store) = &mut store {
+        logout::remember(store, graph.plan(), &requests, &surveys);
+    }
     let found = preflight::judge(graph, &surveys);
     let mut lines: Vec<(String, String)> =
         found.iter().map(|f| (f.verdict.word().to_owned(), f.text.clone())).collect();
