@@ -1,86 +1,15 @@
 //! People who are not at a terminal are told by the channels of the plan, and no channel can hold up a run.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::io::ErrorKind;
+use std::net::TcpListener;
 
 use runbook::engine::fact::{Fact, RunEnd};
 use serde_json::Value;
 
 use crate::exec::{Bed, GATED, NIGHT, eventually, is_engine};
+use crate::harness::room::{Answer, Room, mailer};
 use crate::terminal::Terminal;
-
-/// How a chat room answers.
-#[derive(Clone, Copy)]
-enum Answer {
-    Status(u16),
-    /// Takes the message, and says nothing as long as it lives.
-    Never,
-}
-
-/// A room that is told by webhook. It keeps what it is told.
-struct Room {
-    url: String,
-    told: Arc<Mutex<Vec<Value>>>,
-    /// Connections that were not answered.
-    open: Arc<Mutex<Vec<TcpStream>>>,
-}
-
-impl Room {
-    /// Answers as in `answers`, and from then on as in the last of them.
-    fn new(answers: &[Answer]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://sarah:hidden-1@{}/hooks/hidden-2", listener.local_addr().unwrap());
-        let room = Self { url, told: Arc::default(), open: Arc::default() };
-        let (told, open, answers) = (room.told.clone(), room.open.clone(), answers.to_vec());
-        // The thread ends with the process of the test.
-        std::thread::spawn(move || {
-            for (n, stream) in listener.incoming().enumerate() {
-                let mut stream = stream.unwrap();
-                told.lock().unwrap().push(message(&stream));
-                match answers[n.min(answers.len() - 1)] {
-                    Answer::Never => open.lock().unwrap().push(stream),
-                    Answer::Status(status) => {
-                        let answer = format!("HTTP/1.1 {status} So\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-                        stream.write_all(answer.as_bytes()).unwrap();
-                    }
-                }
-            }
-        });
-        room
-    }
-
-    fn told(&self) -> Vec<Value> {
-        self.told.lock().unwrap().clone()
-    }
-
-    /// One key of every message.
-    fn all(&self, key: &str) -> Vec<String> {
-        self.told().iter().map(|message| message[key].as_str().unwrap_or_default().to_owned()).collect()
-    }
-}
-
-/// The body of a request.
-fn message(stream: &TcpStream) -> Value {
-    let mut lines = BufReader::new(stream);
-    let (mut length, mut is_json) = (0, false);
-    loop {
-        let mut line = String::new();
-        lines.read_line(&mut line).unwrap();
-        let line = line.trim_end().to_lowercase();
-        match line.split_once(": ") {
-            Some(("content-length", n)) => length = n.parse().unwrap(),
-            Some(("content-type", kind)) => is_json = kind == "application/json",
-            _ if line.is_empty() => break,
-            _ => {}
-        }
-    }
-    assert!(is_json);
-    let mut body = vec![0; length];
-    lines.read_exact(&mut body).unwrap();
-    serde_json::from_slice(&body).unwrap()
-}
 
 fn telling(plan: &str, channels: &str) -> Bed {
     Bed::new(&plan.replace("\nsteps:", &format!("\nnotify: {channels}\nsteps:")))
@@ -205,10 +134,7 @@ fn a_command_that_hangs_holds_up_nobody_and_does_not_outlive_its_engine() {
 #[test]
 fn a_mail_goes_to_the_program_of_the_settings() {
     let bed = telling(NIGHT, "[{mail: [ops@example.com, -oQ/tmp]}]");
-    let stand_in = "#!/bin/sh\nprintf '%s\\n' \"$*\" >> DIR/called\ncat > DIR/mail.new && mv DIR/mail.new DIR/mail\n";
-    fs::write(bed.path("mailer"), stand_in.replace("DIR", bed.dir.path().to_str().unwrap())).unwrap();
-    fs::set_permissions(bed.path("mailer"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    fs::write(bed.path("runbook.toml"), "sendmail = \"mailer\"\n").unwrap();
+    mailer(&bed);
     assert_eq!(bed.exec(&[]).code, 0);
     let mail = || fs::read_to_string(bed.path("mail")).unwrap_or_default();
     eventually("the end is mailed", || mail().contains("\nSubject: A small night: done\n"));
@@ -263,10 +189,7 @@ fn people_are_told_in_the_words_of_the_plan() {
     let bed = telling(&GATED.replace("A gated night", "'Tom \"the cat\" & co'"), &channels);
     template(&bed, "chat.json.j2", "{\"channel\": \"#ops\", \"say\": {{ title }}, \"about\": {{ step }}}\n");
     template(&bed, "pager.j2", "{{ event }}{% if step %} in {{ step }}{% endif %}: {{ title }}\n");
-    let stand_in = "#!/bin/sh\ncat > DIR/mail.new && mv DIR/mail.new DIR/mail\n";
-    fs::write(bed.path("mailer"), stand_in.replace("DIR", bed.dir.path().to_str().unwrap())).unwrap();
-    fs::set_permissions(bed.path("mailer"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    fs::write(bed.path("runbook.toml"), "sendmail = \"mailer\"\n").unwrap();
+    mailer(&bed);
     let said = bed.exec(&["--detach"]);
     assert!(said.code == 30 && !said.stderr.contains("nobody will be told"), "{said:?}");
     let told = || fs::read_to_string(bed.path("told")).unwrap_or_default();

@@ -12,6 +12,7 @@ use runbook::report::WeekPage;
 use runbook::report::week::{Verdict, Week};
 
 use super::exec::{Bed, eventually};
+use super::harness::room::{Answer, Room, mailer};
 
 const GROUPS: &str = r#"
 a: [web1, web2, web3, web4]
@@ -183,12 +184,19 @@ fn an_owner_cannot_write_into_the_head_of_the_mail_or_leave_the_folder() {
 
 /// A week whose owners are told by a command.
 fn told_by(command: &str) -> Bed {
+    told_by_channel(&format!("command: {command:?}"))
+}
+
+fn told_by_channel(channel: &str) -> Bed {
     let bed = Bed::new("runbook: 1\nname: n\nsteps:\n  one: {hosts: local, test: \"true\", estimate: 1m}\n");
     plan(bed.dir.path(), GROUPS).expect("a good plan");
     let text = fs::read_to_string(bed.path("week.yaml")).expect("readable");
-    write(&bed.path("week.yaml"), &format!("{text}notify: [{{command: {command:?}}}]\n"));
+    write(&bed.path("week.yaml"), &format!("{text}notify: [{{{channel}}}]\n"));
     bed
 }
+
+/// Sends what is to be sent.
+const CONFIRMED: [&str; 5] = ["notify", "week.yaml", "--no-input", "--confirm", "week"];
 
 /// What the command was told: one document a line.
 fn documents(bed: &Bed) -> Vec<serde_json::Value> {
@@ -242,12 +250,11 @@ fn owners_are_told_once_by_the_channels_of_the_plan() {
 #[test]
 fn what_a_channel_did_not_take_is_sent_the_next_time() {
     let bed = told_by("grep -q Acme && exit 7; cat >> told; echo x >> calls");
-    let confirmed = ["notify", "week.yaml", "--no-input", "--confirm", "week"];
-    let half = bed.run(&confirmed);
+    let half = bed.run(&CONFIRMED);
     half.refused(1, &["NOT SENT to Acme; Ltd by command 1: exit status: 7", "1 of 2 notices were not sent"]);
     let text = fs::read_to_string(bed.path("week.yaml")).expect("readable").replace("grep -q Acme && exit 7; ", "");
     write(&bed.path("week.yaml"), &text);
-    let rest = bed.run(&confirmed);
+    let rest = bed.run(&CONFIRMED);
     assert!(rest.code == 0 && rest.stderr.contains("1 notice sent"), "{rest:?}");
     assert_eq!(fs::read_to_string(bed.path("calls")).expect("readable").lines().count(), 2, "each of them once");
 }
@@ -255,7 +262,7 @@ fn what_a_channel_did_not_take_is_sent_the_next_time() {
 #[test]
 fn a_notice_that_was_on_its_way_is_not_sent_again_silently() {
     let bed = told_by("echo x >> calls; while [ ! -e stop ]; do sleep 0.05; done");
-    let confirmed = ["notify", "week.yaml", "--no-input", "--confirm", "week", "--to", "hu"];
+    let confirmed = [&CONFIRMED[..], &["--to", "hu"]].concat();
     let mut first = bed.spawn(&confirmed);
     eventually("it is on its way", || bed.path("calls").exists());
     first.kill().expect("killed");
@@ -268,6 +275,71 @@ fn a_notice_that_was_on_its_way_is_not_sent_again_silently() {
     let again = bed.run(&[&confirmed[..], &["--again"]].concat());
     assert!(again.code == 0 && again.stderr.contains("1 notice sent"), "{again:?}");
     assert_eq!(fs::read_to_string(bed.path("calls")).expect("readable").lines().count(), 2);
+}
+
+#[test]
+fn a_webhook_is_told_of_each_owner() {
+    let room = Room::new(&[Answer::Status(204)]);
+    let bed = told_by_channel(&format!("webhook: {:?}", room.url));
+    let sent = bed.run(&CONFIRMED);
+    assert!(sent.code == 0 && sent.stderr.contains("sent to Ms. Hu by webhook 1 (127.0.0.1)"), "{sent:?}");
+    assert_eq!(
+        (room.all("event"), room.all("owner")),
+        (vec!["maintenance".to_owned(); 2], ["hu", "Acme; Ltd"].map(str::to_owned).to_vec())
+    );
+    assert_eq!(room.all("id"), ["week/hu", "week/Acme; Ltd"]);
+    let wave = &room.told()[0]["waves"][0];
+    assert_eq!(
+        (&wave["wave"], &wave["opens"], &wave["times_kept"]),
+        (&"few".into(), &"2026-12-01T17:00:00Z".into(), &false.into())
+    );
+    assert!(!sent.stderr.contains("hidden"), "its address is a secret: {sent:?}");
+    assert!(bed.run(&CONFIRMED).stderr.contains("nothing to send") && room.told().len() == 2, "nobody is told twice");
+}
+
+#[test]
+fn a_webhook_that_says_no_or_nothing_is_named_without_its_address() {
+    let room = Room::new(&[Answer::Status(500), Answer::Never]);
+    let bed = told_by_channel(&format!("webhook: {:?}", room.url));
+    let said = bed.run(&CONFIRMED);
+    said.refused(
+        1,
+        &["NOT SENT to Ms. Hu by webhook 1 (127.0.0.1): the answer was status 500", "2 of 2 notices were not sent"],
+    );
+    assert!(!said.stderr.contains("hidden"), "{said:?}");
+    let next = bed.run(&["notify", "week.yaml", "--dry-run"]);
+    assert!(next.stderr.contains("perhaps told "), "what had no answer may have arrived: {next:?}");
+}
+
+#[test]
+fn owners_are_mailed_at_their_own_addresses() {
+    let bed = told_by_channel("mail: ops@example.com");
+    mailer(&bed);
+    let dry = bed.run(&["notify", "week.yaml", "--dry-run"]);
+    assert!(dry.code == 0 && dry.stderr.contains("no mail address is known"), "{dry:?}");
+    assert!(!bed.path("called").exists(), "nothing has left");
+    bed.run(&[&CONFIRMED[..], &["--to", "hu"]].concat());
+    assert_eq!(fs::read_to_string(bed.path("called")).expect("called"), "-i -- hu@example.org\n");
+    let mail = fs::read_to_string(bed.path("mail")).expect("a mail");
+    insta::assert_snapshot!(mail, @r#"
+    To: "Ms. Hu" <hu@example.org>
+    Subject: A week: maintenance of 1 of your hosts
+    Auto-Submitted: auto-generated
+    MIME-Version: 1.0
+    Content-Type: text/plain; charset=utf-8
+    Content-Transfer-Encoding: 8bit
+
+    Dear Ms. Hu,
+
+    we will work on hosts of yours, at these times (UTC):
+
+      Tuesday 1 Dec 2026 17:00 - 21:00   web1
+         (this is not what we agreed: please tell us whether it suits you)
+
+    Each host is out of service for about 20 minutes, 40 at worst.
+    "#);
+    assert_eq!(bed.run(&CONFIRMED).code, 1, "the other owner has no address");
+    assert_eq!(fs::read_to_string(bed.path("called")).expect("called").lines().count(), 1, "nobody is told twice");
 }
 
 #[test]

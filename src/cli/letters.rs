@@ -16,6 +16,7 @@ use super::programs;
 use super::review::count;
 use crate::journal::told::Told;
 use crate::plan::model::{NoticeChannel, Notify};
+use crate::report;
 use crate::report::owners::{self, Owner, Slot};
 use crate::report::week::Week;
 use crate::transport::{host_of, post};
@@ -242,8 +243,9 @@ impl Way {
             }
             By::Mail(program) => {
                 let mut program = Command::new(program);
-                program.args(["-i", "--"]).args(&letter.owner.mail);
-                feed(program, letter.text.clone()).await
+                let address = letter.owner.mail.as_deref().unwrap_or_default();
+                program.args(["-i", "--", address]);
+                feed(program, report::letter(&letter.owner.name, address, &loaded.plan.name, &letter.text)).await
             }
         }
     }

@@ -16,6 +16,14 @@ const SUBJECT: usize = 200;
 /// Bytes that fit one encoded word: it may have 75 characters, twelve are its frame, and a byte takes three.
 const PER_WORD: usize = 21;
 
+/// What says that a text is plain, and in which letters.
+const MIME: [&str; 4] = [
+    "Auto-Submitted: auto-generated",
+    "MIME-Version: 1.0",
+    "Content-Type: text/plain; charset=utf-8",
+    "Content-Transfer-Encoding: 8bit",
+];
+
 /// The whole mail. `own_words` are its text instead of ours.
 ///
 /// # Errors
@@ -32,6 +40,33 @@ pub fn mail(notice: &Notice, to: &[String], own_words: Option<&str>) -> Result<S
         standing => fold(&notice.standing, WIDTH).join("\n"),
     };
     Ok(Environment::new().render_str(MAIL, content)? + "\n")
+}
+
+/// A notice to the owner of hosts as a mail. Where its template has written a head, with a subject, that is kept, but for
+/// what mails want otherwise.
+#[must_use]
+pub fn letter(name: &str, address: &str, plan: &str, text: &str) -> String {
+    let own = text.split_once("\n\n").filter(|(head, _)| line_of(head, "Subject: ").is_some());
+    let (head, body) = own.unwrap_or(("", text));
+    let subject = line_of(head, "Subject: ").map_or_else(|| format!("{}: maintenance", esc(plan)), str::to_owned);
+    let mut lines = vec![format!("To: {}", mailbox(name, address)), format!("Subject: {}", header(&subject))];
+    let said = |line: &&str| !line.starts_with("To: ") && !line.starts_with("Subject: ");
+    lines.extend(head.lines().filter(said).map(str::to_owned));
+    lines.extend(MIME.map(str::to_owned));
+    format!("{}\n\n{body}", lines.join("\n"))
+}
+
+fn line_of<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| line.strip_prefix(name))
+}
+
+/// `"Hu, Sarah" <hu@example.org>`: whatever is in the name, it is one address.
+fn mailbox(name: &str, address: &str) -> String {
+    let (name, address) = (esc(name), esc(address));
+    match name.is_ascii() {
+        true => format!("\"{}\" <{address}>", name.replace('\\', "\\\\").replace('"', "\\\"")),
+        false => format!("{} <{address}>", header(&name)),
+    }
 }
 
 /// The text of a header: as it is, or in the encoded words of RFC 2047 where it is not ASCII.
@@ -101,6 +136,24 @@ mod tests {
             "",
         ];
         assert_eq!(mail, lines.join("\n"));
+    }
+
+    #[test]
+    fn a_notice_to_an_owner_is_a_mail_in_any_language() {
+        let head = |name: &str, text: &str| {
+            let mail = letter(name, "hu@example.org", "Müll", text);
+            let (head, body) = mail.split_once("\n\n").unwrap();
+            let kept = head.lines().filter(|line| !MIME.contains(line)).collect::<Vec<_>>().join("|");
+            assert!(MIME.iter().all(|line| head.contains(line)), "{head}");
+            (kept, body.to_owned())
+        };
+        let text = "To: Hu, Sarah <hu@example.org>\nSubject: A week\nReply-To: ops@example.org\n\nDear Sarah\n";
+        let (kept, body) = head("Hu, \"Sarah\"", text);
+        assert_eq!(kept, r#"To: "Hu, \"Sarah\"" <hu@example.org>|Subject: A week|Reply-To: ops@example.org"#);
+        assert_eq!(body, "Dear Sarah\n");
+        let (kept, body) = head("Jürgen", "web: 1\n\nweb: 2\n");
+        assert_eq!(kept, "To: =?UTF-8?Q?J=C3=BCrgen?= <hu@example.org>|Subject: =?UTF-8?Q?M=C3=BCll=3A_maintenance?=");
+        assert_eq!(body, "web: 1\n\nweb: 2\n", "a template without a head is all text");
     }
 
     #[test]

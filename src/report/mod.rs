@@ -63,7 +63,7 @@ pub use host_table::{host_documents, host_table};
 pub use json::JsonStream;
 pub use lines::Lines;
 pub use live::Live;
-pub use mail::mail;
+pub use mail::{letter, mail};
 pub use plan_json::plan_document;
 pub use plan_page::{PlanPage, Probe};
 pub use say::say;

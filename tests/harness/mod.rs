@@ -1,5 +1,6 @@
-//! What several test modules need: private sshds, proxies, transports with their reports.
+//! What several test modules need: private sshds, proxies, and where messages arrive.
 
 pub mod farm;
 pub mod proxy;
+pub mod room;
 pub mod sshd;
