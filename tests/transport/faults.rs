@@ -251,6 +251,24 @@ async fn hosts_say_what_state_they_are_in() {
     }
 }
 
+/// One session for all: to start a runner costs a host more than to ask it.
+#[tokio::test]
+async fn who_has_answered_is_asked_again() {
+    let sshd = Sshd::start(&Options::default());
+    let mut bed = Bed::new(Some(&sshd));
+    let ask = SurveyRequest { site: h1(), sudo: false, users: vec![], logout: Logout::Spared };
+    let surveys = bed.hosts.survey(vec![ask]).await.unwrap();
+    assert!(surveys[0].answer.is_ok(), "{surveys:?}");
+    assert_eq!(bed.hosts.lock(vec![h1()], "plan", "alice").await[0].1, Taking::Taken);
+    for (name, text) in [("quiet", ":"), ("loud", "echo out; echo err >&2")] {
+        assert_eq!(bed.run(shell(name, &h1(), text)).await.0, Outcome::Succeeded);
+    }
+    assert!(bed.hosts.unlock(vec![h1()], "plan").await[0].1.is_ok());
+    bed.hosts.close().await.unwrap();
+    let log = std::fs::read_to_string(sshd.dir().join("sshd.log")).unwrap();
+    assert_eq!(log.matches("Starting session: command").count(), 1, "{log}");
+}
+
 #[tokio::test]
 async fn records_are_forgotten_when_all_has_ended() {
     let mut bed = Bed::new(None);
