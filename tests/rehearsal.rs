@@ -381,6 +381,34 @@ fn a_failure_is_answered_by_hand_as_in_the_night() {
     evening.nothing_was_touched();
 }
 
+#[test]
+fn a_step_is_tried_again_on_the_hosts_of_a_pattern() {
+    let bed = Bed::new(
+        "runbook: 1
+name: Some of many
+hosts: {web: [web1, web2, web3], db: [db1]}
+steps:
+  work: {hosts: [web, db], run: work, estimate: 1h, rollback: {run: back, estimate: 10m}}
+",
+    );
+    let mut terminal = Terminal::of(&bed, &["exec", "night.yaml", "--rehearse", "--speed", "3600", "--fail", "work"]);
+    let failed = || bed.facts("night-a").iter().filter(|f| matches!(f, Fact::ActionFailed { .. })).count();
+    eventually("it has failed everywhere", || bed.runs() == 1 && failed() == 4);
+    let retry = |hosts: &str| bed.run(&["retry", "work", "--hosts", hosts]);
+    retry("web*,!wbe2").refused(2, &["no host or group of the plan matches `wbe2`"]);
+    retry("").refused(2, &["the pattern of hosts is empty"]);
+    let said = retry("web*,!web2");
+    assert_eq!(said.code, 0, "{said:?}");
+    eventually("it has failed again", || failed() == 6);
+    let again = |fact: Fact| match fact {
+        Fact::AttemptArmed { attempt } if attempt.number == 2 => attempt.action.host().map(str::to_owned),
+        _ => None,
+    };
+    assert_eq!(bed.facts("night-a").into_iter().filter_map(again).collect::<Vec<_>>(), ["web1", "web3"]);
+    assert_eq!(bed.run(&["rollback", "--confirm", "night"]).code, 0);
+    terminal.ends();
+}
+
 /// An hour comes twice in that night.
 #[test]
 fn a_night_of_a_clock_change_is_rehearsed_by_the_calendar() {

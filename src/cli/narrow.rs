@@ -94,8 +94,12 @@ impl Narrow {
 /// The hosts that patterns mean, in the plan's order.
 ///
 /// # Errors
-/// When one of them, or all together, mean none.
+/// When one of them, or all together, mean none, or when nothing is written in them: whoever writes `"$HOSTS"` does not
+/// mean all hosts.
 pub fn selected<'p>(plan: &'p Plan, patterns: &[String]) -> Result<Vec<&'p str>, CommandError> {
+    if patterns.iter().all(|pattern| pattern.trim().is_empty()) {
+        return Err(CommandError::usage("the pattern of hosts is empty").hint("every host is `all`"));
+    }
     pattern::select(plan, patterns)
         .map_err(|none| none.hints.into_iter().fold(CommandError::usage(none.message), CommandError::hint))
 }

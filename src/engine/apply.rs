@@ -434,6 +434,7 @@ impl State {
             return self.finish(ix, at);
         }
         self.set_doing(ix, Doing::Failed);
+        self.tried_again.remove(&ix);
         self.asking.insert(ix, then);
         Ok(())
     }
@@ -531,7 +532,10 @@ impl State {
                 continue;
             }
             match answer {
-                HoldAnswer::Retry => self.again(ix),
+                HoldAnswer::Retry => {
+                    self.again(ix);
+                    self.tried_again.insert(ix);
+                }
                 HoldAnswer::Skip => self.skip(ix, at)?,
                 HoldAnswer::Rollback | HoldAnswer::Continue | HoldAnswer::Stay | HoldAnswer::Stop => {}
             }

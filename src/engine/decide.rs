@@ -154,7 +154,7 @@ impl Decision<'_> {
 
     fn retry_due(&mut self, ix: ActionIx) {
         let next = match &self.state.action(ix).doing {
-            _ if self.state.holds_retries() => return,
+            _ if self.state.holds_retry_of(ix) => return,
             Doing::Retrying { next, .. } | Doing::UndoRetrying { next, .. } => next.clone(),
             _ => return,
         };
@@ -321,6 +321,7 @@ impl Decision<'_> {
     // ---- starting
 
     fn start_ready(&mut self) {
+        self.try_again();
         while self.may_start() {
             let before = self.turn.facts.len();
             let mut last = None;
@@ -340,7 +341,17 @@ impl Decision<'_> {
         }
     }
 
-    /// While failures wait for an answer, nothing new starts.
+    /// What people said to try again, while other failures wait for an answer.
+    fn try_again(&mut self) {
+        for ix in self.state.to_try_again() {
+            let step = self.state.graph().action(ix).step;
+            if !self.is_full() && self.has_room(step) && self.state.fleet_has_room(ix) {
+                self.start(ix);
+            }
+        }
+    }
+
+    /// While failures wait for an answer, nothing else starts.
     fn may_start(&self) -> bool {
         let s = &self.state;
         s.is_forward() && s.hold().is_none() && s.asking.is_empty() && !s.stopping

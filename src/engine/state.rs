@@ -112,6 +112,8 @@ pub struct State {
     pub(super) undecided: BTreeSet<ActionIx>,
     /// Failed for good and nothing was decided about it yet.
     pub(super) asking: BTreeMap<ActionIx, OnFailure>,
+    /// Failed, and a person said to try them again: they need not wait for the answer about what else has failed.
+    pub(super) tried_again: BTreeSet<ActionIx>,
     /// Begun and not over.
     pub(super) open: BTreeSet<ActionIx>,
     /// Those of them with an open attempt of the work.
@@ -180,6 +182,7 @@ impl State {
             ready: BTreeMap::new(),
             undecided: BTreeSet::new(),
             asking: BTreeMap::new(),
+            tried_again: BTreeSet::new(),
             let_go: Vec::new(),
             without_place: without_place(&graph, &rank),
             open: BTreeSet::new(),
@@ -295,13 +298,26 @@ impl State {
 
     /// The next timer that can lead to anything: while the run is held, no further try starts, however long it is due.
     pub(super) fn first_timer(&self) -> Option<(Timestamp, ActionIx, Timer)> {
-        let held = self.holds_retries();
-        self.timers.iter().find(|(.., timer)| !held || *timer != Timer::Retry).copied()
+        self.timers.iter().find(|(_, ix, timer)| *timer != Timer::Retry || !self.holds_retry_of(*ix)).copied()
     }
 
-    /// Whether an open hold keeps further tries from starting. In a rollback only a pause does.
-    pub(super) fn holds_retries(&self) -> bool {
-        self.hold.is_some() && !self.is_rolling_back() || self.rollback_is_paused()
+    /// Whether an open hold keeps the next try of an action from starting. In a rollback only a pause does.
+    pub(super) fn holds_retry_of(&self, ix: ActionIx) -> bool {
+        if self.is_rolling_back() {
+            return self.rollback_is_paused();
+        }
+        self.hold.is_some() && !(self.tried_again.contains(&ix) && self.is_held_by_failures())
+    }
+
+    fn is_held_by_failures(&self) -> bool {
+        self.hold.as_ref().is_some_and(|hold| matches!(hold.reason, HoldReason::Failed { .. }))
+    }
+
+    /// What people said to try again, and has not begun, while other failures wait for an answer.
+    pub(super) fn to_try_again(&self) -> Vec<ActionIx> {
+        let open = self.is_forward() && !self.stopping && self.is_held_by_failures();
+        let waiting = |ix: &ActionIx| open && self.action(*ix).doing == Doing::Waiting;
+        self.tried_again.iter().copied().filter(waiting).collect()
     }
 
     pub(super) fn rollback_is_paused(&self) -> bool {

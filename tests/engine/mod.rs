@@ -12,5 +12,6 @@ mod plans;
 mod properties;
 mod races;
 mod rebuild;
+mod retries;
 mod verdicts;
 mod week;

@@ -9,7 +9,7 @@ use crate::cli::holder::Holder;
 use crate::cli::setup::Night;
 use crate::cli::show::Show;
 use crate::cli::watch::{self, Watch};
-use crate::cli::{confirm, control, launch, look, store};
+use crate::cli::{confirm, control, launch, look, narrow, store};
 use crate::driver::clock;
 use crate::engine::fact::{Fact, GateAnswer, HoldAnswer, HoldReason, Mark, RunEnd};
 use crate::engine::input::{Ask, Reply};
@@ -101,19 +101,29 @@ pub fn go_on(args: &Continue, cx: &Context) -> Result<Exit, CommandError> {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  runbook retry update\n  runbook retry update --hosts 'web*,!web3'")]
 pub struct Retry {
     /// The step that failed
     step: String,
-    /// Only on these hosts
-    #[arg(long, value_name = "HOST", value_delimiter = ',')]
+    /// Only on these of the hosts that failed: groups, hosts, `web*`, `web[01:20]`, `!without`, `&also-in`
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
     hosts: Vec<String>,
     #[command(flatten)]
     which: Which,
 }
 
 pub fn retry(args: Retry, cx: &Context) -> Result<Exit, CommandError> {
-    let Retry { step, hosts, which } = args;
-    send(cx, &which, Ask::Retry { step, hosts })
+    let Retry { step, hosts: patterns, which } = args;
+    let store = store::existing(cx)?;
+    let run = store::find(&store, which.run.as_deref())?;
+    let hosts = match &patterns[..] {
+        [] => Vec::new(),
+        patterns => {
+            let view = look::view(&store, &run)?;
+            narrow::of_run(&view, &patterns.join(","))?.into_iter().map(str::to_owned).collect()
+        }
+    };
+    send_to(cx, &run, &which, Ask::Retry { step, hosts })
 }
 
 #[derive(Debug, clap::Args)]
@@ -305,6 +315,7 @@ pub(super) fn sentence(fact: &Fact) -> Option<String> {
             GateAnswer::Rejected => format!("{} rejected by {}", action.step(), by.name),
             GateAnswer::TimedOut => format!("{} had no answer in time", action.step()),
         },
+        Fact::HoldOpened { reason: HoldReason::Failed { .. }, .. } => return None,
         Fact::HoldOpened { .. } => "paused: nothing new starts, running steps finish, the clock goes on".to_owned(),
         Fact::HoldAnswered { answer, by, .. } => format!("{} by {}", deed(*answer), by.name),
         Fact::RollbackDecided { .. } => "rolling back".to_owned(),
