@@ -39,9 +39,11 @@ pub fn started(store: &Store, run: &RunRow) -> Result<RunStarted, CommandError> 
 /// What the clock of the run shows, and who drives it. Seconds of silence are seconds, also for the engine of a rehearsal.
 #[must_use]
 pub fn now(run: &RunRow, view: &RunView, here: Timestamp) -> (Timestamp, Option<Engine>) {
-    let now = view.on_its_clock(here);
+    let engine = engine(run, here);
+    let driven = engine.as_ref().is_some_and(|engine| engine.live);
+    let now = if driven { view.on_its_clock(here) } else { view.on_its_own(here) };
     let heard = |at: Timestamp| now.saturating_sub(here.duration_since(at)).unwrap_or(now);
-    (now, engine(run, here).map(|engine| Engine { heartbeat: heard(engine.heartbeat), ..engine }))
+    (now, engine.map(|engine| Engine { heartbeat: heard(engine.heartbeat), ..engine }))
 }
 
 /// Who drives the run, by the journal's record; `None` before the first.

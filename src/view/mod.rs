@@ -15,6 +15,7 @@ mod fold;
 mod forecast;
 mod history;
 mod outlook;
+mod own_clock;
 mod rows;
 mod run_view;
 mod stuck;

@@ -92,9 +92,6 @@ pub struct RunView {
     pub(super) outputs: Outputs,
 }
 
-/// How far whoever watches a rehearsal is behind it.
-const BEHIND: SignedDuration = SignedDuration::from_millis(200);
-
 impl RunView {
     #[must_use]
     pub fn new(graph: Arc<Graph>) -> Self {
@@ -150,18 +147,6 @@ impl RunView {
     #[must_use]
     pub fn graph(&self) -> &Arc<Graph> {
         &self.graph
-    }
-
-    /// What the clock of the run shows at this instant. That of a rehearsal is its own, and so fast that whoever watches
-    /// stays a little behind it: nothing is taken for late whose end is only on its way here.
-    #[must_use]
-    pub fn on_its_clock(&self, now: Timestamp) -> Timestamp {
-        let Some(pace) = self.header().and_then(|run| run.options.rehearsal) else { return now };
-        if let Some((over, _)) = self.end() {
-            return *over;
-        }
-        let seen = pace.at(now.saturating_sub(BEHIND).unwrap_or(now));
-        self.last_at.map_or(seen, |last| last.max(seen))
     }
 
     /// The first fact of the run; `None` before it.

@@ -45,15 +45,36 @@ fn at_0147_two_steps_run() {
     insta::assert_snapshot!("m5-blocks", drawn(&view, "01:47:20", Look { width: 100, ascii: false }));
 }
 
+/// The night as a rehearsal that began when this clock showed 01:30, and is played this fast.
+fn rehearsed(mut night: Night, speed: u32) -> RunView {
+    let Fact::RunStarted(started) = &mut night.facts[0].fact else { panic!("the first fact") };
+    started.options.rehearsal = Some(Pace { speed, began: at("01:30"), showed: at("01:30") });
+    night.view()
+}
+
 /// Whoever looks at a terminal must not take one for the other.
 #[test]
 fn a_rehearsal_says_that_it_is_one() {
-    let mut night = Night::until_0147();
-    assert!(!drawn(&night.view(), "01:47:20", WIDE).contains("REHEARSAL"));
-    let Fact::RunStarted(started) = &mut night.facts[0].fact else { panic!("the first fact") };
-    started.options.rehearsal = Some(Pace { speed: 60, began: at("01:16"), showed: at("01:16") });
-    let first = drawn(&night.view(), "01:47:20", NARROW).lines().next().unwrap().to_owned();
+    assert!(!drawn(&Night::until_0147().view(), "01:47:20", WIDE).contains("REHEARSAL"));
+    let first = drawn(&rehearsed(Night::until_0147(), 60), "01:47:20", NARROW).lines().next().unwrap().to_owned();
     assert!(first.ends_with(" REHEARSAL of 2007-12-02-a ---"), "{first}");
+}
+
+/// However slow this machine is, nothing is called late, and no time lost, that only waits to be recorded.
+#[test]
+fn the_clock_of_a_rehearsal_stands_still_at_what_is_due_next() {
+    for (what, night, due) in [
+        ("deploy-backend is expected to take 20m", Night::until_0147(), "01:59:40"),
+        ("nobody answers, so it rolls back by itself", Night::until_0220(), "05:50:00"),
+        ("of two undos of 15m and 30m one is over", Night::rolling_back(), "02:14:42"),
+        ("nothing of a paused rollback is due but what runs", Night::rollback_paused(), "02:14:42"),
+    ] {
+        let view = rehearsed(night, 20_000);
+        assert_eq!(view.on_its_clock(at("01:30:10")), at(due), "{what}");
+        assert!(view.on_its_own(at("01:30:10")) > at("07:00"), "{what}; but where nobody drives it, time is lost");
+    }
+    let view = rehearsed(Night::until_0147(), 60);
+    assert_eq!(view.on_its_clock(at("01:30:20")), at("01:49:48"), "before that it is as fast as it was told");
 }
 
 #[test]

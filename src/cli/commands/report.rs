@@ -89,7 +89,7 @@ fn of_one(
 ) -> Result<Said, CommandError> {
     let run = store::find_to_look(store, named)?;
     let view = look::view(store, &run)?;
-    let now = view.on_its_clock(now);
+    let (now, _) = look::now(&run, &view, now);
     let write_up = write_up(&view, &run, args.redact, now)?;
     Ok(match format {
         Format::Json => Said::Json(write_up.json()),
@@ -148,7 +148,7 @@ fn compare(store: &Store, a: &str, b: &str, redact: bool, now: Timestamp) -> Res
     } else {
         changed::differences(view_a.graph().plan(), view_b.graph().plan())
     };
-    let written = |view: &RunView, run| write_up(view, run, redact, view.on_its_clock(now));
+    let written = |view: &RunView, run: &RunRow| write_up(view, run, redact, look::now(run, view, now).0);
     let (a, b) = (written(&view_a, &a)?, written(&view_b, &b)?);
     Ok(Comparison::of(a, b, changes, now))
 }
