@@ -56,7 +56,7 @@ pub fn no_engine(run: &RunRow, why: &str) -> CommandError {
     let heard = run.lease.as_ref().map_or_else(String::new, |lease| {
         let ago = clock::now().duration_since(lease.renewed);
         let ago = jiff::SignedDuration::from_secs(ago.as_secs());
-        format!(", last heartbeat {} ({} ago) from {} on {}", time(lease.renewed), Short(ago), lease.owner, lease.host)
+        format!(", last heartbeat {} ago from {} on {}", Short(ago), lease.owner, lease.host)
     });
     CommandError::refused(format!("run {} has NO ENGINE{heard} ({why})", run.id))
         .hint("steps that were running go on by themselves on their hosts")
@@ -83,8 +83,4 @@ fn exchange(socket: &Path, request: &Request) -> io::Result<Response> {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection"));
     }
     Ok(serde_json::from_str(&line)?)
-}
-
-fn time(at: jiff::Timestamp) -> String {
-    at.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string()
 }

@@ -269,18 +269,23 @@ pub fn ways_out(found: &[Found], graph: &Graph) -> Vec<String> {
         if step.verify.is_some() || step.idempotent {
             return None;
         }
-        let (name, host) = (step.id.as_str(), one.attempt.action.host()?);
-        let (on, retry) = match host {
-            "local" => (String::new(), String::new()),
-            host => (format!(" --host {host}"), format!(" --hosts {host}")),
+        let name = step.id.as_str();
+        let (place, look, at, hosts) = match one.attempt.action.host()? {
+            "local" => ("here".to_owned(), String::new(), name.to_owned(), String::new()),
+            host => (
+                format!("on {host}"),
+                format!(" {host}   and ssh {host}"),
+                format!("{name}@{host}"),
+                format!(" --hosts {host}"),
+            ),
         };
         Some([
-            format!("  {name} on {host} may be half done; look there, then say what is true:"),
-            format!("    look     runbook logs {name}, and ssh {host}"),
-            format!("    done     runbook mark {name} done{on}"),
-            format!("    failed   runbook mark {name} failed{on}"),
+            format!("  {name} may be half done {place}; look there, then say what is true:"),
+            format!("    look     runbook logs {name}{look}"),
+            format!("    done     runbook mark {at} done"),
+            format!("    failed   runbook mark {at} failed"),
             format!(
-                "    rerun    runbook retry {name}{retry}   (the plan does not say that a second time is harmless)"
+                "    rerun    runbook retry {name}{hosts}   (the plan does not say that a second time is harmless)"
             ),
         ])
     };
@@ -297,4 +302,34 @@ pub fn half_done(found: &[Found]) -> usize {
 #[must_use]
 pub fn ago(now: Timestamp, since: Timestamp) -> String {
     coarse(now.duration_since(since).max(SignedDuration::ZERO))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::args::Cli;
+    use crate::graph::ids::ActionId;
+    use crate::graph::sample;
+
+    /// Every way out that is offered is one.
+    #[test]
+    fn what_a_person_is_told_to_type_can_be_typed() {
+        for (host, marked) in [("h1", "mark deploy@h1 done"), ("local", "mark deploy done")] {
+            let graph = sample::graph(sample::plan(vec![sample::run("deploy", &[], &[host], "d")]));
+            let attempt =
+                AttemptId { action: ActionId::new("deploy", Some(host)), direction: Direction::Do, number: 1 };
+            let state = State::Ended(Outcome::Interrupted, Box::default());
+            let lines = ways_out(&[Found { attempt, site: None, since: Timestamp::UNIX_EPOCH, state }], &graph);
+            let commands: Vec<&str> =
+                lines.iter().filter_map(|line| line.split_once("runbook ")).map(|(_, c)| c).collect();
+            assert!(commands.len() == 4 && commands.contains(&marked), "{lines:?}");
+            for command in commands {
+                let typed = command.split("   ").next().unwrap_or_default();
+                let parsed = Cli::try_parse_from(std::iter::once("runbook").chain(typed.split(' ')));
+                assert!(parsed.is_ok(), "{typed}: {}", parsed.err().map_or_else(String::new, |e| e.to_string()));
+            }
+        }
+    }
 }

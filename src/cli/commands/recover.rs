@@ -2,10 +2,14 @@
 //! host; whoever resumes the rebuilt run becomes its owner.
 
 mod earlier;
+mod told;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::json;
+
+use self::told::Told;
 use crate::cli::args::By;
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
@@ -29,7 +33,6 @@ use crate::journal::{Claim, NewRun, Store};
 use crate::report::{escape_for_terminal as esc, short_digest};
 use crate::sim::{Ledger, Rebuilt, Remembered, rebuild};
 use crate::transport::{HostLock, Memory};
-use crate::view::{ActionState, RunView};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -76,7 +79,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let name = hosts.run_meant(args, &loaded.digest)?;
     let mut store = store::open(cx)?;
     not_here(&store, &name)?;
-    say(cx, &format!("asking {} what they remember of run {} ...", hosts.how_many(), name.run));
+    say(cx, &format!("asking {} of run {} ...", hosts.what_they_remember(), name.run));
     let memories = hosts.remember(Some(&name.on_hosts))?;
     let now = clock::now();
     let first = memories.iter().flat_map(|(_, m)| &m.attempts).filter_map(|a| a.started).min().unwrap_or(now);
@@ -98,12 +101,22 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, CommandError> {
     let mut rebuilt = rebuild(&graph, night.started.clone(), ledger, &by, lost, now);
     rebuilt.concluded.extend(concluded);
     fits(&rebuilt, &name)?;
+    let told = Told::of(&graph, &rebuilt);
+    if !cx.global.json {
+        pager::put_lines(&told.lines)?;
+    }
     let question = "Whoever drove this run must be gone for ever; if not, it is locked out when the run is resumed.\nType the \
                     plan's name to write it down here, anything else leaves: ";
     confirm::name(cx, &night.started.plan, args.confirm.as_deref(), question)?;
     let epoch = memories.iter().map(|(_, memory)| memory.epoch).max().unwrap_or(1).max(1);
     keep(&mut store, &night, &rebuilt, epoch, cx)?;
-    told(cx, &graph, &name.run, &rebuilt)
+    if cx.global.json {
+        let (v, run) = (1, &name.run);
+        output::json(&json!({ "v": v, "run": run, "concluded": rebuilt.concluded, "facts": rebuilt.facts }))?;
+    } else {
+        pager::put_lines(&[told.next_command(&name.run)])?;
+    }
+    Ok(Exit::Done)
 }
 
 /// A run by both of its names.
@@ -135,11 +148,11 @@ fn sites(graph: &Graph, left_out: &LeftOut) -> Vec<Site> {
 }
 
 impl Hosts<'_> {
-    fn how_many(&self) -> String {
+    fn what_they_remember(&self) -> String {
         match self.sites.len() - 1 {
-            0 => "this machine".to_owned(),
-            1 => "1 host".to_owned(),
-            n => format!("{n} hosts"),
+            0 => "this machine what it remembers".to_owned(),
+            1 => "1 host what it remembers".to_owned(),
+            n => format!("{n} hosts what they remember"),
         }
     }
 
@@ -375,64 +388,6 @@ fn keep(store: &mut Store, night: &Night, rebuilt: &Rebuilt, epoch: u64, cx: &Co
     let reason = (!rebuilt.concluded.is_empty()).then(|| rebuilt.concluded.join("; "));
     store.audit(&Audited { at: now, deed: Deed::Recovered, run, by, reason })?;
     Ok(())
-}
-
-fn told(cx: &Context, graph: &Arc<Graph>, run: &str, rebuilt: &Rebuilt) -> Result<Exit, CommandError> {
-    let mut view = RunView::new(graph.clone());
-    rebuilt.facts.iter().for_each(|record| view.apply(record));
-    if cx.global.json {
-        output::json(
-            &serde_json::json!({ "v": 1, "run": run, "concluded": rebuilt.concluded, "facts": rebuilt.facts }),
-        )?;
-        return Ok(Exit::Done);
-    }
-    let wide = graph.step_ixs().map(|step| graph.step(step).id.len()).max().unwrap_or(0);
-    let mut lines: Vec<String> = graph
-        .step_ixs()
-        .filter_map(|step| {
-            let states: Vec<ActionState> = view.actions_of(step).map(|action| action.state).collect();
-            words(&states).map(|words| format!("  {:<wide$}  {words}", graph.step(step).id))
-        })
-        .collect();
-    let red: Vec<&str> = view.header().iter().flat_map(|h| h.baseline.keys()).map(ActionId::as_str).collect();
-    if !red.is_empty() {
-        lines.push(format!("red before the night: {}", esc(&red.join(", "))));
-    }
-    if !rebuilt.concluded.is_empty() {
-        lines.push("concluded without a record:".to_owned());
-        lines.extend(rebuilt.concluded.iter().map(|sentence| format!("  {sentence}")));
-    }
-    lines.push(match view.end() {
-        Some(_) => format!("run {run} is over; look at it:   runbook report {run}"),
-        None => format!("run {run} is rebuilt; go on with it:   runbook resume {run}"),
-    });
-    pager::put_lines(&lines)?;
-    Ok(Exit::Done)
-}
-
-/// `done on 2, running on 1`; nothing for a step that waits.
-fn words(states: &[ActionState]) -> Option<String> {
-    let word = |state: ActionState| match state {
-        ActionState::Waiting => None,
-        ActionState::Running | ActionState::Soaking | ActionState::BackingOff => Some("begun"),
-        ActionState::Asking => Some("waits for an answer"),
-        ActionState::Done => Some("done"),
-        ActionState::Skipped => Some("skipped"),
-        ActionState::Failed => Some("failed"),
-        ActionState::Undoing => Some("being undone"),
-        ActionState::Undone => Some("undone"),
-        ActionState::Parked => Some("rollback stuck"),
-    };
-    let mut counts: Vec<(&str, usize)> = Vec::new();
-    for word in states.iter().filter_map(|state| word(*state)) {
-        match counts.iter_mut().find(|(known, _)| *known == word) {
-            Some((_, n)) => *n += 1,
-            None => counts.push((word, 1)),
-        }
-    }
-    let one = states.len() == 1;
-    let part = |(word, n): &(&str, usize)| if one { (*word).to_owned() } else { format!("{word} on {n}") };
-    (!counts.is_empty()).then(|| counts.iter().map(part).collect::<Vec<_>>().join(", "))
 }
 
 fn say(cx: &Context, text: &str) {
