@@ -366,7 +366,9 @@ proptest! {
     fn our_reader_sees_what_serde_yaml_wrote(value in document()) {
         let text = serde_yaml::to_string(&value).expect("YAML");
         let mut found = Vec::new();
-        let tree = runbook::plan::tree::parse(&text, &mut found).unwrap_or_else(|d| panic!("{text:?}: {d:?}"));
+        let arena = runbook::plan::tree::Arena::new();
+        let tree =
+            runbook::plan::tree::parse(&text, &arena, &mut found).unwrap_or_else(|d| panic!("{text:?}: {d:?}"));
         prop_assert_eq!(tree.map_or(serde_json::Value::Null, |t| tree_json(&t)), value, "{:?}", text);
         prop_assert!(found.is_empty());
     }

@@ -20,7 +20,8 @@ pub struct Moved {
 /// Shifts every date of a window, a wave or a wait. Comments, layout and everything else stay byte for byte.
 #[must_use]
 pub fn moved(source: &Source, by: Days) -> Moved {
-    let root = tree::parse(source.text(), &mut Vec::new()).ok().flatten();
+    let arena = tree::Arena::new();
+    let root = tree::parse(source.text(), &arena, &mut Vec::new()).ok().flatten();
     let mut places = Vec::new();
     root.iter().for_each(|node| points(node, &mut places));
     places.sort_unstable();
@@ -45,8 +46,8 @@ fn points(node: &Node<'_>, places: &mut Vec<(usize, usize)>) {
         Kind::Scalar { .. } => {}
         Kind::Seq(nodes) => nodes.iter().for_each(|node| points(node, places)),
         Kind::Map(entries) => {
-            for entry in entries.iter() {
-                if POINTS.contains(&&*entry.key.value) && matches!(entry.value.kind, Kind::Scalar { .. }) {
+            for entry in *entries {
+                if POINTS.contains(&entry.key.value) && matches!(entry.value.kind, Kind::Scalar { .. }) {
                     places.push((entry.value.span.start, entry.value.span.end));
                 }
                 points(&entry.value, places);

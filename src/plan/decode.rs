@@ -398,7 +398,7 @@ impl<T: Decode + Label> Decode for Table<T> {
         let entries = entries(node, at, "a mapping of names to values", found)?;
         let mut table = Self { rows: Vec::with_capacity(entries.len()), broken: Vec::new() };
         for entry in entries {
-            let at = At { name: &entry.key.value, what: T::WHAT, parent: Some(at) };
+            let at = At { name: entry.key.value, what: T::WHAT, parent: Some(at) };
             let name = entry.key.value.to_string();
             match field(entry, &at, found) {
                 Some(value) => table.rows.push((Spanned::new(name, entry.key.span), value)),

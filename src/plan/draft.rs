@@ -164,7 +164,7 @@ impl<'s> Draft<'s> {
     #[must_use]
     pub fn read(source: &'s Source) -> Self {
         let mut found = Vec::new();
-        let raw = match tree::parse(source.text(), &mut found) {
+        let raw = match tree::parse(source.text(), &tree::Arena::new(), &mut found) {
             Ok(Some(root)) if is_something_else(&root) => {
                 found.push(not_a_plan());
                 None
@@ -252,7 +252,7 @@ fn leaves_times(error: &Diagnostic) -> bool {
 /// Whether it is a mapping without a single key of a plan: an inventory, or another tool's file.
 fn is_something_else(root: &Node<'_>) -> bool {
     let Kind::Map(entries) = &root.kind else { return false };
-    entries.len() > 1 && !entries.iter().any(|e| RawPlan::KEYS.contains(&&*e.key.value))
+    entries.len() > 1 && !entries.iter().any(|e| RawPlan::KEYS.contains(&e.key.value))
 }
 
 fn not_a_plan() -> Diagnostic {
@@ -325,7 +325,8 @@ pub fn read_vars(bytes: &[u8]) -> Result<Vec<(String, Value)>, String> {
         let line = d.primary.as_ref().map_or(1, |p| source.line(p.span));
         format!("line {line}: {}", d.message)
     };
-    let root = tree::parse(source.text(), &mut found).map_err(|d| say(&d))?;
+    let arena = tree::Arena::new();
+    let root = tree::parse(source.text(), &arena, &mut found).map_err(|d| say(&d))?;
     let at = At { name: "", what: "the file", parent: None };
     let table = root.and_then(|root| super::raw::Table::<super::shapes::Setting>::decode(&root, &at, &mut found));
     if let Some(d) = found.iter().find(|d| d.is_error()) {

@@ -33,8 +33,8 @@ impl Decode for NeedText {
             return Some(Self { step: Spanned::new(step, node.span), same_host: false });
         };
         let (mut step, mut same_host) = (None, false);
-        for e in entries.iter() {
-            match &*e.key.value {
+        for e in *entries {
+            match e.key.value {
                 "step" => {
                     step = String::decode(&e.value, &At::key("step", at), found).map(|s| Spanned::new(s, e.value.span));
                 }
@@ -310,8 +310,8 @@ impl Groups {
     /// One entry: a group (a list, a name, a mapping of hosts, or `hosts` and `children`), or the details of one host.
     fn add(&mut self, entry: &Entry<'_>, at: &At<'_>, found: &mut Vec<Diagnostic>) {
         let key = Spanned::new(entry.key.value.to_string(), entry.key.span);
-        let at = At { name: &entry.key.value, what: "", parent: Some(at) };
-        let is = |names: [&str; 2], m: &Entry<'_>| names.contains(&&*m.key.value);
+        let at = At { name: entry.key.value, what: "", parent: Some(at) };
+        let is = |names: [&str; 2], m: &Entry<'_>| names.contains(&m.key.value);
         let hosts = match &entry.value.kind {
             Kind::Map(parts)
                 if parts.iter().any(|m| is(["hosts", "children"], m) && matches!(m.value.kind, Kind::Seq(_))) =>
@@ -332,7 +332,7 @@ impl Groups {
             Kind::Map(members) => members.iter().map(|m| self.member(m, &at, found)).collect(),
             Kind::Seq(nodes) => {
                 let mut names = Vec::with_capacity(nodes.len());
-                for n in nodes.iter() {
+                for n in *nodes {
                     match &n.kind {
                         Kind::Map(members) => names.extend(members.iter().map(|m| self.member(m, &at, found))),
                         _ => names.extend(String::decode(n, &at, found).map(|name| Spanned::new(name, n.span))),
@@ -351,7 +351,7 @@ impl Groups {
     fn member(&mut self, entry: &Entry<'_>, at: &At<'_>, found: &mut Vec<Diagnostic>) -> Spanned<String> {
         let name = Spanned::new(entry.key.value.to_string(), entry.key.span);
         if !entry.value.is_null() {
-            let at = At { name: &entry.key.value, what: "host", parent: Some(at) };
+            let at = At { name: entry.key.value, what: "host", parent: Some(at) };
             if let Some(host) = RawHost::decode(&entry.value, &at, found) {
                 self.hosts.push((name.clone(), host));
             }

@@ -10,7 +10,7 @@ pub struct Span {
 }
 
 /// A value together with the place where the author wrote it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Spanned<T> {
     pub value: T,
     pub span: Span,

@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::rc::Rc;
 
+use bumpalo::Bump;
 use granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, StrInput, Tag};
 
 use super::codes;
@@ -18,27 +18,30 @@ const DEPTH_LIMIT: usize = 64;
 /// How many values aliases and merge keys may repeat in all.
 const EXPANSION_LIMIT: usize = 100_000;
 
-/// A value and its place. Cheap to clone.
-#[derive(Debug, Clone)]
+/// Where the pieces of a tree lie. They are many and small, and given back all at once.
+pub type Arena = Bump;
+
+/// A value and its place.
+#[derive(Debug, Clone, Copy)]
 pub struct Node<'a> {
     pub span: Span,
     pub kind: Kind<'a>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub enum Kind<'a> {
     /// `plain` means unquoted, so that it may stand for a number, a truth value or nothing.
     Scalar {
-        text: Cow<'a, str>,
+        text: &'a str,
         plain: bool,
     },
-    Seq(Rc<[Node<'a>]>),
-    Map(Rc<[Entry<'a>]>),
+    Seq(&'a [Node<'a>]),
+    Map(&'a [Entry<'a>]),
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Entry<'a> {
-    pub key: Spanned<Cow<'a, str>>,
+    pub key: Spanned<&'a str>,
     pub value: Node<'a>,
 }
 
@@ -46,7 +49,7 @@ impl Node<'_> {
     /// Whether nothing was written: empty, `~` or `null`.
     #[must_use]
     pub fn is_null(&self) -> bool {
-        matches!(&self.kind, Kind::Scalar { text, plain: true } if matches!(&**text, "" | "~" | "null" | "Null" | "NULL"))
+        matches!(&self.kind, Kind::Scalar { text: "" | "~" | "null" | "Null" | "NULL", plain: true })
     }
 
     /// What was written, for a message: `` `30` ``, "nothing", "a list", "a mapping".
@@ -54,7 +57,7 @@ impl Node<'_> {
     pub fn describe(&self) -> String {
         match &self.kind {
             Kind::Scalar { .. } if self.is_null() => "nothing".into(),
-            Kind::Scalar { text, .. } if text.is_empty() => "an empty text".into(),
+            Kind::Scalar { text: "", .. } => "an empty text".into(),
             Kind::Scalar { text, .. } if text.contains('\n') => "a text of several lines".into(),
             Kind::Scalar { text, .. } => Quoted(text).to_string(),
             Kind::Seq(_) => "a list".into(),
@@ -67,13 +70,18 @@ impl Node<'_> {
 ///
 /// # Errors
 /// The one diagnostic that stopped the reading: broken YAML, a second document, too deep, too much.
-pub fn parse<'a>(text: &'a str, found: &mut Vec<Diagnostic>) -> Result<Option<Node<'a>>, Box<Diagnostic>> {
+pub fn parse<'a>(
+    text: &'a str,
+    arena: &'a Arena,
+    found: &mut Vec<Diagnostic>,
+) -> Result<Option<Node<'a>>, Box<Diagnostic>> {
     let mut options = Options::default();
     options.flow_nesting_limit = DEPTH_LIMIT * 4;
     options.block_nesting_limit = DEPTH_LIMIT * 4;
     let parser = Parser::new_from_str_with_options(text, options);
     let (nodes, entries) = (Vec::new(), Vec::new());
-    let mut reader = Reader { text, parser, anchors: HashMap::new(), nodes, entries, repeated: 0, count: 0, found };
+    let mut reader =
+        Reader { text, arena, parser, anchors: HashMap::new(), nodes, entries, repeated: 0, count: 0, found };
     let mut root = None;
     while let Some((event, span)) = reader.next()? {
         match event {
@@ -99,6 +107,7 @@ type Anchored<'a> = (Node<'a>, usize, usize);
 
 struct Reader<'a, 'f> {
     text: &'a str,
+    arena: &'a Arena,
     parser: Parser<'a, StrInput<'a>>,
     anchors: HashMap<usize, Anchored<'a>>,
     /// What the open lists hold so far, the innermost last.
@@ -141,6 +150,10 @@ impl<'a> Reader<'a, '_> {
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), span);
                 let plain = style == ScalarStyle::Plain;
+                let text = match text {
+                    Cow::Borrowed(text) => text,
+                    Cow::Owned(text) => self.arena.alloc_str(&text),
+                };
                 (Node { span, kind: Kind::Scalar { text, plain } }, 0, anchor)
             }
             Event::Alias(id) => return self.alias(id, span, depth),
@@ -157,14 +170,14 @@ impl<'a> Reader<'a, '_> {
             _ => return Err(Box::new(Diagnostic::error(codes::SYNTAX, "a value is missing here").at(span, ""))),
         };
         if anchor != 0 {
-            self.anchors.insert(anchor, (node.clone(), self.count - before, height));
+            self.anchors.insert(anchor, (node, self.count - before, height));
         }
         Ok((node, height))
     }
 
     /// An alias costs what it expands to, so that bombs meet the limit without being built.
     fn alias(&mut self, id: usize, span: Span, depth: usize) -> Read<(Node<'a>, usize)> {
-        let Some((node, count, height)) = self.anchors.get(&id) else {
+        let Some(&(node, count, height)) = self.anchors.get(&id) else {
             return Err(Box::new(Diagnostic::error(codes::TOO_MUCH, "an alias cannot contain itself").at(span, "")));
         };
         self.count += count;
@@ -176,7 +189,7 @@ impl<'a> Reader<'a, '_> {
         if depth + height > DEPTH_LIMIT {
             return Err(too_deep(span));
         }
-        Ok((Node { span, kind: node.kind.clone() }, *height))
+        Ok((Node { span, ..node }, height))
     }
 
     fn sequence(&mut self, start: Span, depth: usize) -> Read<(Node<'a>, usize)> {
@@ -185,7 +198,9 @@ impl<'a> Reader<'a, '_> {
             let (event, span) = self.expect_next()?;
             if matches!(event, Event::SequenceEnd) {
                 let span = Span::new(start.start, span.end.max(start.end));
-                return Ok((Node { span, kind: Kind::Seq(self.nodes.drain(first..).collect()) }, height));
+                let nodes = self.arena.alloc_slice_copy(&self.nodes[first..]);
+                self.nodes.truncate(first);
+                return Ok((Node { span, kind: Kind::Seq(nodes) }, height));
             }
             let (node, h) = self.node(event, span, depth + 1)?;
             height = height.max(h + 1);
@@ -215,13 +230,14 @@ impl<'a> Reader<'a, '_> {
         };
         let span = Span::new(start.start, end.max(start.end));
         let entries = if merges.is_empty() && few_and_different(&self.entries[first..]) {
-            self.entries.drain(first..).collect()
+            self.arena.alloc_slice_copy(&self.entries[first..])
         } else {
-            let mut entries = self.entries.drain(first..).collect();
+            let mut entries = self.entries[first..].to_vec();
             self.drop_duplicates(&mut entries);
             merges.iter().try_for_each(|value| self.merge(&mut entries, value))?;
-            entries.into()
+            self.arena.alloc_slice_copy(&entries)
         };
+        self.entries.truncate(first);
         Ok((Node { span, kind: Kind::Map(entries) }, height))
     }
 
@@ -230,7 +246,7 @@ impl<'a> Reader<'a, '_> {
         let mut firsts: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
         let mut again = Vec::new();
         for (i, entry) in entries.iter().enumerate() {
-            let first = *firsts.entry(&*entry.key.value).or_insert(i);
+            let first = *firsts.entry(entry.key.value).or_insert(i);
             if first != i {
                 self.found.push(duplicate(&entries[first].key, &entry.key));
                 again.push(i);
@@ -246,10 +262,10 @@ impl<'a> Reader<'a, '_> {
     fn merge(&mut self, entries: &mut Vec<Entry<'a>>, value: &Node<'a>) -> Read<()> {
         match &value.kind {
             Kind::Map(base) => {
-                for entry in base.iter() {
+                for entry in *base {
                     self.repeated += 1;
                     if !entries.iter().any(|e| e.key.value == entry.key.value) {
-                        entries.push(entry.clone());
+                        entries.push(*entry);
                     }
                 }
                 if self.repeated > EXPANSION_LIMIT {
@@ -309,8 +325,8 @@ fn few_and_different(entries: &[Entry<'_>]) -> bool {
     entries.len() <= 16 && entries.iter().enumerate().all(is_new)
 }
 
-fn duplicate(first: &Spanned<Cow<'_, str>>, again: &Spanned<Cow<'_, str>>) -> Diagnostic {
-    Diagnostic::error(codes::DUPLICATE_KEY, format!("{} is given twice", Quoted(&first.value)))
+fn duplicate(first: &Spanned<&str>, again: &Spanned<&str>) -> Diagnostic {
+    Diagnostic::error(codes::DUPLICATE_KEY, format!("{} is given twice", Quoted(first.value)))
         .at(again.span, "given again here")
         .label(first.span, "first given here")
         .help("keep one of them, or give one another name")

@@ -7,7 +7,7 @@ use crate::plan::tree::{Entry, Kind, Node};
 
 /// Reads the groups of a listing.
 pub fn read(listing: &mut Listing, file: usize, groups: &[Entry<'_>], found: &mut Vec<Diagnostic>) {
-    let is_meta = |e: &&Entry<'_>| &*e.key.value == "_meta";
+    let is_meta = |e: &&Entry<'_>| e.key.value == "_meta";
     for group in groups.iter().filter(|e| !is_meta(e)) {
         one(listing, file, group, found);
     }
@@ -17,14 +17,14 @@ pub fn read(listing: &mut Listing, file: usize, groups: &[Entry<'_>], found: &mu
 }
 
 fn one(listing: &mut Listing, file: usize, entry: &Entry<'_>, found: &mut Vec<Diagnostic>) {
-    let name = &*entry.key.value;
+    let name = entry.key.value;
     let spot = Spot { text: file, span: entry.key.span };
     listing.define(name, spot);
     match &entry.value.kind {
         Kind::Seq(_) => hosts(listing, file, name, &entry.value, found),
         Kind::Map(parts) => {
-            for part in parts.iter() {
-                match (&*part.key.value, &part.value.kind) {
+            for part in *parts {
+                match (part.key.value, &part.value.kind) {
                     ("hosts", _) => hosts(listing, file, name, &part.value, found),
                     ("children", _) => {
                         let children = texts(file, &part.value, "children", found);
@@ -63,18 +63,18 @@ fn hosts(listing: &mut Listing, file: usize, group: &str, node: &Node<'_>, found
 
 fn meta(listing: &mut Listing, file: usize, node: &Node<'_>, found: &mut Vec<Diagnostic>) {
     let Kind::Map(parts) = &node.kind else { return };
-    let hostvars = parts.iter().find(|p| &*p.key.value == "hostvars");
+    let hostvars = parts.iter().find(|p| p.key.value == "hostvars");
     let Some(Kind::Map(hosts)) = hostvars.map(|h| &h.value.kind) else { return };
-    for host in hosts.iter() {
+    for host in *hosts {
         let spot = Spot { text: file, span: host.key.span };
         match &host.value.kind {
             // Variables of hosts that no group has are left over from something else, as for Ansible.
             Kind::Map(vars) => {
-                if listing.hosts.contains_key(&*host.key.value) {
-                    listing.host(&host.key.value, spot).vars.extend(yaml::variables(file, vars));
+                if listing.hosts.contains_key(host.key.value) {
+                    listing.host(host.key.value, spot).vars.extend(yaml::variables(file, vars));
                 }
             }
-            _ => found.push(not_expected(&host.key.value, host, "a mapping of variables")),
+            _ => found.push(not_expected(host.key.value, host, "a mapping of variables")),
         }
     }
 }
@@ -88,7 +88,7 @@ fn texts(file: usize, node: &Node<'_>, what: &str, found: &mut Vec<Diagnostic>) 
         return Vec::new();
     };
     let mut names = Vec::with_capacity(nodes.len());
-    for node in nodes.iter() {
+    for node in *nodes {
         match &node.kind {
             Kind::Scalar { text, .. } => names.push((text.to_string(), Spot { text: file, span: node.span })),
             _ => {

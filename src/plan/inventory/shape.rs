@@ -51,7 +51,8 @@ pub fn read(listing: &mut Listing, file: usize, source: &Source, found: &mut Vec
     let json = first.starts_with('{');
     // Tabs between values are legal in JSON, and no indentation.
     let spaced = if json && text.contains('\t') { Some(text.replace('\t', " ")) } else { None };
-    let root = match tree::parse(spaced.as_deref().unwrap_or(text), found) {
+    let arena = tree::Arena::new();
+    let root = match tree::parse(spaced.as_deref().unwrap_or(text), &arena, found) {
         Ok(Some(root)) => root,
         Ok(None) => return None,
         Err(stopped) => {
@@ -68,7 +69,7 @@ pub fn read(listing: &mut Listing, file: usize, source: &Source, found: &mut Vec
         return None;
     };
     if let Some(plugin) =
-        entries.iter().find(|e| &*e.key.value == "plugin" && matches!(e.value.kind, Kind::Scalar { .. }))
+        entries.iter().find(|e| e.key.value == "plugin" && matches!(e.value.kind, Kind::Scalar { .. }))
     {
         let d = Diagnostic::error(codes::INVENTORY, "this is the configuration of an inventory plugin");
         let d = d.at(plugin.key.span, "only Ansible can execute it");
@@ -126,7 +127,7 @@ fn is_ini(first: &str) -> bool {
 
 /// The form of a mapping; two forms in one text are an error.
 fn shape(json: bool, entries: &[Entry<'_>], found: &mut Vec<Diagnostic>) -> Option<Shape> {
-    if json || entries.iter().any(|e| &*e.key.value == "_meta") {
+    if json || entries.iter().any(|e| e.key.value == "_meta") {
         return Some(Shape::AnsibleList);
     }
     let certain = |shape: Shape| entries.iter().find(|e| shape_of(e) == Some(shape));
@@ -140,7 +141,7 @@ fn shape(json: bool, entries: &[Entry<'_>], found: &mut Vec<Diagnostic>) -> Opti
             let d = d.label(ansible.key.span, "this is a group of Ansible");
             found.push(d.help(format!(
                 "write {} in Ansible's form as well: {}: {{hosts: {{NAME: }}}}",
-                Quoted(&own.key.value),
+                Quoted(own.key.value),
                 own.key.value
             )));
             None
@@ -153,13 +154,13 @@ fn shape_of(entry: &Entry<'_>) -> Option<Shape> {
     let Kind::Map(parts) = &entry.value.kind else {
         return if entry.value.is_null() { None } else { Some(Shape::Own) };
     };
-    let part = |name: &str| parts.iter().find(|p| &*p.key.value == name).map(|p| &p.value);
+    let part = |name: &str| parts.iter().find(|p| p.key.value == name).map(|p| &p.value);
     let groups = [part("hosts"), part("children")];
     match () {
         () if groups.iter().flatten().any(|p| matches!(p.kind, Kind::Seq(_))) => Some(Shape::Own),
         () if groups.iter().any(Option::is_some) => Some(Shape::AnsibleYaml),
         () if part("vars").is_some() => None,
-        () if &*entry.key.value == "all" => Some(Shape::AnsibleYaml),
+        () if entry.key.value == "all" => Some(Shape::AnsibleYaml),
         () if parts.is_empty() => None,
         () => Some(Shape::Own),
     }

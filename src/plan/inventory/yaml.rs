@@ -34,7 +34,7 @@ impl Reader<'_, '_> {
             self.listing.group(parent, spot).children.push((name.clone(), spot));
         }
         for part in self.part(&entry.value, &entry.key, "a mapping with `hosts`, `children` and `vars`") {
-            match &*part.key.value {
+            match part.key.value {
                 "hosts" => self.hosts(&name, part),
                 "children" => {
                     for child in self.part(&part.value, &part.key, "a mapping of groups") {
@@ -67,7 +67,7 @@ impl Reader<'_, '_> {
         }
         for host in self.part(&part.value, &part.key, "a mapping of hosts to their variables") {
             let vars = variables(self.file, self.part(&host.value, &host.key, "a mapping of variables"));
-            self.host(group, &host.key.value, host.key.span, &vars);
+            self.host(group, host.key.value, host.key.span, &vars);
         }
     }
 
@@ -114,7 +114,7 @@ pub fn vars_file(file: usize, source: &Source, found: &mut Vec<Diagnostic>) -> V
         ));
         return Vars::new();
     }
-    match tree::parse(source.text(), found) {
+    match tree::parse(source.text(), &tree::Arena::new(), found) {
         Ok(None) => Vars::new(),
         Ok(Some(root)) => match &root.kind {
             Kind::Map(entries) => variables(file, entries),
