@@ -33,6 +33,8 @@ enum Open {
     Defects { gate: String, by: Option<String>, named: bool, defects: Vec<String> },
     /// A rollback that nobody asked about needs the plan's name.
     Rollback,
+    /// So does the pause of a rollback.
+    Pause,
     /// A Ctrl-C asks what next; every other word works as well.
     Interrupted,
 }
@@ -50,7 +52,8 @@ impl Dialog {
         match self.open.take() {
             Some(Open::Defects { gate, by, named: false, .. }) => self.named(gate, by, line),
             Some(Open::Defects { gate, by, defects, .. }) => self.defect(gate, by, defects, line),
-            Some(Open::Rollback) => roll_back(line, view),
+            Some(Open::Rollback) => by_name(line, view, Ask::Rollback { reason: None }, "nothing was rolled back"),
+            Some(Open::Pause) => by_name(line, view, Ask::Pause, "the rollback goes on"),
             Some(Open::Interrupted) => self.what_next(line, view),
             None => self.word(line, view),
         }
@@ -103,6 +106,7 @@ impl Dialog {
             "reject" => gate().map_or_else(|| no_gate(view), |g| plain(Ask::Reject { gate: Some(g), note: None })),
             "note" if rest.is_empty() => Typed::Say(vec!["note what?   note TEXT".to_owned()]),
             "note" => plain(Ask::Note { text: rest.to_owned() }),
+            "pause" if view.rollback().is_some() && view.hold().is_none() => self.ask_pause(view),
             "pause" => plain(Ask::Pause),
             "rollback" if view.hold().is_none() => self.ask_rollback(view),
             _ => hold_word(word, view)
@@ -144,13 +148,20 @@ impl Dialog {
         };
         Typed::Prompt(format!("{all}; the plan's name ({plan}) rolls back"))
     }
+
+    fn ask_pause(&mut self, view: &RunView) -> Typed {
+        self.open = Some(Open::Pause);
+        let plan = view.header().map_or("", |h| &h.plan);
+        Typed::Prompt(format!("paused, it is neither old nor new; the plan's name ({plan}) pauses the rollback"))
+    }
 }
 
-fn roll_back(line: &str, view: &RunView) -> Typed {
+/// Asks this where the line is the plan's name.
+fn by_name(line: &str, view: &RunView, ask: Ask, otherwise: &str) -> Typed {
     if view.header().is_some_and(|h| h.plan == line) {
-        return Typed::Ask { ask: Ask::Rollback { reason: None }, by: None };
+        return Typed::Ask { ask, by: None };
     }
-    Typed::Say(vec!["that is not the plan's name; nothing was rolled back".to_owned()])
+    Typed::Say(vec![format!("that is not the plan's name; {otherwise}")])
 }
 
 fn approve(gate: String, defects: Vec<String>) -> Ask {
@@ -211,11 +222,14 @@ fn help(view: &RunView) -> Vec<String> {
     if !view.gates().is_empty() {
         words.extend(["approve", "defects", "reject"]);
     }
-    match view.hold() {
-        Some(_) => words.extend(["retry", "skip", "continue", "hold", "stop"]),
-        None => words.push("pause"),
+    match (view.hold(), view.last_at()) {
+        (Some(_), Some(now)) => words.extend(view.hold_answers(now).iter().map(|answer| answer.word)),
+        _ => words.push("pause"),
     }
-    words.extend(["rollback", "note TEXT", "q (leave; the run goes on)"]);
+    if view.rollback().is_none() && !words.contains(&"rollback") {
+        words.push("rollback");
+    }
+    words.extend(["note TEXT", "q (leave; the run goes on)"]);
     vec![format!("words: {}", words.join(", "))]
 }
 
@@ -226,7 +240,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::engine::fact::{Actor, Fact, FactRecord, HoldReason};
+    use crate::engine::fact::{Actor, Fact, FactRecord, HoldReason, RollbackCause};
     use crate::graph::Graph;
     use crate::graph::ids::ActionId;
     use crate::plan::source::Source;
@@ -324,5 +338,32 @@ mod tests {
         assert!(matches!(last(&gate(), &["rollback"]), Typed::Prompt(_)));
         assert!(matches!(last(&gate(), &["rollback", "yes"]), Typed::Say(_)));
         assert!(matches!(last(&gate(), &["rollback", ""]), Typed::Say(_)));
+    }
+
+    fn going_back(hold: bool) -> RunView {
+        let cause = RollbackCause::Person { by: Actor::engine(), reason: None };
+        let reason = HoldReason::RollbackPaused { by: Actor::engine() };
+        let paused = Fact::HoldOpened { reason, limit: None, default: HoldAnswer::Stay };
+        view([Fact::RollbackDecided { cause }].into_iter().chain(hold.then_some(paused)).collect())
+    }
+
+    #[test]
+    fn a_rollback_is_paused_by_the_plans_name() {
+        assert_eq!(last(&hold(), &["pause"]), Typed::Ask { ask: Ask::Pause, by: None });
+        assert!(matches!(last(&going_back(false), &["pause"]), Typed::Prompt(_)));
+        assert!(matches!(last(&going_back(false), &["pause", "yes"]), Typed::Say(_)));
+        assert!(matches!(last(&going_back(false), &["pause", ""]), Typed::Say(_)));
+    }
+
+    #[test]
+    fn only_words_that_answer_are_listed() {
+        let listed = |view: &RunView| match last(view, &["?"]) {
+            Typed::Say(lines) => lines.concat().replace(", note TEXT, q (leave; the run goes on)", ""),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(listed(&gate()), "words: approve, defects, reject, pause, rollback");
+        assert_eq!(listed(&hold()), "words: continue, rollback");
+        assert_eq!(listed(&going_back(false)), "words: pause");
+        assert_eq!(listed(&going_back(true)), "words: continue");
     }
 }

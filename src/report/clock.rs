@@ -129,6 +129,11 @@ pub fn difference(d: SignedDuration) -> String {
     }
 }
 
+/// How much of the whole this part is.
+pub(super) fn ratio(part: SignedDuration, whole: SignedDuration) -> f64 {
+    if whole.is_zero() { 1.0 } else { part.as_secs_f64() / whole.as_secs_f64() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,9 +8,10 @@ use serde_json::{Map, Value, json};
 
 use super::clock::{Clock, coarse, span};
 use super::escape::escape_for_terminal as esc;
+use super::frame::Scene;
 use super::style::Tone;
-use super::text::{Line, column, shorten};
-use super::words;
+use super::text::{Line, bar, column, shorten};
+use super::{moving, words};
 use crate::graph::StepIx;
 use crate::graph::ids::Direction;
 use crate::plan::model::{Step, Verb, Wait};
@@ -21,6 +22,23 @@ const SHOWN: usize = 3;
 /// Where the text under a row begins.
 const INDENT: &str = "       ";
 const GAP: &str = "     ";
+
+/// A step on many hosts: its row with a bar over its hosts, and what is to be said of them together.
+pub(super) fn block(scene: &Scene<'_>, clock: &Clock, fleet: &Fleet<'_>, width: usize) -> Vec<Line> {
+    let row = &fleet.row;
+    let word = moving::word_of(row);
+    let (over, of) = match row.state {
+        ActionState::Undoing => (row.count(ActionState::Undone), row.total - row.count(ActionState::Waiting)),
+        _ => (fleet.over(), row.total),
+    };
+    let share = f64::from(over) / f64::from(of.max(1));
+    let counts = format!("  {over} of {of} hosts   {:.0}%", share * 100.0);
+    let head = format!(" {}  {:<8}", column(&row.step.id, 16), span(row.elapsed(scene.now)));
+    let size = width.saturating_sub(6 + head.chars().count() + counts.len() + 1);
+    let line = Line::new(" ").tone(Tone::of_word(word), format!("{word:<5}")).and(head);
+    let head = line.and(format!("{}{counts}", bar(scene.look, size, share, None)));
+    std::iter::once(head).chain(lines(scene.view, fleet, clock, scene.now, width)).collect()
+}
 
 /// What stands under the row of the step.
 pub(super) fn lines(view: &RunView, fleet: &Fleet<'_>, clock: &Clock, now: Timestamp, width: usize) -> Vec<Line> {

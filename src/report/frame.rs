@@ -2,21 +2,20 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::clock::{Clock, coarse, span};
+use super::clock::{Clock, coarse, ratio, span};
 use super::escape::escape_for_terminal as esc;
 use super::style::{Look, Tone};
 use super::tail::Said;
 use super::text::{Line, bar, column, cut, shorten};
-use super::{ask, fleet, odds, words};
+use super::{ask, fleet, moving, odds, words};
 use crate::engine::fact::Stage;
 use crate::graph::StepIx;
-use crate::graph::ids::Direction;
 use crate::plan::units::Short;
 use crate::schedule::Odds;
-use crate::view::{ActionState, ActionView, Fleet, Phase, RunView, StepRow};
+use crate::view::{ActionState, Phase, RunView, StepRow};
 
 /// Running steps shown at the same time; the others are a number.
-const SHOWN: usize = 8;
+pub(super) const SHOWN: usize = 8;
 /// Widest useful live area.
 const WIDEST: usize = 96;
 
@@ -48,13 +47,13 @@ pub fn frame(scene: &Scene<'_>) -> Vec<String> {
         Phase::Waiting => lines.push(waiting(scene, &clock)),
         Phase::RollingBack => {
             lines.extend(rollback_numbers(scene, &clock, width));
-            lines.extend(moving(scene, &clock, width));
+            lines.extend(moving::moving(scene, &clock, width));
             lines.extend(still_to_undo(scene, width));
         }
         Phase::Running | Phase::Holding => {
             lines.extend(numbers(scene, &clock, width));
             lines.push(Line::default());
-            lines.extend(moving(scene, &clock, width));
+            lines.extend(moving::moving(scene, &clock, width));
             lines.extend(failed(scene, width));
             lines.extend(still_to_do(scene, &clock, width));
         }
@@ -192,10 +191,6 @@ fn night_bar(scene: &Scene<'_>, width: usize) -> Line {
     Line::new(format!(" {}{counts}", bar(scene.look, size, share.0, share.1)))
 }
 
-fn ratio(part: SignedDuration, whole: SignedDuration) -> f64 {
-    if whole.is_zero() { 1.0 } else { part.as_secs_f64() / whole.as_secs_f64() }
-}
-
 fn forecast(scene: &Scene<'_>, clock: &Clock, width: usize) -> Line {
     let forecast = scene.view.forecast(scene.now);
     let finish = clock.hm_near(forecast.finish, scene.now);
@@ -238,206 +233,6 @@ fn next_people(scene: &Scene<'_>, clock: &Clock, steps: &[crate::view::StepTimes
         format!("{who} {}{plan}", clock.hm_near(start, scene.now))
     };
     coming.take(2).map(one).collect()
-}
-
-fn moving(scene: &Scene<'_>, clock: &Clock, width: usize) -> Vec<Line> {
-    let mut lines = Vec::new();
-    let rows = scene.view.active();
-    for row in rows.iter().take(SHOWN) {
-        match scene.view.fleet(row.ix, scene.now) {
-            Some(fleet) => lines.extend(fleet_block(scene, clock, &fleet, width)),
-            None => {
-                lines.push(moving_row(scene, clock, row, width));
-                lines.extend(last_words(scene, row));
-            }
-        }
-    }
-    if rows.len() > SHOWN {
-        lines.push(Line::new(format!("       + {} more", rows.len() - SHOWN)));
-    }
-    if scene.view.proving() {
-        lines.push(Line::new(" ").tone(Tone::Running, "TEST ").and(" the old version"));
-    }
-    lines
-}
-
-/// A step on many hosts: its row with a bar over its hosts, and what is to be said of them together.
-fn fleet_block(scene: &Scene<'_>, clock: &Clock, fleet: &Fleet<'_>, width: usize) -> Vec<Line> {
-    let row = &fleet.row;
-    let word = word_of(row);
-    let (over, of) = match row.state {
-        ActionState::Undoing => (row.count(ActionState::Undone), row.total - row.count(ActionState::Waiting)),
-        _ => (fleet.over(), row.total),
-    };
-    let share = f64::from(over) / f64::from(of.max(1));
-    let counts = format!("  {over} of {of} hosts   {:.0}%", share * 100.0);
-    let head = format!(" {}  {:<8}", column(&row.step.id, 16), span(row.elapsed(scene.now)));
-    let size = width.saturating_sub(6 + head.chars().count() + counts.len() + 1);
-    let line = Line::new(" ").tone(Tone::of_word(word), format!("{word:<5}")).and(head);
-    let mut lines = vec![line.and(format!("{}{counts}", bar(scene.look, size, share, None)))];
-    lines.extend(fleet::lines(scene.view, fleet, clock, scene.now, width));
-    lines
-}
-
-fn moving_row(scene: &Scene<'_>, clock: &Clock, row: &StepRow<'_>, width: usize) -> Line {
-    let word = word_of(row);
-    let wide = width >= 90;
-    let estimate = match row.state {
-        ActionState::Undoing | ActionState::Parked => row.step.rollback().map(|r| r.estimate),
-        _ => row.step.estimate,
-    };
-    let elapsed = row.elapsed(scene.now);
-    let of = estimate.map_or_else(|| span(elapsed), |e| format!("{} of {e}", span(elapsed)));
-    let hosts = if wide { column(&place(scene.view, row), 9) } else { String::new() };
-    let (name, gap) = if wide { (16, "  ") } else { (16, " ") };
-    let line = Line::new(" ").tone(Tone::of_word(word), format!("{word:<5}")).and(format!(
-        " {}{gap}{hosts}{gap}{:<16}",
-        column(&row.step.id, name),
-        of
-    ));
-    let share = said_of(scene, row).and_then(|s| s.progress).map(|p| p.share);
-    let expected = estimate.map(|e| e.expected).filter(|d| !d.is_zero());
-    let share = share.or_else(|| expected.map(|e| ratio(elapsed, e))).map(|s| s.min(0.95));
-    let small = share.map(|s| bar(scene.look, if wide { 17 } else { 12 }, s, None));
-    line.and(small.map_or(String::new(), |b| format!("{gap}{b}"))).and(format!("{gap}{}", note(scene, clock, row)))
-}
-
-/// What a row is about, as a word.
-const fn word_of(row: &StepRow<'_>) -> &'static str {
-    match row.state {
-        ActionState::Asking => "GATE",
-        ActionState::BackingOff => "RETRY",
-        ActionState::Soaking => "WAIT",
-        ActionState::Undoing => "UNDO",
-        ActionState::Parked => "STUCK",
-        _ if row.late => "LATE",
-        _ => "RUN",
-    }
-}
-
-fn place(view: &RunView, row: &StepRow<'_>) -> String {
-    let names: Vec<String> = view.actions_of(row.ix).filter_map(|a| a.id.host().map(str::to_owned)).collect();
-    if names.is_empty() && row.step.gate.is_some() { "people".into() } else { words::hosts(&names) }
-}
-
-/// What else is to be said of a row: lateness, lost hosts, progress, hosts that differ.
-fn note(scene: &Scene<'_>, clock: &Clock, row: &StepRow<'_>) -> String {
-    let now = scene.now;
-    let late = row.step.estimate.map(|e| row.elapsed(now) - e.worst).filter(|l| row.late && !l.is_negative());
-    let retry = scene.view.actions_of(row.ix).find(|a| a.state == ActionState::BackingOff);
-    let mut parts = Vec::new();
-    if let Some(late) = late {
-        parts.push(format!("LATE by {}", coarse(late)));
-    }
-    if let Some(action) = retry {
-        let at = action.until.map_or(String::new(), |t| format!(" at {}", clock.hms(t)));
-        parts.push(format!("again{at}"));
-    }
-    if let Some(until) = scene.view.actions_of(row.ix).find(|a| a.state == ActionState::Soaking).and_then(|a| a.until) {
-        parts.push(format!("until {}", clock.hm_near(until, now)));
-    }
-    if row.state == ActionState::Asking {
-        parts.push(format!("waiting for {}", words::people(scene.view, row.step, false)));
-    }
-    if let Some(progress) = said_of(scene, row).and_then(|s| s.progress) {
-        parts.push(esc(&progress.text));
-    }
-    parts.extend(differing(scene, row));
-    parts.join("; ")
-}
-
-/// `be1 DONE, be2 running`; counts where there are many; nothing where all are alike.
-fn differing(scene: &Scene<'_>, row: &StepRow<'_>) -> Option<String> {
-    let actions: Vec<&ActionView> = scene.view.actions_of(row.ix).collect();
-    let is_plain = |a: &&ActionView| a.state == actions[0].state && a.lost_since.is_none() && around(a).is_none();
-    if actions.iter().all(is_plain) {
-        return None;
-    }
-    if actions.len() <= 3 {
-        let one = |a: &&ActionView| match a.lost_since.filter(|_| a.is_lost()) {
-            Some(since) => format!("{} LOST {}", a.host(), coarse(scene.now.duration_since(since))),
-            None => format!("{} {}", a.host(), around(a).unwrap_or_else(|| state_word(a.state))),
-        };
-        return Some(actions.iter().map(one).collect::<Vec<_>>().join(", "));
-    }
-    let lost = actions.iter().filter(|a| a.is_lost()).count();
-    let mut parts: Vec<String> = Vec::new();
-    let around: Vec<(ActionState, &str)> = actions.iter().filter_map(|a| Some((a.state, around(a)?))).collect();
-    for state in STATES {
-        let mut add = |word: &str, count: usize| {
-            if count > 0 {
-                parts.push(format!("{count} {word}"));
-            }
-        };
-        let of_state = around.iter().filter(|(s, _)| *s == state);
-        add(&state_word(state).to_lowercase(), row.count(state) as usize - of_state.clone().count());
-        for word in AROUND {
-            add(word, of_state.clone().filter(|(_, w)| *w == word).count());
-        }
-    }
-    if lost > 0 {
-        parts.push(format!("{lost} lost"));
-    }
-    Some(parts.join(" "))
-}
-
-/// What is done to a host around its work, as a word; nothing for the work itself and its proof.
-fn around(action: &ActionView) -> Option<&'static str> {
-    let at = match action.part()? {
-        Direction::Drain | Direction::Drained => 0,
-        Direction::Reboot | Direction::UndoReboot if action.lost_since.is_some() => 2,
-        Direction::Reboot | Direction::UndoReboot => 1,
-        Direction::Undrain | Direction::Undrained | Direction::UndoUndrain | Direction::UndoUndrained => 3,
-        Direction::Do | Direction::Check | Direction::Undo | Direction::UndoCheck => return None,
-    };
-    Some(AROUND[at])
-}
-
-const AROUND: [&str; 4] = ["draining", "restarting", "restarting, no ssh yet", "undraining"];
-
-const STATES: [ActionState; 9] = [
-    ActionState::Done,
-    ActionState::Failed,
-    ActionState::Running,
-    ActionState::BackingOff,
-    ActionState::Undoing,
-    ActionState::Undone,
-    ActionState::Parked,
-    ActionState::Skipped,
-    ActionState::Waiting,
-];
-
-/// The state of one host, as a word: finished ones loud, others quiet.
-#[must_use]
-pub const fn state_word(state: ActionState) -> &'static str {
-    match state {
-        ActionState::Waiting => "waiting",
-        ActionState::Running => "running",
-        ActionState::Soaking => "soaking",
-        ActionState::Asking => "asking",
-        ActionState::BackingOff => "retrying",
-        ActionState::Done => "DONE",
-        ActionState::Skipped => "SKIPPED",
-        ActionState::Failed => "FAILED",
-        ActionState::Undoing => "undoing",
-        ActionState::Undone => "UNDONE",
-        ActionState::Parked => "STUCK",
-    }
-}
-
-/// What the step's hosts said last: of the first host that still runs and said something.
-fn said_of(scene: &Scene<'_>, row: &StepRow<'_>) -> Option<Said> {
-    let running = scene.view.actions_of(row.ix).filter(|a| a.state.is_active());
-    running.take(20).find_map(|a| (scene.heard)(&row.step.id, a.id.host()?))
-}
-
-fn last_words(scene: &Scene<'_>, row: &StepRow<'_>) -> Option<Line> {
-    let said = said_of(scene, row)?;
-    if said.line.is_empty() {
-        return None;
-    }
-    let host = if said.host == "local" { "here" } else { &said.host };
-    Some(Line::default().tone(Tone::Waiting, format!("         {host} | {}", esc(&said.line))))
 }
 
 /// Steps whose failure nobody has answered yet.
@@ -491,9 +286,14 @@ fn rollback_numbers(scene: &Scene<'_>, clock: &Clock, width: usize) -> Vec<Line>
     let gap = if wide { "       " } else { "  " };
     let late = view.closes().is_some_and(|closes| up > closes);
     let estimate = coarse(view.rollback_estimate().unwrap_or_default());
+    let at = clock.hm_near(up, now);
+    let up_again = match view.rollback_is_paused() {
+        true => format!("IF CONTINUED NOW up at {at}"),
+        false => format!("UP AGAIN expected {at}"),
+    };
     let first = window(scene, clock, wide)
         .and(gap)
-        .tone(if late { Tone::Late } else { Tone::Plain }, format!("UP AGAIN expected {}", clock.hm_near(up, now)))
+        .tone(if late { Tone::Late } else { Tone::Plain }, up_again)
         .and(gap)
         .and(format!("began {}, est {estimate}", clock.hms(began)));
     let (undone, of) = view.rollback_progress().map_or((0, 0), |p| (p.undone, p.to_undo));

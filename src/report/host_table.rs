@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use super::clock::{Clock, coarse, span};
 use super::escape::escape_for_terminal as esc;
 use super::fleet;
-use super::frame::state_word;
 use super::style::{Look, Tone};
 use super::text::{Line, column};
 use super::words;
@@ -54,7 +53,7 @@ fn step_of<'v>(view: &'v RunView, action: &ActionView) -> Option<&'v Step> {
 }
 
 fn row(view: &RunView, clock: &Clock, host: &str, action: &ActionView, now: Timestamp) -> Line {
-    let word = state_word(action.state);
+    let word = words::state_word(action.state);
     let tone = match action.state {
         ActionState::Failed | ActionState::Parked => Tone::Failed,
         ActionState::Done | ActionState::Undone => Tone::Done,
@@ -106,7 +105,7 @@ pub fn host_documents(view: &RunView, hosts: &[&str], now: Timestamp) -> Value {
     let action = |action: &ActionView| {
         json!({
             "step": action.id.step(),
-            "state": state_word(action.state).to_lowercase(),
+            "state": words::state_word(action.state).to_lowercase(),
             "part": action.part().zip(step_of(view, action)).map(|(part, step)| fleet::part_word(step, part)),
             "started": action.started.map(time),
             "ended": action.ended.map(time),

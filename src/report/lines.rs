@@ -136,6 +136,8 @@ fn rolling_back(view: &RunView, now: Timestamp) -> String {
     let began = view.rollback().map_or(now, |(at, _)| *at);
     let up = clock.hm_near(view.up_again(now), now);
     let (running, since) = (running(view, now), span(now.duration_since(began)));
-    let paused = if view.rollback_is_paused() { " (paused)" } else { "" };
-    format!("{progress}  {running}  rolling back for {since}{paused}  up again {up}")
+    match view.rollback_is_paused() {
+        true => format!("{progress}  {running}  paused, waiting for an answer  if continued now: up at {up}"),
+        false => format!("{progress}  {running}  rolling back for {since}  up again {up}"),
+    }
 }

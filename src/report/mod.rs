@@ -23,6 +23,7 @@ mod json;
 mod lines;
 mod live;
 mod mail;
+mod moving;
 pub mod notice;
 mod odds;
 pub mod owners;
@@ -57,7 +58,7 @@ pub use clock::{Clock, coarse, span};
 pub use compare::{Comparison, Kinship};
 pub use drill_page::DrillPage;
 pub use escape::{escape_bytes, escape_for_terminal, escape_text};
-pub use frame::{Scene, frame, state_word};
+pub use frame::{Scene, frame};
 pub use graph_chart::GraphChart;
 pub use host_table::{host_documents, host_table};
 pub use json::JsonStream;
@@ -74,7 +75,7 @@ pub use text::fold;
 pub use trend::{Ink, Night, Trend};
 pub use wave_page::{WaveHosts, resolve_waves, wave_lines};
 pub use week_page::WeekPage;
-pub use words::{clock_of, horizon, left_to_people, short_digest};
+pub use words::{clock_of, horizon, left_to_people, short_digest, state_word};
 pub use write_up::WriteUp;
 
 /// Somebody who is told. `view` has already folded `new`.

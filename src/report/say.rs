@@ -169,7 +169,10 @@ impl Speaker<'_> {
             true => format!(", after the window closes at {}", self.hm(closes)),
             false => format!(", before the window closes at {}", self.hm(closes)),
         });
-        said.push(format!("The old version is expected back at {}{closes}.", self.hm(up)));
+        said.push(match self.view.rollback_is_paused() {
+            true => format!("Continued now, the old version would be back at {}{closes}.", self.hm(up)),
+            false => format!("The old version is expected back at {}{closes}.", self.hm(up)),
+        });
         said
     }
 

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 use super::clock::{Clock, coarse, span};
 use super::escape::escape_for_terminal as esc;
-use super::frame::state_word;
 use super::host_table::host_table;
 use super::style::{Look, Tone};
 use super::text::{Line, column, flow, fold};
@@ -115,7 +114,8 @@ fn numbers(view: &RunView, clock: &Clock, now: Timestamp) -> Vec<Vec<Line>> {
         });
     }
     if let (Phase::RollingBack, Some((began, _))) = (view.phase(), view.rollback()) {
-        first.push(Line::new(format!("up again expected {}", clock.hm_near(view.up_again(now), now))));
+        let what = if view.rollback_is_paused() { "if continued now: up at" } else { "up again expected" };
+        first.push(Line::new(format!("{what} {}", clock.hm_near(view.up_again(now), now))));
         let since = span(now.duration_since(*began));
         let progress = view.rollback_progress().map_or((0, 0), |p| (p.undone, p.to_undo));
         return vec![first, vec![Line::new(format!("{} of {} undone, for {since}", progress.0, progress.1))]];
@@ -288,7 +288,7 @@ pub fn status_json(view: &RunView, engine: Option<&Engine>, odds: Option<&Odds>,
         "defects": view.defects(),
         "steps": view.rows().map(|row| json!({
             "step": row.step.id,
-            "state": state_word(row.state).to_lowercase(),
+            "state": words::state_word(row.state).to_lowercase(),
             "hosts": row.total,
             "done": row.done(),
             "failed": row.count(ActionState::Failed),

@@ -10,7 +10,7 @@ use crate::graph::{Graph, StepIx, parts};
 use crate::plan::injected;
 use crate::plan::model::{Gate, Plan, Step, Verb, Wait};
 use crate::schedule::probably;
-use crate::view::RunView;
+use crate::view::{ActionState, RunView};
 
 /// `fe1 fe2`, `here`, `103 hosts`, nothing for an action that runs nowhere.
 pub(super) fn hosts(names: &[String]) -> String {
@@ -296,4 +296,22 @@ pub fn wave_document(view: &RunView) -> Option<Value> {
 pub fn clock_of(view: &RunView) -> Clock {
     let from_run = view.header().and_then(|h| h.timezone.as_deref());
     Clock::new(from_run.or(view.graph().plan().timezone.as_deref()))
+}
+
+/// The state of one host, as a word: finished ones loud, others quiet.
+#[must_use]
+pub const fn state_word(state: ActionState) -> &'static str {
+    match state {
+        ActionState::Waiting => "waiting",
+        ActionState::Running => "running",
+        ActionState::Soaking => "soaking",
+        ActionState::Asking => "asking",
+        ActionState::BackingOff => "retrying",
+        ActionState::Done => "DONE",
+        ActionState::Skipped => "SKIPPED",
+        ActionState::Failed => "FAILED",
+        ActionState::Undoing => "undoing",
+        ActionState::Undone => "UNDONE",
+        ActionState::Parked => "STUCK",
+    }
 }

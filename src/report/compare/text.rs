@@ -6,8 +6,8 @@ use super::{Comparison, Kinship, Pair};
 use crate::engine::fact::Stage;
 use crate::report::clock::{coarse, difference, span};
 use crate::report::escape::{escape_for_markdown as md, escape_for_terminal as esc};
-use crate::report::frame::state_word;
 use crate::report::text::{column, fold};
+use crate::report::words;
 use crate::report::write_up::{StepLine, WriteUp};
 use crate::view::ActionState;
 
@@ -177,7 +177,7 @@ impl Comparison {
             (state, None, Some(started)) if state.is_active() => {
                 format!("{}..", span(self.now.duration_since(started)))
             }
-            (state, ..) => state_word(state).to_owned(),
+            (state, ..) => words::state_word(state).to_owned(),
         }
     }
 
@@ -278,5 +278,5 @@ fn room(ended: Option<Timestamp>, closes: Timestamp) -> String {
 
 /// What a state is called within a sentence.
 fn in_words(state: ActionState) -> String {
-    if state == ActionState::Waiting { "not begun".to_owned() } else { state_word(state).to_lowercase() }
+    if state == ActionState::Waiting { "not begun".to_owned() } else { words::state_word(state).to_lowercase() }
 }

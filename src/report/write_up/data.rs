@@ -4,8 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
 use super::{Spent, StepLine, WriteUp};
-use crate::report::Clock;
-use crate::report::frame::state_word;
+use crate::report::{Clock, words};
 
 impl WriteUp {
     #[must_use]
@@ -54,7 +53,7 @@ impl StepLine {
         let time = |t: Timestamp| clock.rfc3339(t);
         json!({
             "step": self.step,
-            "state": state_word(self.state),
+            "state": words::state_word(self.state),
             "estimate_s": self.estimate.map(|e| [e.expected.as_secs(), e.worst.as_secs()]),
             "planned_start": self.planned.map(|p| time(p.start)),
             "planned_end": self.planned.map(|p| time(p.end)),
@@ -72,7 +71,7 @@ impl StepLine {
         let seconds = |d: Option<i64>| d.map(|d| d.to_string()).unwrap_or_default();
         let time = |t: Option<Timestamp>| t.map(|t| clock.rfc3339(t)).unwrap_or_default();
         [
-            state_word(self.state).to_owned(),
+            words::state_word(self.state).to_owned(),
             seconds(self.estimate.map(|e| e.expected.as_secs())),
             seconds(self.estimate.map(|e| e.worst.as_secs())),
             time(self.started),
