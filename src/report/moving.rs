@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(beside(&["web1 restarting, no ssh yet"], 38), " [###>...] web1 restarting, no ssh yet");
         let hosts = ["web1 UNDONE, web2 undoing, web3 undoing", "2 undoing 1 undone"];
         assert_eq!(beside(&hosts, 38), " [#####>....] 2 undoing 1 undone");
-        assert_eq!(beside(&["a note of thirty-seven columns is long"], 38), " a note of thirty-seven columns is ..");
+        assert_eq!(beside(&["a note of thirty-seven columns is long"], 38), " a note of thirty-seven columns is l..");
         assert_eq!(beside(&["a note of thirty columns, full"], 38), " a note of thirty columns, full");
     }
 }
