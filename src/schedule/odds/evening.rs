@@ -27,6 +27,11 @@ pub struct Evening {
     /// In the order of the actions; a gate is one part, however many hosts its test has.
     pub(super) parts: Vec<Part>,
     pub(super) steps: Vec<Node>,
+    /// What parts may take, each said once; `None`: no time.
+    spreads: Vec<Option<Spread>>,
+    /// Parts that wait for another one on their host, by the one they wait for; and where those of each part begin.
+    followers: Vec<u32>,
+    followers_from: Vec<u32>,
     pub(super) capacity: Vec<u32>,
     pub(super) places: u32,
     /// By action: its part.
@@ -36,25 +41,23 @@ pub struct Evening {
     on_deadline: OnDeadline,
 }
 
+/// Small, for a night touches all of them in no order that a memory likes.
 #[derive(Debug, Clone)]
 pub(super) struct Part {
     pub step: u32,
-    /// `None`: no time.
-    pub spread: Option<Spread>,
-    /// What is added to whatever is drawn: the soak of a test, a wait.
-    pub always: f64,
-    /// It ends no earlier than this.
-    pub until: Option<Timestamp>,
+    spread: u32,
     /// Parts on other hosts do not hold it up: it waits for so many others.
     pub same_host_needs: u32,
-    /// Parts on the same host that wait for it.
-    pub followers: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Node {
     pub first: u32,
     pub count: u32,
+    /// What is added to whatever is drawn of a part: a wait.
+    pub always: f64,
+    /// Its parts end no earlier than this.
+    pub until: Option<Timestamp>,
     pub rank: u32,
     pub at_once: u32,
     pub room: Room,
@@ -106,6 +109,9 @@ impl Evening {
         let mut evening = Self {
             parts: Vec::new(),
             steps: Vec::new(),
+            spreads: Vec::new(),
+            followers: Vec::new(),
+            followers_from: Vec::new(),
             capacity: plan.resources.values().copied().collect(),
             places: plan.at_once.map_or(u32::MAX, |n| n.at_least_one_of(graph.actions().len()) as u32),
             part_of: Vec::new(),
@@ -117,6 +123,11 @@ impl Evening {
             let step = graph.step(ix);
             let first = evening.parts.len() as u32;
             let never = never_wanted(graph, ix);
+            let (always, until) = match step.verb {
+                Verb::Wait(Wait::For(time)) if !never => (time, None),
+                Verb::Wait(Wait::At(at)) if !never => (SignedDuration::ZERO, Some(at)),
+                _ => (SignedDuration::ZERO, None),
+            };
             evening.add_parts(graph, ix, never, past, &groups);
             let hosts = graph.actions_of(ix).len();
             let uses = step.uses.iter().filter(|(_, units)| **units > 0);
@@ -125,6 +136,8 @@ impl Evening {
             evening.steps.push(Node {
                 first,
                 count: evening.parts.len() as u32 - first,
+                always: always.as_secs_f64(),
+                until,
                 rank: ranks.get(ix.index()).copied().unwrap_or(0),
                 at_once: step.fleet.at_once.map_or(u32::MAX, |n| n.at_least_one_of(hosts) as u32),
                 room: match &step.gate {
@@ -146,31 +159,30 @@ impl Evening {
             });
         }
         evening.let_go(order);
-        graph.step_ixs().for_each(|ix| evening.same_host(graph, ix));
+        let mut follow: Vec<(u32, u32)> = graph.step_ixs().flat_map(|ix| evening.same_host(graph, ix)).collect();
+        // Stable: whoever was named first goes on first.
+        follow.sort_by_key(|(before, _)| *before);
+        let parts = 0..=evening.parts.len() as u32;
+        evening.followers_from =
+            parts.map(|part| follow.partition_point(|(before, _)| *before < part) as u32).collect();
+        evening.followers = follow.into_iter().map(|(_, part)| part).collect();
         evening
     }
 
     fn add_parts(&mut self, graph: &Graph, ix: StepIx, never: bool, past: &Past, groups: &BTreeMap<&str, &str>) {
         let step = graph.step(ix);
-        let (always, until) = match step.verb {
-            Verb::Wait(Wait::For(time)) => (time, None),
-            Verb::Wait(Wait::At(at)) => (SignedDuration::ZERO, Some(at)),
-            _ => (SignedDuration::ZERO, None),
-        };
+        let mut known: BTreeMap<&str, u32> = BTreeMap::new();
         let timed = !never && !matches!(step.verb, Verb::Wait(Wait::For(_) | Wait::At(_)));
         for action in graph.actions_of(ix) {
             let first_of_step = self.parts.last().is_none_or(|p| p.step != ix.0);
             if step.gate.is_none() || first_of_step {
                 let host = graph.action(action).id.host().unwrap_or("");
                 let group = groups.get(host).copied().unwrap_or(host);
-                self.parts.push(Part {
-                    step: ix.0,
-                    spread: if timed { Spread::of(step.estimate, past.of(&step.id, group)) } else { None },
-                    always: if never { 0.0 } else { always.as_secs_f64() },
-                    until: until.filter(|_| !never),
-                    same_host_needs: 0,
-                    followers: Vec::new(),
+                let spread = *known.entry(group).or_insert_with(|| {
+                    self.spreads.push(timed.then(|| Spread::of(step.estimate, past.of(&step.id, group))).flatten());
+                    self.spreads.len() as u32 - 1
                 });
+                self.parts.push(Part { step: ix.0, spread, same_host_needs: 0 });
             }
             self.part_of.push(self.parts.len() as u32 - 1);
         }
@@ -183,19 +195,30 @@ impl Evening {
         }
     }
 
-    fn same_host(&mut self, graph: &Graph, ix: StepIx) {
+    /// Which of its parts go on when which other part is over.
+    fn same_host(&mut self, graph: &Graph, ix: StepIx) -> Vec<(u32, u32)> {
+        let mut follow = Vec::new();
         for (need, action) in graph.same_host_needs(ix).iter().flat_map(|n| graph.actions_of(ix).map(move |a| (*n, a)))
         {
             let part = self.part(action);
             self.parts[part as usize].same_host_needs += 1;
             match graph.on_same_host(need, action) {
-                Some(other) => {
-                    let other = self.part(other);
-                    self.parts[other as usize].followers.push(part);
-                }
+                Some(other) => follow.push((self.part(other), part)),
                 None => self.steps[need.index()].whole_step_followers.push(part),
             }
         }
+        follow
+    }
+
+    /// How long a part may take.
+    pub(super) fn spread(&self, part: u32) -> Option<Spread> {
+        self.spreads[self.parts[part as usize].spread as usize]
+    }
+
+    /// Parts on the same host that wait for this one.
+    pub(super) fn followers(&self, part: u32) -> &[u32] {
+        let [from, to] = [part, part + 1].map(|p| self.followers_from[p as usize] as usize);
+        &self.followers[from..to]
     }
 
     fn part(&self, action: ActionIx) -> u32 {
@@ -216,7 +239,7 @@ impl Evening {
     /// Whether anything is uncertain: without that, there are no odds to speak of.
     #[must_use]
     pub fn is_uncertain(&self) -> bool {
-        self.parts.iter().any(|p| p.spread.is_some_and(|s| s.deviation > 0.0))
+        self.spreads.iter().flatten().any(|s| s.deviation > 0.0)
     }
 
     /// The situation before anything has begun.

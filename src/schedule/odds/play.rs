@@ -34,7 +34,7 @@ pub(super) struct Play<'a> {
     /// A second number that came with the last one.
     spare: Option<f64>,
     began: Vec<Began>,
-    /// By part: it ends no earlier than this.
+    /// By step: its parts end no earlier than this.
     until: Vec<f64>,
     /// By step: what those that are done say of the luck of the others; and the luck of this night.
     luck: Vec<Luck>,
@@ -76,7 +76,7 @@ struct State {
     next: Vec<u32>,
     /// Parts that could start.
     could: Bits,
-    /// By part: parts of other steps on its host that it still waits for.
+    /// By part: parts of other steps on its host that it still waits for. One that has begun waits for what never comes.
     same_host: Vec<u32>,
     /// Steps with parts that could start, by rank.
     ready: Vec<(u32, u32)>,
@@ -140,7 +140,7 @@ impl<'a> Play<'a> {
             dice: Dice::new(seed),
             spare: None,
             began: began.collect(),
-            until: evening.parts.iter().map(|p| p.until.map_or(0.0, seconds)).collect(),
+            until: evening.steps.iter().map(|step| step.until.map_or(0.0, seconds)).collect(),
             luck: (0..evening.steps.len()).map(|step| luck(evening, step, &standing)).collect(),
             tonight: vec![0.0; evening.steps.len()],
             first: State::default(),
@@ -162,7 +162,7 @@ impl<'a> Play<'a> {
             offered: vec![0; steps.len()],
             next: steps.iter().map(|s| s.first).collect(),
             could: Bits::below(parts.len()),
-            same_host: parts.iter().map(|p| p.same_host_needs).collect(),
+            same_host: parts.iter().zip(&self.began).map(still_needs).collect(),
             used: vec![0; self.evening.capacity.len()],
             guards: steps.iter().filter(|s| s.guards && s.count > 0).count() as u32,
             ..State::default()
@@ -234,24 +234,25 @@ impl<'a> Play<'a> {
         }
         for part in 0..self.began.len() {
             let Began::SecondsAgo(elapsed) = self.began[part] else { continue };
-            let Part { step, spread, always, .. } = &self.evening.parts[part];
-            let (luck, own) = (self.tonight[*step as usize], self.luck[*step as usize].own);
+            let step = self.evening.parts[part].step as usize;
+            let (luck, own, always) = (self.tonight[step], self.luck[step].own, self.evening.steps[step].always);
+            let spread = self.evening.spread(part as u32);
             let whole = spread.map_or(0.0, |s| s.draw_above(&mut self.dice, (elapsed - always).max(0.0), luck, own));
-            let rest = (whole + always - elapsed).max(self.until[part]).max(0.0);
+            let rest = (whole + always - elapsed).max(self.until[step]).max(0.0);
             self.cause[part] = NONE;
             self.state.running.push(Reverse((Moment(rest), part as u32)));
         }
     }
 
     /// How long a part takes that begins now.
-    fn draw(&mut self, part: usize) -> f64 {
-        let Part { step, spread, always, .. } = &self.evening.parts[part];
-        let Some(spread) = spread else { return *always };
+    fn draw(&mut self, step: u32, part: u32) -> f64 {
+        let always = self.evening.steps[step as usize].always;
+        let Some(spread) = self.evening.spread(part) else { return always };
         if spread.deviation == 0.0 {
             return spread.at(0.0) + always;
         }
-        let own = self.luck[*step as usize].own;
-        let deviations = self.tonight[*step as usize] + own * self.normal();
+        let own = self.luck[step as usize].own;
+        let deviations = self.tonight[step as usize] + own * self.normal();
         spread.at(deviations) + always
     }
 
@@ -266,7 +267,7 @@ impl<'a> Play<'a> {
                 let part = self.first_that_could(step);
                 self.take(part);
                 self.cause[part as usize] = cause;
-                let end = (at + self.draw(part as usize)).max(self.until[part as usize]);
+                let end = (at + self.draw(step, part)).max(self.until[step as usize]);
                 self.state.running.push(Reverse((Moment(end), part)));
             }
             if self.state.offered[step as usize] == 0 {
@@ -321,7 +322,7 @@ impl<'a> Play<'a> {
     fn satisfy(&mut self, part: u32) {
         let evening = self.evening;
         let step = evening.parts[part as usize].step;
-        evening.parts[part as usize].followers.iter().for_each(|next| self.let_go(*next));
+        evening.followers(part).iter().for_each(|next| self.let_go(*next));
         self.state.left[step as usize] -= 1;
         if self.state.left[step as usize] == 0 {
             self.state.guards -= u32::from(evening.steps[step as usize].guards);
@@ -362,7 +363,7 @@ impl<'a> Play<'a> {
 
     fn offer(&mut self, part: u32) {
         let (p, step) = (part as usize, self.evening.parts[part as usize].step as usize);
-        if self.state.same_host[p] > 0 || self.began[p] != Began::Not {
+        if self.state.same_host[p] > 0 {
             return;
         }
         self.state.could.insert(part);
@@ -375,6 +376,10 @@ impl<'a> Play<'a> {
     }
 }
 
+fn still_needs((part, began): (&Part, &Began)) -> u32 {
+    part.same_host_needs + u32::from(*began != Began::Not)
+}
+
 /// The luck of a step's parts, given those that are done. A part alone shares it with nobody.
 fn luck(evening: &Evening, step: usize, standing: &[Standing]) -> Luck {
     let node = &evening.steps[step];
@@ -382,7 +387,7 @@ fn luck(evening: &Evening, step: usize, standing: &[Standing]) -> Luck {
         return Luck { mean: 0.0, deviation: 0.0, own: 1.0 };
     }
     let done = (node.first..node.first + node.count).filter_map(|part| {
-        let (Standing::Done { took }, spread) = (standing[part as usize], evening.parts[part as usize].spread?) else {
+        let (Standing::Done { took }, spread) = (standing[part as usize], evening.spread(part)?) else {
             return None;
         };
         (spread.deviation > 0.0).then_some(spread.place_of(took?.as_secs_f64()))
