@@ -152,7 +152,7 @@ impl Dialog {
     fn ask_pause(&mut self, view: &RunView) -> Typed {
         self.open = Some(Open::Pause);
         let plan = view.header().map_or("", |h| &h.plan);
-        Typed::Prompt(format!("paused, it is neither old nor new; the plan's name ({plan}) pauses the rollback"))
+        Typed::Prompt(format!("paused it is neither old nor new; the plan's name ({plan}) pauses it"))
     }
 }
 

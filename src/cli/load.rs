@@ -16,6 +16,7 @@ use super::history;
 use super::inventory;
 use super::review;
 use crate::plan::diagnostic::{Diagnostic, sort};
+use crate::plan::inventory::count;
 use crate::plan::model::{FileFacts, FileKind, Plan, Value};
 use crate::plan::source::{SIZE_LIMIT, Source};
 use crate::plan::{Draft, FileProblem, Learnt, Outside, Places, Seen, Wanted, digest};
@@ -130,7 +131,7 @@ pub fn load_or_report(path: &Path, vars: &[(String, Value)], cx: &Context) -> Re
         if let LoadError::Invalid { text: source, diagnostics } = &e {
             diagnostics::print_to_stderr(source, diagnostics, cx);
             let errors = diagnostics.iter().filter(|d| d.is_error()).count();
-            return CommandError::usage(format!("{} in {}", review::count(errors, "error"), source.name));
+            return CommandError::usage(format!("{} in {}", count(errors, "error"), source.name));
         }
         e.into()
     })

@@ -12,6 +12,7 @@ use super::window::{clock_time, rough};
 use crate::graph::Graph;
 use crate::graph::lint::{Note, lint};
 use crate::plan::diagnostic::{Diagnostic, Severity, sort};
+use crate::plan::inventory::count;
 use crate::plan::maintenance::VARIABLE;
 use crate::plan::model::{Opening, Plan};
 use crate::plan::source::Source;
@@ -82,12 +83,6 @@ pub fn summary(review: &Review) -> String {
         parts.push(format!("{}, each fits its window", count(plan.waves.len(), "wave")));
     }
     parts.join(", ")
-}
-
-/// `1 step`, `2 steps`.
-#[must_use]
-pub fn count(n: usize, what: &str) -> String {
-    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
 /// `web1`, `web1 and web2`, `web1, web2, web3 and 4 more hosts`.

@@ -2,9 +2,10 @@
 
 use super::error::CommandError;
 use super::load::Loaded;
-use super::{look, review, window};
+use super::{look, window};
 use crate::engine::fact::Stage;
 use crate::journal::{RunRow, Store};
+use crate::plan::inventory::count;
 use crate::plan::model::Plan;
 use crate::plan::nearest;
 use crate::plan::waves::{OpenWave, WaveOver};
@@ -251,7 +252,7 @@ fn nothing_left(week: &Week<'_>) -> CommandError {
 #[must_use]
 pub fn in_words(plan: &Plan, wave: &OpenWave) -> String {
     let (n, at) = (wave.to_do().len(), window::clock_time(plan, wave.opens));
-    let hosts = review::count(n, "host");
+    let hosts = count(n, "host");
     let (number, of, done, all) = (wave.number, wave.of, wave.week_done, wave.week_hosts);
     format!("wave  {}, {number} of {of}: {hosts}, {at}; {done} of {all} hosts done so far", wave.name)
 }

@@ -282,8 +282,6 @@ fn rollback_numbers(scene: &Scene<'_>, clock: &Clock, width: usize) -> Vec<Line>
     let (view, now) = (scene.view, scene.now);
     let began = view.rollback().map_or(now, |(at, _)| *at);
     let up = view.up_again(now);
-    let wide = width >= 90;
-    let gap = if wide { "       " } else { "  " };
     let late = view.closes().is_some_and(|closes| up > closes);
     let estimate = coarse(view.rollback_estimate().unwrap_or_default());
     let at = clock.hm_near(up, now);
@@ -291,11 +289,14 @@ fn rollback_numbers(scene: &Scene<'_>, clock: &Clock, width: usize) -> Vec<Line>
         true => format!("IF CONTINUED NOW up at {at}"),
         false => format!("UP AGAIN expected {at}"),
     };
-    let first = window(scene, clock, wide)
-        .and(gap)
-        .tone(if late { Tone::Late } else { Tone::Plain }, up_again)
-        .and(gap)
-        .and(format!("began {}, est {estimate}", clock.hms(began)));
+    let spaced = |gap: &str| {
+        window(scene, clock, width >= 90)
+            .and(gap)
+            .tone(if late { Tone::Late } else { Tone::Plain }, &up_again)
+            .and(gap)
+            .and(format!("began {}, est {estimate}", clock.hms(began)))
+    };
+    let first = Some(spaced("       ")).filter(|line| line.width() <= width).unwrap_or_else(|| spaced("  "));
     let (undone, of) = view.rollback_progress().map_or((0, 0), |p| (p.undone, p.to_undo));
     let share = ratio(now.duration_since(began), up.duration_since(began)).clamp(0.0, 0.99);
     let counts = format!("  {undone} of {of} undone   {:.0}%", share * 100.0);

@@ -8,6 +8,7 @@ use super::calendar::Event;
 use super::clock::Clock;
 use super::week::{Verdict, Week, alone};
 use crate::graph::Graph;
+use crate::plan::inventory::count;
 use crate::plan::model::{Opening, Person, Place, Plan};
 use crate::plan::units::Short;
 use crate::schedule::fit;
@@ -110,7 +111,7 @@ fn one_line(text: &str) -> String {
 #[must_use]
 pub fn events(plan: &Plan, week: &Week) -> Vec<Event> {
     let one = |w: Window| {
-        let hosts = count(w.hosts.len());
+        let hosts = count(w.hosts.len(), "host");
         let what = if w.wave.is_empty() { String::new() } else { format!(" {}", w.wave) };
         Event {
             id: format!("{}/{}", plan.stem, w.wave),
@@ -134,8 +135,8 @@ pub fn events_by_owner(plan: &Plan, week: &Week) -> Vec<Event> {
             opens: slot.opens,
             closes: slot.closes,
             summary: match owner.key {
-                Some(_) => format!("{}: {} of {}", plan.name, count(slot.hosts.len()), owner.name),
-                None => format!("{}: {} without an owner", plan.name, count(slot.hosts.len())),
+                Some(_) => format!("{}: {} of {}", plan.name, count(slot.hosts.len(), "host"), owner.name),
+                None => format!("{}: {} without an owner", plan.name, count(slot.hosts.len(), "host")),
             },
             description: slot.hosts.join(", "),
             attendee: owner.mail.as_ref().map(|mail| (owner.name.clone(), mail.clone())),
@@ -178,8 +179,4 @@ pub fn notice(plan: &Plan, owner: &Owner, template: &str) -> Result<String, mini
         minutes_worst => minutes(worst),
     };
     Ok(format!("{}\n", env.render_str(template, context)?.trim_end_matches('\n')))
-}
-
-fn count(hosts: usize) -> String {
-    if hosts == 1 { "1 host".into() } else { format!("{hosts} hosts") }
 }

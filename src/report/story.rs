@@ -11,6 +11,7 @@ use super::words;
 use crate::engine::fact::{FleetStop, GateAnswer, HoldAnswer, HoldReason, KillReason, Mark as PersonsMark, RunEnd};
 use crate::graph::ids::{AttemptId, Direction};
 use crate::graph::outcome::{Evidence, Outcome};
+use crate::plan::inventory::count;
 use crate::plan::model::OnFailure;
 use crate::view::{Event, Mark, RunView, What};
 
@@ -264,7 +265,8 @@ fn failure_block(page: &mut Page<'_>, view: &RunView, what: &What) {
         other => format!("ended    {} after {}", esc(&other.to_string()), span(*took)),
     };
     let host = id.host().map_or(String::new(), |h| format!(" {h}"));
-    let lines = if evidence.lines > 0 { format!("   ({})", count(evidence.lines)) } else { String::new() };
+    let lines =
+        if evidence.lines > 0 { format!("   ({})", count(evidence.lines as usize, "line")) } else { String::new() };
     page.more(&format!("    {exit:<24} log  runbook logs {}{host}{lines}", id.step()));
     if words::asked_to_fail(view, id, attempt.direction) {
         page.more("    note     injected by --fail: this command was not executed");
@@ -284,10 +286,6 @@ fn output_tail(page: &mut Page<'_>, evidence: &Evidence) {
     for line in &evidence.tail {
         page.more(&format!("        {}", esc(line)));
     }
-}
-
-fn count(lines: u64) -> String {
-    if lines == 1 { "1 line".into() } else { format!("{lines} lines") }
 }
 
 /// ` (1 of 2 hosts; be1 passed)`.

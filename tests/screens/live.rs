@@ -107,6 +107,7 @@ fn rolling_back() {
 fn a_rollback_that_was_paused_says_so() {
     let view = Night::rollback_paused().view();
     insta::assert_snapshot!("m10-paused", drawn(&view, "02:09:15", NARROW));
+    assert!(drawn(&view, "02:09:15", WIDE).contains(", est 45m\n"), "the numbers are cut");
     let left = runbook::report::summary::block(&view, at("02:09:15")).join("\n");
     assert!(left.contains("the rollback is paused: nothing more is undone until somebody answers"), "{left}");
 }

@@ -316,6 +316,9 @@ pub(super) fn sentence(fact: &Fact) -> Option<String> {
             GateAnswer::TimedOut => format!("{} had no answer in time", action.step()),
         },
         Fact::HoldOpened { reason: HoldReason::Failed { .. }, .. } => return None,
+        Fact::HoldOpened { reason: HoldReason::RollbackPaused { .. }, .. } => {
+            "paused: nothing more is undone, what is being undone ends, the clock goes on".to_owned()
+        }
         Fact::HoldOpened { .. } => "paused: nothing new starts, running steps finish, the clock goes on".to_owned(),
         Fact::HoldAnswered { answer, by, .. } => format!("{} by {}", deed(*answer), by.name),
         Fact::RollbackDecided { .. } => "rolling back".to_owned(),

@@ -29,6 +29,7 @@ use crate::graph::outcome::Verdict;
 use crate::graph::{Graph, StepIx};
 use crate::journal::{JournalError, NewRun, RunRow, Store};
 use crate::lab::Lab;
+use crate::plan::inventory::count;
 use crate::plan::model::Plan;
 use crate::plan::waves::OpenWave;
 use crate::report::{self, short_digest};
@@ -262,7 +263,7 @@ fn ask_tests(
     lab: Option<&Lab>,
     started: &RunStarted,
 ) -> Result<BTreeMap<ActionId, Verdict>, CommandError> {
-    talk.line(&format!("        asking {} before the night", review::count(tests.actions().len(), "test")));
+    talk.line(&format!("        asking {} before the night", count(tests.actions().len(), "test")));
     let before = RunStarted { run: format!("{}-before", started.plan), ..started.clone() };
     let said = baseline::ask(tests, setup, lab, before)?;
     said.in_words(started.options.no_input).iter().for_each(|finding| talk.finding(finding));
@@ -288,8 +289,8 @@ fn arm(
         }
         _ => String::new(),
     };
-    let place = if hosts == 0 { "this machine".to_owned() } else { review::count(hosts, "host") };
-    talk.line(&format!("Up to {} on {place}.{opening} Rollback is automatic.", review::count(steps, "step")));
+    let place = if hosts == 0 { "this machine".to_owned() } else { count(hosts, "host") };
+    talk.line(&format!("Up to {} on {place}.{opening} Rollback is automatic.", count(steps, "step")));
     horizons(graph, &left_out.steps).iter().for_each(|line| talk.line(line));
     if !args.lab.stage().is_real() {
         return Ok(());
@@ -450,7 +451,7 @@ impl Talk<'_> {
     }
 
     fn lab(&self, lab: &Lab) {
-        let hosts = review::count(lab.hosts.len(), "host");
+        let hosts = count(lab.hosts.len(), "host");
         self.line(&format!("  lab   {hosts} of this machine in {}", lab.dir.display()));
         if let Some(note) = &lab.note {
             self.line(&format!("  warn  {note}"));

@@ -9,12 +9,12 @@ use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::letters::{Before, Letter, Letters, Unsent, Way, hosts_of, letters};
 use crate::cli::load::{self, Loaded};
-use crate::cli::review::count;
 use crate::cli::variables::VarArgs;
 use crate::cli::{confirm, output, save, store};
 use crate::driver::clock;
 use crate::journal::Store;
 use crate::journal::told::Told;
+use crate::plan::inventory::count;
 use crate::report::escape_for_terminal as esc;
 
 #[derive(Debug, clap::Args)]

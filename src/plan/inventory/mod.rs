@@ -219,7 +219,8 @@ impl Listing {
     }
 }
 
-/// `1 host`, `2 hosts`.
-fn count(n: usize, what: &str) -> String {
+/// `1 host`, `3 hosts`: so many of them, in words.
+#[must_use]
+pub fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
