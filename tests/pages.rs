@@ -218,10 +218,10 @@ fn week() -> (tempfile::TempDir, std::path::PathBuf) {
 
 /// From there on nothing is rolled back by itself, which the drawings must show as the table says it.
 #[test]
-fn what_ends_the_way_back_has_its_colour_in_both_drawings() {
+fn what_ends_the_way_back_has_its_colour_in_all_drawings() {
     let plan = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios/plans/horizon.yaml");
     let page = written(&plan, "a.html");
-    assert_eq!(page.matches("class=\"final\"").count(), 2, "{page}");
+    assert_eq!(page.matches("class=\"final\"").count(), 3, "the timeline, that of a phone, and the order: {page}");
     assert_eq!(page.matches("no way back</span>").count(), 3, "the keys of both, and the row of `open`: {page}");
 }
 

@@ -17,6 +17,11 @@ const ROW: f64 = 20.0;
 const MARK: f64 = 16.0;
 /// Characters of a label that fit before the bars.
 const LABEL: usize = 22;
+/// The chart of a narrow screen, whose labels stand above their bars.
+const NARROW: f64 = 340.0;
+const ABOVE: f64 = 16.0;
+/// More labels do not fit on its ruler.
+const TICKS: usize = 7;
 /// Minutes between two labels of the ruler.
 const SCALES: [i64; 10] = [1, 5, 10, 15, 30, 60, 120, 240, 720, 1440];
 
@@ -40,7 +45,7 @@ impl Lane {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct Bar {
     x: f64,
     y: f64,
@@ -50,20 +55,20 @@ struct Bar {
     title: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct Tick {
     x: f64,
     label: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct Label {
     y: f64,
     text: String,
 }
 
 /// An instant that goes through all rows, named below them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct Mark {
     x: f64,
     y: f64,
@@ -71,7 +76,7 @@ struct Mark {
 }
 
 /// One chart. Times outside of it are drawn at its edges.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Chart<'a> {
     #[serde(skip)]
     clock: &'a Clock,
@@ -150,5 +155,62 @@ impl<'a> Chart<'a> {
         let instants = days.map_while(midnight).map(|day| day.timestamp()).take_while(|t| *t <= self.to);
         let instants = instants.filter(|t| *t >= self.from);
         instants.map(|t| Tick { x: self.x(t), label: self.clock.zoned(t).strftime("%a %d").to_string() }).collect()
+    }
+
+    /// As a page shows it: on a wide screen, and on a narrow one.
+    pub fn on_screens(self) -> OnScreens<'a> {
+        OnScreens { narrow: self.narrowed(), wide: self }
+    }
+
+    fn narrowed(&self) -> Self {
+        let x = |x: f64| {
+            let part = (x - LABELS) / (WIDTH - LABELS - MARGIN);
+            ((MARGIN + part * (NARROW - 2.0 * MARGIN)) * 10.0).round() / 10.0
+        };
+        let row_of = |y: f64| ((y - TOP) / ROW).floor();
+        let (taller, scale) = (ABOVE * self.labels.len() as f64, (NARROW - 2.0 * MARGIN) / (WIDTH - LABELS - MARGIN));
+        let apart = self.ticks.len().div_ceil(TICKS).max(1);
+        let mut new = self.clone();
+        (new.width, new.height, new.rows) = (NARROW, self.height + taller, self.rows + taller);
+        new.ticks = self.ticks.iter().step_by(apart).map(|t| Tick { x: x(t.x), ..t.clone() }).collect();
+        for bar in &mut new.bars {
+            bar.y += ABOVE * (row_of(bar.y) + 1.0);
+            (bar.x, bar.width) = (x(bar.x), (bar.width * scale).max(1.5));
+        }
+        new.labels.iter_mut().for_each(|label| label.y += ABOVE * row_of(label.y));
+        new.marks.iter_mut().for_each(|mark| (mark.x, mark.y) = (x(mark.x), mark.y + taller));
+        new
+    }
+}
+
+/// The same chart twice; the style of pages shows the one that fits.
+#[derive(Debug, Serialize)]
+pub struct OnScreens<'a> {
+    wide: Chart<'a>,
+    narrow: Chart<'a>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn on_a_narrow_screen_labels_stand_above_their_bars_and_all_of_the_evening_is_seen() {
+        let at = |minutes: i64| Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes);
+        let clock = Clock::new(Some("UTC"));
+        let mut chart = Chart::new("An evening", &clock, at(0), at(480));
+        for (step, from, to) in [("first", 0, 240), ("second", 240, 480)] {
+            chart.row(step);
+            chart.bar((at(from), at(to)), "work", Lane::Whole, step);
+        }
+        chart.mark(at(480), "close");
+        let OnScreens { wide, narrow } = chart.on_screens();
+        let bars = |chart: &Chart<'_>| chart.bars.iter().map(|b| (b.x, b.y, b.width)).collect::<Vec<_>>();
+        assert_eq!(bars(&wide), [(150.0, 24.0, 276.0), (426.0, 44.0, 276.0)]);
+        assert_eq!(bars(&narrow), [(18.0, 40.0, 152.0), (170.0, 76.0, 152.0)]);
+        assert_eq!(narrow.labels.iter().map(|label| label.y).collect::<Vec<_>>(), [34.0, 70.0]);
+        assert_eq!((narrow.width, narrow.height, narrow.marks[0].x), (NARROW, wide.height + 2.0 * ABOVE, 322.0));
+        assert_eq!((wide.ticks.len(), narrow.ticks.len()), (9, 5), "every second label of the ruler");
+        assert_eq!((narrow.ticks[0].x, narrow.ticks[4].x), (18.0, 322.0));
     }
 }

@@ -7,7 +7,7 @@ use super::chart::Chart;
 use crate::graph::{Graph, StepIx};
 
 /// Every template; those whose name ends in `.html` or `.xml` escape what they are given.
-const TEMPLATES: [(&str, &str); 16] = [
+const TEMPLATES: [(&str, &str); 17] = [
     ("base.html", include_str!("../../templates/report/base.html")),
     ("graph.html", include_str!("../../templates/report/graph.html")),
     ("graph-key.html", include_str!("../../templates/report/graph-key.html")),
@@ -22,6 +22,7 @@ const TEMPLATES: [(&str, &str); 16] = [
     ("plan.css", include_str!("../../templates/report/plan.css")),
     ("style.css", include_str!("../../templates/report/style.css")),
     ("picture.css", include_str!("../../templates/report/picture.css")),
+    ("charts.html", include_str!("../../templates/report/charts.html")),
     ("chart.xml", include_str!("../../templates/report/chart.xml")),
     ("picture.xml", include_str!("../../templates/report/picture.xml")),
 ];

@@ -32,7 +32,7 @@ impl Comparison {
             steps => steps.collect::<Vec<_>>(),
             spent => spent.collect::<Vec<_>>(),
             afterwards => self.afterwards(),
-            chart => Serde(self.chart(&clock)),
+            charts => Serde(self.chart(&clock).on_screens()),
         };
         pages::page("compare.html", &content)
     }

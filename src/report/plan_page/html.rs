@@ -49,7 +49,7 @@ impl PlanPage<'_> {
             limits => self.limits(),
             errors => self.findings_where(|code| code.starts_with('E')),
             warnings => self.findings_where(|code| !code.starts_with('E')),
-            chart => Serde(self.chart(&clock)),
+            charts => Serde(self.chart(&clock).on_screens()),
             graph => Serde(self.graph_chart()),
             steps => self.step_rows(&clock),
             critical => critical.join(" "),

@@ -33,7 +33,7 @@ impl Trend {
             nights => self.nights.iter().map(Night::cells).collect::<Vec<_>>(),
             steps => steps.collect::<Vec<_>>(),
             left_out => &self.left_out,
-            chart => Serde(self.chart(&clock)),
+            charts => Serde(self.chart(&clock).on_screens()),
         };
         pages::page("trend.html", &content)
     }

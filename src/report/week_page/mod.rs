@@ -56,7 +56,7 @@ impl WeekPage<'_> {
             digest => words::short_digest(self.digest),
             figures => figures.map(|(name, value, note)| context! { name, value, note }).collect::<Vec<_>>(),
             errors => self.findings_where(|code| code.starts_with('E')),
-            chart => Serde(self.chart(&clock)),
+            charts => Serde(self.chart(&clock).on_screens()),
             waves => waves.collect::<Vec<_>>(),
             squares => Serde(Squares::new(self.plan, self.week)),
             stops_when => stops_when(self.plan, &self.week.waves),

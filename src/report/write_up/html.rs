@@ -35,7 +35,7 @@ impl WriteUp {
             steps => steps.collect::<Vec<_>>(),
             spent => spent.collect::<Vec<_>>(),
             afterwards => self.afterwards(),
-            chart => Serde(self.chart(now)),
+            charts => Serde(self.chart(now).on_screens()),
             run => &self.run,
             digest => &self.digest,
         };
