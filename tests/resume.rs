@@ -168,7 +168,7 @@ fn what_a_host_cannot_tell_is_asked_with_the_ways_to_find_out() {
     let said = bed.resume(&["--detach"]);
     for line in [
         "IN DOUBT",
-        "two on local may be half done",
+        "two may be half done here",
         "runbook mark two done",
         "runbook mark two failed",
         "runbook retry two",
