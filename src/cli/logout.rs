@@ -39,11 +39,11 @@ pub fn remember(store: &mut Store, plan: &Plan, requests: &[SurveyRequest], surv
     }
 }
 
-/// A host as the plan says how to reach it: another user may be treated in another way.
+/// A host as the plan says how to reach it.
 fn target(plan: &Plan, site: &Site) -> Option<String> {
     let Site::Host(name) = site else { return None };
-    let Host { address, port, user, via, .. } = plan.hosts.get(name)?;
+    let Host { address, port, via, .. } = plan.hosts.get(name)?;
     let port = port.map(|port| port.to_string());
-    let parts = [Some(name.as_str()), address.as_deref(), port.as_deref(), user.as_deref(), via.as_deref()];
+    let parts = [Some(name.as_str()), address.as_deref(), port.as_deref(), via.as_deref()];
     Some(parts.map(Option::unwrap_or_default).join(" "))
 }

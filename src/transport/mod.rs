@@ -171,7 +171,7 @@ pub struct SiteState {
     pub locked_by: Option<String>,
     /// A process detached from its session survives the session's end. True where that was not to be found out.
     pub detached_survives: bool,
-    /// The id of the machine's boot; empty where it has none.
+    /// The id of the machine's boot and who has logged in, for users may be treated differently; empty where it has none.
     pub boot: String,
     /// Tools that the runner needs and the host lacks.
     pub missing_tools: Vec<String>,

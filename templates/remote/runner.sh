@@ -449,7 +449,7 @@ time_out() {
 # What this machine says of itself. Reads only; $users are names with `-` for root.
 survey() {
   booted
-  say boot "$boot"
+  [ -z "$boot" ] || say boot "$boot $LOGNAME"
   say clock "$(date +%s.%N 2>/dev/null)"
   h=${home:-${RUNBOOK_HOME:-$HOME/.runbook}}
   at=$h
