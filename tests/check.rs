@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use runbook::cli::diagnostics::render;
+use runbook::cli::diagnostics::{Canvas, render};
 use runbook::cli::load::{LoadError, load};
 use runbook::cli::review::{review, summary, times};
 use runbook::plan::diagnostic::sort;
@@ -79,7 +79,7 @@ fn said_about(name: &str, source: &Source, checked: &Checked) -> String {
     found.extend(checked.sketch.iter().flat_map(|plan| times(plan, &checked.places, source)));
     found.extend(reviewed.iter().flat_map(|r| r.found.clone()));
     sort(&mut found);
-    let mut said = render(source, &found, false);
+    let mut said = render(source, &found, Canvas::Plain);
     if let Some(review) = reviewed.filter(|_| !found.iter().any(|d| d.is_error())) {
         said.push_str(&format!("ok {name}: {}\n", summary(&review)));
     }
@@ -376,7 +376,7 @@ proptest! {
     #[test]
     fn junk_is_answered_not_suffered(text in "(?s)[ -~\\n\\t:{}\\[\\]&*!|>-]{0,200}") {
         let (source, checked) = check("junk", text.as_bytes());
-        let _ = render(&source, &checked.diagnostics, false);
+        let _ = render(&source, &checked.diagnostics, Canvas::Plain);
         prop_assert!(checked.plan.is_none());
     }
 
@@ -386,10 +386,24 @@ proptest! {
         let at = (0..=at.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).expect("0 is one");
         text.insert_str(at, with);
         let (source, checked) = check("damaged", text.as_bytes());
-        let said = render(&source, &checked.diagnostics, false);
+        let said = render(&source, &checked.diagnostics, Canvas::Plain);
         let bidi = said.contains('\u{202e}');
         prop_assert!(!bidi);
     }
+}
+
+/// Of a long line the part with the mistake is shown, on one row.
+#[test]
+fn a_narrow_terminal_shows_the_part_of_a_line_that_matters() {
+    let text =
+        format!("runbook: 1\nsteps:\n  a: {{run: echo {}, hsots: local, read_only: true}}\n", "word ".repeat(30));
+    let (source, checked) = check("long", text.as_bytes());
+    let narrow = render(&source, &checked.diagnostics, Canvas::Stream { columns: Some(80) });
+    let narrow = anstream::adapter::strip_str(&narrow).to_string();
+    let row = narrow.lines().find(|row| row.starts_with("3 |")).expect("the line");
+    assert!(row.len() <= 80 && row.contains("hsots: local"), "{narrow}");
+    let wide = render(&source, &checked.diagnostics, Canvas::Plain);
+    assert!(wide.lines().any(|row| row.len() > 80), "{wide}");
 }
 
 /// What the program prints to stdout, and its exit code.

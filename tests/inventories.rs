@@ -11,7 +11,7 @@ use std::process::Command;
 
 use serde_json::Value as Json;
 
-use runbook::cli::diagnostics::render;
+use runbook::cli::diagnostics::{Canvas, render};
 use runbook::cli::load::{LoadError, Loaded, load};
 use runbook::plan::model::{Plan, Value};
 
@@ -57,7 +57,7 @@ fn read(folder: &Path, inventory: &str) -> Result<Loaded, String> {
     fs::set_permissions(&plan, fs::Permissions::from_mode(0o644)).expect("mode");
     load(&plan, &[]).map_err(|e| match e {
         LoadError::Invalid { text, diagnostics } => {
-            let said = render(&text, &diagnostics, false);
+            let said = render(&text, &diagnostics, Canvas::Plain);
             said.replace(&format!("{}/", folder.display()), "")
         }
         other => other.to_string(),
@@ -277,7 +277,7 @@ fn every_bad_inventory_is_answered_in_place() {
         let said = read(bed.path(), &name).map_or_else(
             |said| said,
             |loaded| {
-                let said = render(&loaded.source, &loaded.diagnostics, false);
+                let said = render(&loaded.source, &loaded.diagnostics, Canvas::Plain);
                 format!("{}ok\n", said.replace(&format!("{}/", bed.path().display()), ""))
             },
         );
@@ -317,7 +317,7 @@ fn a_variable_that_some_hosts_lack_is_found_before_the_night() {
         fs::set_permissions(&plan, fs::Permissions::from_mode(0o644)).expect("mode");
         match load(&plan, &[]) {
             Ok(_) => "ok".to_owned(),
-            Err(LoadError::Invalid { text, diagnostics }) => render(&text, &diagnostics, false),
+            Err(LoadError::Invalid { text, diagnostics }) => render(&text, &diagnostics, Canvas::Plain),
             Err(other) => panic!("{other}"),
         }
     };
@@ -375,7 +375,7 @@ mod damaged {
     use std::time::{Duration, Instant};
 
     use proptest::prelude::*;
-    use runbook::cli::diagnostics::render;
+    use runbook::cli::diagnostics::{Canvas, render};
     use runbook::plan::inventory::{Listing, VarsFile, VarsOf, resolve};
     use runbook::plan::source::Source;
     use runbook::template::Scope;
@@ -421,7 +421,7 @@ mod damaged {
             let vars = VarsFile { of: VarsOf::Group, name: "all".into(), text: Arc::new(Source::new("vars", other.get(&texts).clone())) };
             listing.add_vars(&vars, &mut found);
             resolve(&listing, &Scope::new(), &mut found);
-            let said = render(&Source::new("plan", ""), &found, false);
+            let said = render(&Source::new("plan", ""), &found, Canvas::Plain);
             prop_assert!(!said.chars().any(|c| c.is_control() && c != '\n'), "{said}");
             prop_assert!(begun.elapsed() < Duration::from_secs(5));
         }

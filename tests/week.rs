@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use runbook::cli::diagnostics::render;
+use runbook::cli::diagnostics::{Canvas, render};
 use runbook::cli::load::{LoadError, Loaded, load};
 use runbook::cli::review::review;
 use runbook::cli::save::{write_calendar, write_notices};
@@ -36,7 +36,7 @@ fn plan(folder: &Path, groups: &str) -> Result<Loaded, String> {
                 \x20 - {name: rest, opens: \"2026-12-02 21:00\", closes: \"23:30\", hosts: {a: rest}}\n";
     write(&folder.join("week.yaml"), text);
     load(&folder.join("week.yaml"), &[]).map_err(|e| match e {
-        LoadError::Invalid { text, diagnostics } => render(&text, &diagnostics, false),
+        LoadError::Invalid { text, diagnostics } => render(&text, &diagnostics, Canvas::Plain),
         other => other.to_string(),
     })
 }
@@ -69,7 +69,8 @@ fn check_shows_the_wave_the_agreement_and_a_way_out() {
     let loaded = plan(bed.path(), GROUPS).expect("a good plan");
     let now = "2026-11-30T17:00:00Z".parse().expect("a time");
     let reviewed = review(&loaded.plan, &loaded.places, &loaded.source, now);
-    let said = render(&loaded.source, &reviewed.found, false).replace(&format!("{}/", bed.path().display()), "");
+    let said =
+        render(&loaded.source, &reviewed.found, Canvas::Plain).replace(&format!("{}/", bed.path().display()), "");
     for part in [
         "warning[W115]: wave `few` is at no accepted time for web1",
         "week.yaml:10:12",

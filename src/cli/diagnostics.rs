@@ -7,6 +7,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde_json::{Value as Json, json};
 
 use super::context::Context;
+use super::output;
 use crate::plan::diagnostic::{Diagnostic, Label, Severity, is_hidden};
 use crate::plan::source::Source;
 use crate::plan::span::Span;
@@ -14,12 +15,28 @@ use crate::plan::span::Span;
 /// More findings than these are only counted.
 pub const SHOWN: usize = 20;
 
+/// Where findings are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Canvas {
+    Plain,
+    /// On a stream that strips styles where they do not belong: a terminal of so many columns, or none.
+    Stream {
+        columns: Option<usize>,
+    },
+}
+
+/// Longer source lines are shown in part.
+const WIDEST: usize = 140;
+
 /// The findings as text: the first [`SHOWN`] in full, then how many more there are. Errors go before warnings when not
-/// all can be shown. Styled text goes to streams that strip it where it does not belong.
+/// all can be shown.
 #[must_use]
-pub fn render(source: &Source, found: &[Diagnostic], styled: bool) -> String {
-    let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
-    let renderer = renderer.decor_style(DecorStyle::Ascii).term_width(140);
+pub fn render(source: &Source, found: &[Diagnostic], canvas: Canvas) -> String {
+    let (renderer, width) = match canvas {
+        Canvas::Plain => (Renderer::plain(), WIDEST),
+        Canvas::Stream { columns } => (Renderer::styled(), columns.map_or(WIDEST, |columns| columns.min(WIDEST))),
+    };
+    let renderer = renderer.decor_style(DecorStyle::Ascii).term_width(width);
     let shown = most_important(found);
     let mut text = String::new();
     for d in shown.iter().map(|d| harmless(d)) {
@@ -103,7 +120,8 @@ fn snippet<'s>(
 /// Prints the findings to stderr.
 pub fn print_to_stderr(source: &Source, found: &[Diagnostic], _cx: &Context) {
     let mut err = anstream::stderr();
-    let _ = write!(err, "{}", render(source, found, true));
+    let canvas = Canvas::Stream { columns: output::columns(std::io::stderr()) };
+    let _ = write!(err, "{}", render(source, found, canvas));
 }
 
 /// One finding as JSON; lines and columns count from 1.

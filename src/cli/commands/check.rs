@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::cli::context::Context;
-use crate::cli::diagnostics::{render, to_json};
+use crate::cli::diagnostics::{Canvas, render, to_json};
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::load::{LoadError, load_knowing};
@@ -148,7 +148,8 @@ pub fn write_atomically(path: &Path, text: &str) -> Result<(), CommandError> {
 }
 
 fn show(verdict: &Verdict, cx: &Context) -> Result<(), CommandError> {
-    let mut text = render(&verdict.source, &verdict.found, true);
+    let canvas = Canvas::Stream { columns: output::columns(std::io::stdout()) };
+    let mut text = render(&verdict.source, &verdict.found, canvas);
     let name = &verdict.source.name;
     if verdict.fixes > 0 {
         text.push_str(&format!("fixed {} in {name}\n", count(verdict.fixes, "place")));

@@ -19,8 +19,8 @@ use crate::cli::variables::VarArgs;
 use crate::cli::watch::{self, Watch};
 use crate::cli::waves::OneWave;
 use crate::cli::{
-    after, approval, baseline, confirm, history, laboratory, launch, load, logout, notify, order, power, preflight,
-    reach, review, show, store, waves, window,
+    after, approval, baseline, confirm, history, laboratory, launch, load, logout, notify, order, output, power,
+    preflight, reach, review, show, store, waves, window,
 };
 use crate::driver::clock;
 use crate::engine::fact::{Actor, Channel, FORMAT, Pace, RunOptions, RunStarted, Stage};
@@ -436,8 +436,7 @@ struct Talk<'a> {
 impl Talk<'_> {
     fn line(&self, text: &str) {
         if !self.cx.global.quiet {
-            // A lost terminal does not keep a run from starting.
-            let _ = writeln!(anstream::stderr(), "{}", crate::report::escape_for_terminal(text));
+            output::say(text);
         }
     }
 

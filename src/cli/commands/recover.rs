@@ -391,9 +391,7 @@ fn keep(store: &mut Store, night: &Night, rebuilt: &Rebuilt, epoch: u64, cx: &Co
 }
 
 fn say(cx: &Context, text: &str) {
-    use std::io::Write as _;
     if !cx.global.quiet {
-        // A lost terminal changes nothing.
-        let _ = writeln!(anstream::stderr(), "{}", esc(text));
+        output::say(text);
     }
 }
