@@ -35,12 +35,9 @@ impl Decision<'_> {
     ///
     /// Steps that change nothing are always admitted: they add nothing to the rollback, and *roll back by* ends them.
     pub fn admit(&mut self, ix: ActionIx) -> bool {
-        let Some(numbers) = self.refusal(ix) else { return true };
-        let policy = self.state.window().map_or(OnDeadline::Warn, |w| w.on_deadline);
-        let (action, announced) = (self.id(ix), policy == OnDeadline::Warn);
-        if announced {
-            return true;
-        }
+        let policy = self.on_deadline();
+        let Some(numbers) = self.refusal(ix).filter(|_| policy != OnDeadline::Warn) else { return true };
+        let action = self.id(ix);
         self.record(Fact::AdmissionRefused { action: action.clone(), numbers });
         if policy == OnDeadline::Ask && !self.state.no_input() {
             self.hold(HoldReason::Deadline, HoldAnswer::Rollback);
@@ -48,6 +45,15 @@ impl Decision<'_> {
             self.stop(RollbackCause::Admission { action });
         }
         false
+    }
+
+    /// Whether it would be admitted now.
+    pub fn fits(&self, ix: ActionIx) -> bool {
+        self.on_deadline() == OnDeadline::Warn || self.refusal(ix).is_none()
+    }
+
+    fn on_deadline(&self) -> OnDeadline {
+        self.state.window().map_or(OnDeadline::Warn, |w| w.on_deadline)
     }
 
     fn refusal(&self, ix: ActionIx) -> Option<Admission> {

@@ -345,7 +345,9 @@ impl Decision<'_> {
     fn try_again(&mut self) {
         for ix in self.state.to_try_again() {
             let step = self.state.graph().action(ix).step;
-            if !self.is_full() && self.has_room(step) && self.state.fleet_has_room(ix) {
+            let has_room = !self.is_full() && self.has_room(step) && self.state.fleet_has_room(ix);
+            // What the one before led to may forbid it; and one that does not fit must not put its question over the open one.
+            if self.state.may_try_again(ix) && has_room && self.fits(ix) {
                 self.start(ix);
             }
         }

@@ -315,9 +315,12 @@ impl State {
 
     /// What people said to try again, and has not begun, while other failures wait for an answer.
     pub(super) fn to_try_again(&self) -> Vec<ActionIx> {
+        self.tried_again.iter().copied().filter(|ix| self.may_try_again(*ix)).collect()
+    }
+
+    pub(super) fn may_try_again(&self, ix: ActionIx) -> bool {
         let open = self.is_forward() && !self.stopping && self.is_held_by_failures();
-        let waiting = |ix: &ActionIx| open && self.action(*ix).doing == Doing::Waiting;
-        self.tried_again.iter().copied().filter(waiting).collect()
+        open && self.action(ix).doing == Doing::Waiting
     }
 
     pub(super) fn rollback_is_paused(&self) -> bool {

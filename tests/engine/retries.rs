@@ -3,7 +3,7 @@
 use runbook::engine::fact::{HoldReason, RunOptions};
 use runbook::engine::input::Ask;
 use runbook::graph::outcome::Outcome;
-use runbook::plan::model::{Place, Step, Verb};
+use runbook::plan::model::{OnDeadline, Place, Plan, Step, Verb};
 use runbook::plan::units::{Estimate, Size};
 
 use super::decisions::Night;
@@ -23,6 +23,22 @@ fn night() -> Night {
     for host in ["h1", "h2"] {
         night.end(&format!("work/{host}/do/1"), FAILED);
     }
+    night
+}
+
+/// The same, five minutes before *roll back by*.
+fn late(on_deadline: OnDeadline) -> Night {
+    let steps = vec![work("work"), work("other")];
+    let change = |plan: &mut Plan| {
+        plan.at_once = Some(Size::Count(2));
+        plan.window.as_mut().expect("a window").on_deadline = on_deadline;
+    };
+    let mut night = Night::of(steps, 300, change, RunOptions::default());
+    for host in ["h1", "h2"] {
+        night.end(&format!("work/{host}/do/1"), FAILED);
+    }
+    let left = night.engine.state().roll_back_by().expect("a deadline").duration_since(night.now);
+    night.wait(u64::try_from(left.as_mins() - 5).expect("ahead"));
     night
 }
 
@@ -74,4 +90,20 @@ fn its_further_tries_do_not_wait_for_the_answer_about_the_rest() {
     night.end("work/h1/do/2", Outcome::NeverStarted { why: "no connection".into() });
     night.wait(5);
     assert!(night.is_launched("work/h1/do/3") && held_about(&night) == ["h2"], "{:?}", night.launched);
+}
+
+/// It would take nine minutes. Nothing is put over the open question, nothing begins, and the rollback is on time.
+#[test]
+fn what_does_not_fit_any_more_does_not_begin() {
+    for on_deadline in [OnDeadline::Rollback, OnDeadline::Ask] {
+        let mut night = late(on_deadline);
+        retry(&mut night, "h1");
+        assert!(!night.is_launched("work/h1/do/2"), "{on_deadline:?}: {:?}", night.launched);
+        assert_eq!((held_about(&night), night.cause()), (vec!["h2"], None), "{on_deadline:?}");
+        night.wait(6);
+        assert!(night.cause().is_some(), "{on_deadline:?}");
+    }
+    let mut night = late(OnDeadline::Warn);
+    retry(&mut night, "h1");
+    assert!(night.is_launched("work/h1/do/2"), "{:?}", night.launched);
 }
