@@ -3,6 +3,8 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::{Command, Stdio};
 
+use super::output;
+
 /// Writes bytes to stdout. A reader that went away early (`| head`) is no error.
 ///
 /// # Errors
@@ -66,6 +68,5 @@ fn quiet(result: io::Result<()>) -> io::Result<()> {
 #[must_use]
 pub fn width() -> usize {
     let asked = || std::env::var("COLUMNS").ok()?.parse().ok();
-    let terminal = rustix::termios::tcgetwinsize(io::stdout()).ok().map(|w| usize::from(w.ws_col)).filter(|w| *w > 0);
-    terminal.or_else(asked).unwrap_or(100).max(20)
+    output::columns(io::stdout()).or_else(asked).unwrap_or(100).max(20)
 }

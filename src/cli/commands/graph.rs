@@ -130,8 +130,7 @@ fn document(graph: &Graph, fit: &Fit) -> serde_json::Value {
 
 /// The terminal's, else what every terminal has.
 fn width() -> usize {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
-    size.map(|s| usize::from(s.ws_col)).filter(|w| *w >= 60).unwrap_or(80)
+    output::columns(std::io::stdout()).filter(|columns| *columns >= 60).unwrap_or(80)
 }
 
 #[cfg(test)]

@@ -258,7 +258,7 @@ fn left_out_texts(left_out: &LeftOut) -> Vec<String> {
     steps.chain(left_out.hosts.iter().map(|h| format!("host {h}"))).collect()
 }
 
-/// Asks the hosts, changes nothing.
+/// Asks the hosts and changes nothing there; what a logout does on them is remembered here.
 fn probe(graph: &Graph, args: &Args, left_out: &LeftOut, cx: &Context) -> Result<Probe, CommandError> {
     let setup = Setup::new(&args.plan, Vec::new(), args.by, &cx.settings)?;
     let mut requests = preflight::requests(graph, &left_out.hosts);
