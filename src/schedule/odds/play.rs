@@ -1,7 +1,7 @@
 //! Plays one night after the other by the rules of the engine: each part as early as its needs and what is free allow,
 //! whoever ranks first goes first. Knows nothing of what the parts do.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use jiff::Timestamp;
@@ -105,21 +105,18 @@ impl State {
     }
 }
 
-/// Seconds that can be sorted.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Moment(f64);
+/// Seconds that can be sorted, not negative: the bits of such a number are in the order of the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Moment(u64);
 
-impl Eq for Moment {}
-
-impl Ord for Moment {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.total_cmp(&other.0)
+impl Moment {
+    fn of(seconds: f64) -> Self {
+        // 0 may have a sign.
+        Self((seconds + 0.0).to_bits())
     }
-}
 
-impl PartialOrd for Moment {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
+    fn seconds(self) -> f64 {
+        f64::from_bits(self.0)
     }
 }
 
@@ -188,7 +185,8 @@ impl<'a> Play<'a> {
         let mut night = Night::default();
         self.draw_what_runs();
         self.start_ready(0.0, NONE, limits, &mut night);
-        while let Some(Reverse((Moment(at), part))) = self.state.running.pop() {
+        while let Some(Reverse((moment, part))) = self.state.running.pop() {
+            let at = moment.seconds();
             night.end = at;
             self.last = part;
             self.give_back(part);
@@ -240,7 +238,7 @@ impl<'a> Play<'a> {
             let whole = spread.map_or(0.0, |s| s.draw_above(&mut self.dice, (elapsed - always).max(0.0), luck, own));
             let rest = (whole + always - elapsed).max(self.until[step]).max(0.0);
             self.cause[part] = NONE;
-            self.state.running.push(Reverse((Moment(rest), part as u32)));
+            self.state.running.push(Reverse((Moment::of(rest), part as u32)));
         }
     }
 
@@ -268,7 +266,7 @@ impl<'a> Play<'a> {
                 self.take(part);
                 self.cause[part as usize] = cause;
                 let end = (at + self.draw(step, part)).max(self.until[step as usize]);
-                self.state.running.push(Reverse((Moment(end), part)));
+                self.state.running.push(Reverse((Moment::of(end), part)));
             }
             if self.state.offered[step as usize] == 0 {
                 self.state.ready.remove(i);
