@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -74,7 +75,7 @@ pub(super) async fn replies(
         let inner = inner.clone();
         asked.spawn(async move {
             let answer = ask(&inner, &site, mode, &request).await.map_err(Trouble::into_words);
-            let answer = answer.map(|lines| lines.into_iter().map(|(line, _)| line).collect());
+            let answer = answer.map(|heard| heard.lines.into_iter().map(|(line, _)| line).collect());
             (at, site, answer)
         });
     }
@@ -125,10 +126,7 @@ async fn look(inner: &Inner, request: &SurveyRequest) -> Result<SiteState, NoAns
     let root = request.sudo.then(|| "-".to_owned());
     let users: Vec<String> = root.into_iter().chain(request.users.iter().cloned()).collect();
     let question = Request::errand("survey", &inner.terms(&request.site), &[("users", &*users.join(" "))]);
-    let channel = inner.open(&request.site, "survey").await?;
-    // Not before: connecting to many hosts at once takes longer than any clock may be wrong.
-    let before = clock::now();
-    let lines = answered(converse(inner, &request.site, channel, &question).await?, "survey")?;
+    let Heard { asked, lines } = ask(inner, &request.site, "survey", &question).await?;
     let mut state = SiteState {
         clock_offset_ms: 0,
         free_bytes: 0,
@@ -144,7 +142,7 @@ async fn look(inner: &Inner, request: &SurveyRequest) -> Result<SiteState, NoAns
             "boot" => rest.clone_into(&mut state.boot),
             "clock" => {
                 let theirs = milliseconds(rest).ok_or_else(|| NoAnswer::Away("its clock cannot be read".into()))?;
-                state.clock_offset_ms = least_offset(theirs, before.as_millisecond(), at.as_millisecond());
+                state.clock_offset_ms = least_offset(theirs, asked.as_millisecond(), at.as_millisecond());
             }
             "free" => state.free_bytes = rest.parse::<u64>().unwrap_or(0).saturating_mul(1024),
             "refused" => state.sudo_refused.push(if rest == "-" { String::new() } else { rest.to_owned() }),
@@ -171,7 +169,7 @@ async fn survives_logout(inner: &Inner, places: &Semaphore, host: &str) -> Resul
         let question = Request::errand("outlived", &inner.terms(&site), &[("left_behind", &*left)]);
         let survives = {
             let _place = places.acquire().await;
-            ask(inner, &site, "survey", &question).await?.iter().any(|(line, _)| line == "outlived")
+            ask(inner, &site, "survey", &question).await?.lines.iter().any(|(line, _)| line == "outlived")
         };
         if survives || begun.elapsed() < LEFT || looks == LOOKS {
             return Ok(survives);
@@ -192,7 +190,7 @@ fn least_offset(theirs: i64, asked: i64, answered: i64) -> i64 {
 async fn leave_behind(inner: &Inner, site: &Site, host: &str) -> Result<String, NoAnswer> {
     let question = Request::errand("leave", &inner.terms(site), &[]);
     let (channel, connection) = inner.links.open_apart(host, &remote_command("survey")).await?;
-    let lines = converse(inner, site, channel, &question).await?;
+    let (lines, _) = converse(inner, site, channel, &question).await?;
     connection.close().await;
     let left = lines.iter().find_map(|(line, _)| line.strip_prefix("left "));
     left.map(str::to_owned).ok_or_else(|| NoAnswer::Away("its shell did not start the runner".into()))
@@ -205,7 +203,14 @@ fn milliseconds(text: &str) -> Option<i64> {
     Some(seconds.parse::<i64>().ok()? * 1000 + fraction.unwrap_or(500))
 }
 
-type Heard = Vec<(String, jiff::Timestamp)>;
+/// Control lines with the time of their arrival.
+type Lines = Vec<(String, Timestamp)>;
+
+struct Heard {
+    /// When the question was sent: after connecting, which takes longer to many hosts at once than any clock may be wrong.
+    asked: Timestamp,
+    lines: Lines,
+}
 
 /// Why an errand brought nothing home.
 enum Trouble {
@@ -239,31 +244,29 @@ impl Trouble {
     }
 }
 
-/// Whoever waited for a request may have been about to leave, so one that answers nothing is asked again: every errand
-/// may be carried twice.
+/// A whole answer. Whoever waited for a request may have been about to leave, and a connection may be lost, so one that
+/// answers nothing or not all is asked again: every errand may be carried twice.
 async fn ask(inner: &Inner, site: &Site, label: &str, question: &Request) -> Result<Heard, Trouble> {
-    let mut lines = Heard::new();
+    let mut trouble = Trouble::Refused("its shell did not start the runner".to_owned());
     for _ in 0..ASKED {
         let channel = inner.open(site, label).await?;
-        lines = converse(inner, site, channel, question).await?;
-        if !lines.is_empty() {
-            break;
+        let asked = clock::now();
+        let (lines, next) = converse(inner, site, channel, question).await?;
+        // In a survey the word is about sudo.
+        let refused = lines.iter().find_map(|(line, _)| line.strip_prefix("refused ")).filter(|_| label != "survey");
+        match refused {
+            Some(why) => return Err(Trouble::Refused(why.to_owned())),
+            None if next == Next::Now => return Ok(Heard { asked, lines }),
+            None if lines.is_empty() => {}
+            None => trouble = Trouble::NotAsked(NoAnswer::Away("the connection was lost".into())),
         }
     }
-    answered(lines, label)
+    Err(trouble)
 }
 
-fn answered(lines: Heard, label: &str) -> Result<Heard, Trouble> {
-    match lines.iter().find_map(|(line, _)| line.strip_prefix("refused ")) {
-        // In a survey the word is about sudo.
-        Some(why) if label != "survey" => Err(Trouble::Refused(why.to_owned())),
-        _ if lines.is_empty() => Err(Trouble::Refused("its shell did not start the runner".to_owned())),
-        _ => Ok(lines),
-    }
-}
-
-/// Sends the question; gives every control line with the time of its arrival. A runner that takes another request is kept.
-async fn converse(inner: &Inner, site: &Site, channel: Channel, question: &Request) -> Result<Heard, NoAnswer> {
+/// Sends the question; gives every control line of the answer, and whether the runner takes another request, as it says
+/// at the end of a whole answer. It is kept then.
+async fn converse(inner: &Inner, site: &Site, channel: Channel, question: &Request) -> Result<(Lines, Next), NoAnswer> {
     let lost = |e: std::io::Error| NoAnswer::Away(format!("the connection was lost: {e}"));
     let Channel { mut stdin, mut stdout, stderr, end } = channel;
     let talk = async {
@@ -289,7 +292,7 @@ async fn converse(inner: &Inner, site: &Site, channel: Channel, question: &Reque
     if next == Next::Now {
         inner.keep(site, Channel { stdin, stdout, stderr, end });
     }
-    Ok(lines)
+    Ok((lines, next))
 }
 
 #[cfg(test)]

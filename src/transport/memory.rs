@@ -79,8 +79,7 @@ mod tests {
     fn times_since_boot_become_times_here() {
         let at: Timestamp = "2007-12-02T01:40:00Z".parse().unwrap();
         let lines = ["now 500.00", "epoch 2", "epoch 1", "attempt a.b@h1.undo-check.12", "pid 7 100 boot 440.00"];
-        let lines: Vec<String> =
-            lines.iter().chain(&["rc exit 0 470.50", "remembered"]).map(|l| (*l).to_owned()).collect();
+        let lines: Vec<String> = lines.iter().chain(&["rc exit 0 470.50"]).map(|l| (*l).to_owned()).collect();
         let memory = Memory::read(&lines, at);
         assert_eq!((memory.epoch, memory.attempts.len()), (2, 1));
         let one = &memory.attempts[0];

@@ -70,19 +70,21 @@ pump() {
   exec >/dev/null 5>&-
   o=$d/$1 to=$d/$1 seg=0 low=1 head=0 total=0 ring=0 gone=0 lines=0 sizes=
   while :; do
-    report=$(LC_ALL=C dd bs=4096 count=256 2>&1 >>"$to") || { cat >/dev/null; gone=-1; break; }
+    # Longer pieces need fewer programs, which is what a flood waits for.
+    if [ "$seg" = 0 ]; then n=$(((head_cap - head + 4095) / 4096)); else n=512; fi
+    report=$(LC_ALL=C dd bs=4096 count="$n" 2>&1 >>"$to") || { cat >/dev/null; gone=-1; break; }
     # "N+M records in", "N+M records out", "BYTES ..."; a warning may stand before them.
     reads=${report%% records in*} bytes=${report#* records out?}
     reads=${reads##*[!0-9+]} bytes=${bytes%%[!0-9]*}
     total=$((total + bytes))
     if [ "$seg" = 0 ]; then head=$((head + bytes)); else ring=$((ring + bytes)) sizes="$sizes $bytes"; fi
-    [ $((${reads%+*} + ${reads#*+})) -lt 256 ] && break
-    if [ "$seg" != 0 ] || [ "$head" -ge "$head_cap" ]; then seg=$((seg + 1)) to=$o.$seg; fi
     while set -- $sizes && [ $# -gt 1 ] && [ $((ring - $1)) -ge "$tail_cap" ]; do
       lines=$((lines + $(wc -l <"$o.$low"))) ring=$((ring - $1)) gone=$((gone + $1))
       rm -f "$o.$low"
       low=$((low + 1)) sizes="${sizes# "$1"}"
     done
+    [ $((${reads%+*} + ${reads#*+})) -lt "$n" ] && break
+    if [ "$seg" != 0 ] || [ "$head" -ge "$head_cap" ]; then seg=$((seg + 1)) to=$o.$seg; fi
   done
   echo "$total $head $low $seg $gone $lines end" >"$o.end"
 }
@@ -470,13 +472,11 @@ survey() {
     case $line in "$run "*) ;; *) say locked "${x##*/}: ${line#* }" ;; esac
   done
   set -f
-  say surveyed
 }
 
 # Whether the process of that pid and start, left behind by an ended connection, is still there.
 outlived() {
   ! alive $left_behind || say outlived
-  say looked
 }
 
 # Leaves a process behind, for `outlived` to look for.
@@ -509,7 +509,6 @@ lock() {
     tries=$((tries + 1))
     [ ! -e "$h/locks/$plan" ] && [ "$tries" -lt 3 ] || refuse "the lock $h/locks/$plan cannot be read"
   done
-  say locked
 }
 
 # Gives the lock back; one that is another run's stays.
@@ -518,14 +517,13 @@ unlock() {
   if whole "$h/locks/$plan"; then
     case $line in "$run "*) rm -f "$h/locks/$plan" ;; *) refuse "${line#* }" ;; esac
   fi
-  say unlocked
 }
 
 # Who holds the lock of a plan here, and what of that run may still be at work: `$owner` and `$busy`.
 held() {
   h=${home:-${RUNBOOK_HOME:-$HOME/.runbook}}
   owner= busy=
-  read_lock || { say free; return 0; }
+  read_lock || return 0
   owner=${line%% *}
   say held "$line"
   set +f
@@ -539,7 +537,6 @@ held() {
     done
   done
   set -f
-  say looked
 }
 
 # What this machine remembers: the names of all runs, or the attempts of the run $of, with the time since boot at their
@@ -561,7 +558,6 @@ remember() {
     done
   done
   set -f
-  say remembered
 }
 
 # Takes the lock of a plan away from the run $from, of which nothing may be at work here any more.
@@ -585,7 +581,6 @@ forget() {
   done
   set -f
   rm -rf "$r"
-  say forgotten
 }
 
 # Words to a listener that came too late, whole or in part, are no requests.
@@ -609,7 +604,8 @@ while request; do
   "$mode"
   case $mode in
     launch) ;;
-    survey | outlived | lock | unlock) say next ;;
+    # Only so is the answer known to be whole.
+    survey | outlived | lock | unlock | held | take_away | remember | forget) say next ;;
     *) exit 0 ;;
   esac
 done

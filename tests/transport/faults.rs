@@ -269,6 +269,28 @@ async fn who_has_answered_is_asked_again() {
     assert_eq!(log.matches("Starting session: command").count(), 1, "{log}");
 }
 
+/// The host's `date` ends the runner between two lines of its answer, once.
+#[tokio::test]
+async fn an_answer_that_was_cut_is_no_answer() {
+    let bin = tempfile::tempdir().unwrap();
+    let sshd = Sshd::start(&Options {
+        sshd: format!("SetEnv PATH={}:/usr/local/bin:/usr/bin:/bin\n", bin.path().display()),
+        ..Options::default()
+    });
+    let (date, once) = (bin.path().join("date"), bin.path().join("once"));
+    let text = format!("#!/bin/sh\nrm '{}' 2>/dev/null && kill -KILL $PPID\nexec /bin/date \"$@\"\n", once.display());
+    std::fs::write(&date, text).unwrap();
+    std::fs::set_permissions(&date, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::write(&once, "").unwrap();
+
+    let bed = Bed::new(Some(&sshd));
+    let ask = SurveyRequest { site: h1(), sudo: false, users: vec![], logout: Logout::Spared };
+    let surveys = bed.hosts.survey(vec![ask]).await.unwrap();
+    assert!(!once.exists());
+    assert!(surveys[0].answer.as_ref().is_ok_and(|state| state.free_bytes > 0), "{surveys:?}");
+    bed.hosts.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn records_are_forgotten_when_all_has_ended() {
     let mut bed = Bed::new(None);
