@@ -151,7 +151,7 @@ impl Transport for Hosts {
                 missing_tools: Vec::new(),
             };
             let answer = ms.map(state).ok_or_else(|| NoAnswer::Away("no route to host".to_owned()));
-            Survey { site: Site::Controller, answer, took: Duration::ZERO }
+            Survey { site: Site::Controller, reached: None, answer, took: Duration::ZERO }
         };
         let surveys = self.clocks.iter().map(says).collect();
         tokio::spawn(async { surveys })

@@ -247,7 +247,7 @@ mod tests {
     }
 
     fn survey(name: &str, answer: Result<SiteState, NoAnswer>) -> Survey {
-        Survey { site: Site::Host(name.to_owned()), answer, took: Duration::ZERO }
+        Survey { site: Site::Host(name.to_owned()), reached: None, answer, took: Duration::ZERO }
     }
 
     fn lines(surveys: &[Survey]) -> Vec<String> {

@@ -11,7 +11,7 @@ use crate::graph::Graph;
 use crate::graph::job::Site;
 use crate::lab::Lab;
 use crate::plan::model::{HostName, Plan, SecretRef, Step, Value, Verb};
-use crate::transport::{Config, Hosts, Means, NoAnswer, Survey, SurveyRequest, Taking, Transport, unresolved};
+use crate::transport::{Config, Hosts, Means, NoAnswer, Reached, Survey, SurveyRequest, Taking, Transport, unresolved};
 
 /// Asks the sites for their state, over connections of its own.
 ///
@@ -56,48 +56,34 @@ pub fn errand<T, F: Future<Output = T>>(
     })
 }
 
-/// What was found out of one host: by what it is reached, and why not natively where that was to be tried.
-pub type Way = (HostName, Result<(Means, Option<String>), String>);
+/// What would reach a host, or why nothing would.
+pub type Way = (HostName, Result<Reached, String>);
 
 /// By what each of the hosts would be reached. Reads files and asks the agent; connects to no host.
 ///
 /// # Errors
 /// When nothing can be found out at all.
-pub fn ways(
-    plan: &Plan,
-    setup: &Setup,
-    lab: Option<&Lab>,
-    hosts: impl IntoIterator<Item = HostName>,
-) -> Result<Vec<Way>, CommandError> {
+pub fn ways(plan: &Plan, setup: &Setup) -> Result<Vec<Way>, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let transport = Hosts::new(config(plan, setup, "preflight", 0, Path::new("/nonexistent"), lab))?;
+        let transport = Hosts::new(config(plan, setup, "preflight", 0, Path::new("/nonexistent"), None))?;
         let mut ways = Vec::new();
-        for host in hosts {
-            let way = transport.means(&host).await;
-            ways.push((host, way));
+        for host in plan.hosts.keys() {
+            ways.push((host.clone(), transport.reached(host).await));
         }
         Ok(ways)
     })
 }
 
-/// The hosts of a request that are reached over a network.
-pub fn asked(requests: &[SurveyRequest]) -> impl Iterator<Item = HostName> {
-    requests.iter().filter_map(|request| match &request.site {
-        Site::Host(name) => Some(name.clone()),
-        Site::Controller => None,
-    })
-}
-
-/// The same in a few lines: hosts with one reason share one. Empty where every host is reached by `ssh` as usual.
+/// By what the hosts were reached, in a few lines: those with one reason share one. Empty where it was `ssh` as usual.
 #[must_use]
-pub fn in_words(ways: &[Way]) -> Vec<String> {
+pub fn in_words(surveys: &[Survey]) -> Vec<String> {
     let (mut native, mut others) = (0, BTreeMap::<&str, Vec<&str>>::new());
-    for (host, way) in ways {
-        match way {
-            Ok((Means::Native, _)) => native += 1,
-            Ok((_, Some(why))) => others.entry(why).or_default().push(host),
-            Ok((_, None)) | Err(_) => {}
+    for (site, reached) in surveys.iter().filter_map(|s| Some((&s.site, s.reached.as_ref()?))) {
+        match reached {
+            Reached { means: Means::Native, .. } => native += 1,
+            Reached { not_native: Some(why), .. } => others.entry(why).or_default().push(site_name(site)),
+            Reached { not_native: None, .. } => {}
         }
     }
     let hosts = |n: usize| if n == 1 { "1 host".to_owned() } else { format!("{n} hosts") };
@@ -237,15 +223,21 @@ fn collect(value: &Value, found: &mut BTreeMap<String, SecretRef>) {
 mod tests {
     use super::*;
 
+    fn reached(host: String, means: Means, not_native: Option<&str>) -> Survey {
+        let reached = Some(Reached { means, not_native: not_native.map(str::to_owned) });
+        let answer = Err(NoAnswer::Away("asleep".into()));
+        Survey { site: Site::Host(host), reached, answer, took: std::time::Duration::ZERO }
+    }
+
     #[test]
     fn hosts_with_one_reason_share_a_line() {
-        let native = |n: u32| (format!("web{n}"), Ok((Means::Native, None)));
-        let ssh = |n: u32, why: &str| (format!("db{n}"), Ok((Means::Openssh, Some(why.to_owned()))));
-        let ways: Vec<Way> = (1..=3).map(native).chain((1..=5).map(|n| ssh(n, "x"))).chain([ssh(6, "y")]).collect();
+        let native = |n: u32| reached(format!("web{n}"), Means::Native, None);
+        let ssh = |n: u32, why: &str| reached(format!("db{n}"), Means::Openssh, Some(why));
+        let all: Vec<_> = (1..=3).map(native).chain((1..=5).map(|n| ssh(n, "x"))).chain([ssh(6, "y")]).collect();
         assert_eq!(
-            in_words(&ways),
+            in_words(&all),
             ["3 hosts reached without ssh, by the native transport", "db1 and 4 more by ssh: x", "db6 by ssh: y"]
         );
-        assert_eq!(in_words(&[("web1".into(), Ok((Means::Openssh, None)))]), [""; 0]);
+        assert_eq!(in_words(&[reached("web1".into(), Means::Openssh, None)]), [""; 0]);
     }
 }

@@ -18,10 +18,12 @@ use crate::graph::ids::AttemptId;
 use crate::graph::job::Site;
 use crate::graph::outcome::{Evidence, Outcome};
 
-/// An attempt that is over before this needs no live output: it comes with the end, for less work on the host.
+/// An attempt that is over so soon after its launch needs no live output: it comes with the end, for less work on the host.
 const LIVE_AFTER: Duration = Duration::from_millis(250);
 /// What the command left running may hold its output open; this long after its end we wait for that no more.
 const SETTLE: Duration = Duration::from_secs(1);
+/// Longer than anything here is waited for.
+const NEVER: Duration = Duration::from_secs(24 * 3600);
 /// How often a probe or kill tries to reach a host.
 const ASK_TRIES: u32 = 3;
 /// How often a host may answer nothing at all before we call it in doubt.
@@ -223,7 +225,7 @@ impl Follow<'_> {
         let mut out = Reader::new(request.nonce());
         let mut err = Reader::new(request.nonce());
         let mut ending = None;
-        let mut live = Box::pin(tokio::time::sleep(LIVE_AFTER));
+        let mut live = Box::pin(tokio::time::sleep(NEVER));
         let (mut settling, mut buffer, mut buffer2) = (false, vec![0; 64 * 1024], vec![0; 64 * 1024]);
         let (mut next, mut marked) = (Next::No, false);
         let is_free = |next, marked| next == Next::Now || (next == Next::Marked && marked);
@@ -242,6 +244,7 @@ impl Follow<'_> {
                                 ("launched" | "found", _) => {
                                     self.confirmed();
                                     self.outputs.clear();
+                                    live.as_mut().reset(tokio::time::Instant::now() + LIVE_AFTER);
                                 }
                                 ("runs", _) => self.seen_running(),
                                 ("over", _) => {
@@ -276,12 +279,12 @@ impl Follow<'_> {
                     // Asking twice is harmless: the first may have come before the runner could hear it.
                     let word = if settling { "" } else { "show\n" };
                     if ask.send(word).is_err() || settling {
-                        live.as_mut().reset(tokio::time::Instant::now() + Duration::from_secs(3600));
+                        live.as_mut().reset(tokio::time::Instant::now() + NEVER);
                     } else {
                         live.as_mut().reset(tokio::time::Instant::now() + LIVE_AFTER * 2);
                     }
                     if out.showing {
-                        live.as_mut().reset(tokio::time::Instant::now() + Duration::from_secs(3600));
+                        live.as_mut().reset(tokio::time::Instant::now() + NEVER);
                     }
                 }
             }

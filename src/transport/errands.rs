@@ -43,7 +43,12 @@ pub(super) async fn survey(inner: &Arc<Inner>, requests: Vec<SurveyRequest>) -> 
             let _turn = turns.acquire().await;
             let begun = Instant::now();
             let answer = state_of(&inner, &places, &request).await;
-            (at, Survey { site: request.site, answer, took: begun.elapsed() })
+            let took = begun.elapsed();
+            let reached = match &request.site {
+                Site::Host(host) => inner.links.reached(host).await.ok(),
+                Site::Controller => None,
+            };
+            (at, Survey { site: request.site, reached, answer, took })
         });
     }
     let mut surveys: Vec<(usize, Survey)> = asked.join_all().await;

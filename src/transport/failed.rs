@@ -29,6 +29,8 @@ pub(super) enum Kind {
     Full,
     /// The host is not who it should be.
     Distrusted,
+    /// The host has no algorithm that the native transport has. `ssh` may have one.
+    Foreign,
     Lost,
 }
 
@@ -42,7 +44,7 @@ impl From<Failed> for NoAnswer {
     fn from(failed: Failed) -> Self {
         match failed.kind {
             Kind::Distrusted => Self::Distrusted(failed.why),
-            Kind::Early | Kind::Full | Kind::Lost => Self::Away(failed.why),
+            Kind::Early | Kind::Full | Kind::Foreign | Kind::Lost => Self::Away(failed.why),
         }
     }
 }

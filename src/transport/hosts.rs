@@ -19,7 +19,9 @@ use super::links::Links;
 use super::mask::Masks;
 use super::memory::Memory;
 use super::request::{Request, Terms, check_variable, exports, local_arguments, remote_command};
-use super::{Event, Means, NoAnswer, Report, Reports, Survey, SurveyRequest, Transport, errands, http, secrets, work};
+use super::{
+    Event, Means, NoAnswer, Reached, Report, Reports, Survey, SurveyRequest, Transport, errands, http, secrets, work,
+};
 use crate::driver::clock;
 use crate::graph::ids::AttemptId;
 use crate::graph::job::{Job, Site, Work};
@@ -183,12 +185,12 @@ impl Hosts {
         errands::everywhere(&self.inner, sites, "forget", run.as_slice()).await
     }
 
-    /// By what a host is reached, and why not by the native transport where that was to be tried.
+    /// What reaches a host: by its options, and where it was connected to already, by what came of that.
     ///
     /// # Errors
     /// Why it cannot be reached by what was asked for.
-    pub async fn means(&self, host: &str) -> Result<(Means, Option<String>), String> {
-        self.inner.links.means(host).await
+    pub async fn reached(&self, host: &str) -> Result<Reached, String> {
+        self.inner.links.reached(host).await
     }
 
     fn follow(&self, work: impl Future<Output = ()> + Send + 'static) {

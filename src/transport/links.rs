@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use openssh::Session;
@@ -17,7 +17,7 @@ use super::hosts::Config;
 use super::masters::{self, Masters};
 use super::native::{self, Native};
 use super::spare::{Spares, let_go};
-use super::{Means, jitter};
+use super::{Means, Reached, jitter};
 use crate::plan::model::HostName;
 
 /// Below sshd's default `MaxSessions 10`, because a slot is freed a little after its session's end.
@@ -47,6 +47,8 @@ pub(super) struct Links {
 #[derive(Debug, Default)]
 struct HostLinks {
     way: OnceCell<Way>,
+    /// Why the native way was left for ssh, once it was tried.
+    left_native: OnceLock<String>,
     open: Mutex<Vec<Arc<Link>>>,
     spares: Spares,
 }
@@ -98,20 +100,22 @@ impl Links {
         self.masters.directory()
     }
 
-    /// Which means reaches the host, and why not the native one.
+    /// What reaches the host, as far as is known: a connect may show that it must be `ssh`.
     ///
     /// # Errors
     /// Why it cannot be reached by the means that was asked for.
-    pub(super) async fn means(&self, host: &str) -> Result<(Means, Option<String>), String> {
+    pub(super) async fn reached(&self, host: &str) -> Result<Reached, String> {
         let links = self.of(host).map_err(|failed| failed.why)?;
-        match (self.way(host, links).await, self.means) {
-            (Way::Native(_), _) => Ok((Means::Native, None)),
-            (Way::Openssh, Means::Auto) => {
-                Ok((Means::Openssh, self.native.route(host).await.err().map(|why| why.join("; "))))
+        let (means, not_native) = match (self.way(host, links).await, links.left_native.get()) {
+            (Way::Native(_), _) => (Means::Native, None),
+            (Way::Openssh, Some(why)) => (Means::Openssh, Some(why.clone())),
+            (Way::Openssh, None) if self.means == Means::Auto => {
+                (Means::Openssh, self.native.route(host).await.err().map(|why| why.join("; ")))
             }
-            (Way::Openssh, _) => Ok((Means::Openssh, None)),
-            (Way::None(why), _) => Err(why.clone()),
-        }
+            (Way::Openssh, None) => (Means::Openssh, None),
+            (Way::None(why), _) => return Err(why.clone()),
+        };
+        Ok(Reached { means, not_native })
     }
 
     fn of(&self, host: &str) -> Result<&HostLinks, Failed> {
@@ -132,7 +136,10 @@ impl Links {
                 },
             }
         };
-        links.way.get_or_init(choose).await
+        match links.left_native.get() {
+            Some(_) => &Way::Openssh,
+            None => links.way.get_or_init(choose).await,
+        }
     }
 
     /// A runner on the host: one that waits for another request, or `command`, connecting when needed.
@@ -239,9 +246,9 @@ impl Links {
     }
 
     async fn connect(&self, host: &str, links: &HostLinks) -> Result<Connection, Failed> {
-        let way = self.way(host, links).await;
         let mut tries = 0;
         loop {
+            let way = self.way(host, links).await;
             let permit = self.connects.acquire().await.map_err(|_| Failed::lost("closed"))?;
             let failed = match way {
                 Way::None(why) => return Err(Failed::lost(why)),
@@ -255,6 +262,10 @@ impl Links {
                 },
             };
             drop(permit);
+            if failed.kind == Kind::Foreign && self.means == Means::Auto {
+                links.left_native.get_or_init(|| failed.why);
+                continue;
+            }
             tries += 1;
             if failed.kind != Kind::Early || tries >= CONNECT_TRIES {
                 return Err(failed);

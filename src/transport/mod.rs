@@ -84,7 +84,7 @@ pub enum Means {
     Openssh,
     /// This process itself, for fleets; it refuses a host whose options it does not support.
     Native,
-    /// `Native` for every host that it supports, `Openssh` for the rest.
+    /// `Native` for every host that it supports and finds a common algorithm with, `Openssh` for the rest.
     Auto,
 }
 
@@ -150,10 +150,21 @@ pub enum Logout {
     Tried { seen_in: Option<String> },
 }
 
+/// What reaches a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reached {
+    /// Not [`Means::Auto`].
+    pub means: Means,
+    /// Why not the native transport, where that was to be tried.
+    pub not_native: Option<String>,
+}
+
 /// What one site said of itself before the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Survey {
     pub site: Site,
+    /// `None` of this machine, and of a host that nothing reaches.
+    pub reached: Option<Reached>,
     pub answer: Result<SiteState, NoAnswer>,
     /// How long the answer took.
     pub took: Duration,

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use runbook::graph::job::Site;
 use runbook::graph::outcome::Outcome;
-use runbook::transport::{Means, Transport};
+use runbook::transport::{Means, Reached, Transport};
 
 use super::bed::{Bed, shell};
 use crate::harness::sshd::{Options, Sshd};
@@ -58,13 +58,33 @@ async fn what_is_not_supported_is_named_and_auto_takes_ssh_for_it() {
 
     let sshd = Sshd::start(&configured("Host h1\n  IPQoS throughput\n"));
     let bed = Bed::with(Some(&sshd), |c| c.means = Means::Auto);
-    let (means, why) = bed.hosts.means("h1").await.unwrap();
-    assert_eq!((means, why.unwrap().contains("IPQoS throughput at")), (Means::Openssh, true));
+    let reached = bed.hosts.reached("h1").await.unwrap();
+    assert_eq!((reached.means, reached.not_native.unwrap().contains("IPQoS throughput at")), (Means::Openssh, true));
     assert_eq!(outcome(&sshd, Means::Auto).await, Outcome::Succeeded);
 
     let plain = Sshd::start(&Options::default());
     let bed = Bed::with(Some(&plain), |c| c.means = Means::Auto);
-    assert_eq!(bed.hosts.means("h1").await, Ok((Means::Native, None)));
+    assert_eq!(bed.hosts.reached("h1").await, Ok(Reached { means: Means::Native, not_native: None }));
+}
+
+#[tokio::test]
+async fn a_host_that_has_no_algorithm_in_common_with_us_is_left_to_ssh() {
+    let post_quantum = "KexAlgorithms sntrup761x25519-sha512@openssh.com";
+    let sshd = Sshd::start(&Options {
+        sshd: format!("{post_quantum}\n"),
+        ssh: format!("{post_quantum},curve25519-sha256\n"),
+        ..Options::default()
+    });
+    let why = "no Kex algorithm in common; it offers sntrup761x25519-sha512@openssh.com";
+    assert!(refusal(&sshd).await.starts_with(why));
+
+    let mut bed = Bed::with(Some(&sshd), |c| c.means = Means::Auto);
+    let native = Reached { means: Means::Native, not_native: None };
+    assert_eq!(bed.hosts.reached("h1").await, Ok(native), "nothing is known before it is tried");
+    let (outcome, _) = bed.run(shell("s", &Site::Host("h1".into()), "true")).await;
+    assert_eq!(outcome, Outcome::Succeeded);
+    let reached = bed.hosts.reached("h1").await.unwrap();
+    assert_eq!((reached.means, reached.not_native.unwrap().starts_with(why)), (Means::Openssh, true));
 }
 
 #[tokio::test]

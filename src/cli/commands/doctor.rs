@@ -17,7 +17,7 @@ use crate::cli::load::load_or_report;
 use crate::cli::setup::Setup;
 use crate::cli::{output, programs, reach};
 use crate::report::escape_for_terminal;
-use crate::transport::{CONNECT_AT_ONCE, Means};
+use crate::transport::{CONNECT_AT_ONCE, Means, Reached};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -233,10 +233,12 @@ fn transport(cx: &Context, by: By) -> Setting {
 fn hosts(file: &Path, by: By, cx: &Context) -> Result<Vec<Setting>, CommandError> {
     let plan = load_or_report(file, &[], cx)?.plan;
     let setup = Setup::new(file, Vec::new(), by, &cx.settings)?;
-    let ways = reach::ways(&plan, &setup, None, plan.hosts.keys().cloned())?;
+    let ways = reach::ways(&plan, &setup)?;
     let row = |(host, way): reach::Way| match way {
-        Ok((means, None)) => Setting::new(host, means.as_str(), "the transport above"),
-        Ok((means, Some(why))) => Setting::new(host, means.as_str(), format!("its options: {why}")),
+        Ok(Reached { means, not_native: None }) => Setting::new(host, means.as_str(), "the transport above"),
+        Ok(Reached { means, not_native: Some(why) }) => {
+            Setting::new(host, means.as_str(), format!("its options: {why}"))
+        }
         Err(why) => Setting::new(host, "not reachable", "the transport above").but(Some(why)),
     };
     Ok(ways.into_iter().map(row).collect())

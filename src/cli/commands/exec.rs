@@ -226,7 +226,6 @@ fn look_before(
     if lab.is_none() {
         logout::recall(store, graph.plan(), &mut requests);
     }
-    let ways = reach::ways(graph.plan(), setup, lab, reach::asked(&requests))?;
     let environment = lab.map(|lab| lab.local.env.clone()).unwrap_or_default();
     let mut scout = Scout::send_out(talk.cx, &graph.plan().stem, &environment)?;
     let surveys = scout.survey(graph.plan(), setup, &requests)?;
@@ -235,7 +234,7 @@ fn look_before(
     }
     let held = surveys.iter().any(|s| s.answer.as_ref().is_ok_and(|state| state.locked_by.is_some()));
     let mut findings = preflight::judge(graph, &surveys);
-    let ways = reach::in_words(&ways).into_iter();
+    let ways = reach::in_words(&surveys).into_iter();
     findings.extend(ways.map(|text| preflight::Finding { verdict: preflight::Verdict::Ok, text }));
     let missing = reach::missing_secrets(graph.plan(), setup)?;
     findings.extend(missing.into_iter().map(|text| preflight::Finding { verdict: preflight::Verdict::Fail, text }));

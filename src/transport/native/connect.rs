@@ -243,12 +243,13 @@ fn distrust_words(route: &Route, distrust: &Distrust, offered: &str) -> String {
 
 fn failed(error: &russh::Error) -> Failed {
     use std::io::ErrorKind as K;
-    let early = match error {
-        russh::Error::HUP | russh::Error::Disconnect => true,
-        russh::Error::IO(e) => matches!(e.kind(), K::UnexpectedEof | K::ConnectionReset | K::BrokenPipe),
-        _ => false,
+    let kind = match error {
+        russh::Error::HUP | russh::Error::Disconnect => Kind::Early,
+        russh::Error::IO(e) if matches!(e.kind(), K::UnexpectedEof | K::ConnectionReset | K::BrokenPipe) => Kind::Early,
+        russh::Error::NoCommonAlgo { .. } => Kind::Foreign,
+        _ => Kind::Lost,
     };
-    Failed { why: words(error), kind: if early { Kind::Early } else { Kind::Lost } }
+    Failed { why: words(error), kind }
 }
 
 fn tcp_words(error: &std::io::Error) -> String {
