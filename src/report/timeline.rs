@@ -41,9 +41,14 @@ impl Ruler {
         (secs as usize * TICK / (self.tick.as_secs() as usize)).min(self.columns() - 1)
     }
 
+    /// Over more than a day every other tick, for its day needs the room of two.
     fn labels(&self, clock: &Clock) -> String {
         let at = |i: usize| self.from.checked_add(self.tick * i as i32).unwrap_or(self.from);
-        (0..=self.ticks).map(|i| format!("{} ", clock.hm(at(i)))).collect()
+        if self.tick * self.ticks as i32 <= SignedDuration::from_hours(24) {
+            return (0..=self.ticks).map(|i| format!("{} ", clock.hm(at(i)))).collect();
+        }
+        let days = (0..=self.ticks).step_by(2).map(|i| format!("{:<1$}", clock.hm_near(at(i), self.from), 2 * TICK));
+        days.collect()
     }
 }
 
@@ -100,5 +105,20 @@ const fn glyph(step: &Step) -> char {
         (Some(_), _) => '?',
         (None, Verb::Test(_) | Verb::Http(_)) => '=',
         _ => '#',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ruler_over_days_names_them() {
+        let labels = |to: &str| {
+            let ruler = Ruler::new("2026-12-02T01:30:00Z".parse().unwrap(), to.parse().unwrap(), 80);
+            ruler.labels(&Clock::new(Some("UTC"))).trim_end().to_owned()
+        };
+        assert_eq!(labels("2026-12-02T07:00:00Z"), "01:30 02:30 03:30 04:30 05:30 06:30 07:30");
+        assert_eq!(labels("2026-12-03T07:00:00Z"), "01:30       13:30       Thu 01:30");
     }
 }

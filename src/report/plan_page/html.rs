@@ -76,8 +76,7 @@ impl PlanPage<'_> {
     }
 
     fn findings_where(&self, which: fn(&str) -> bool) -> Vec<(String, String)> {
-        let found = self.findings.iter().filter(|(code, _)| which(code));
-        found.map(|(code, text)| (code.clone(), esc(text))).collect()
+        self.told(which).into_iter().map(|(code, text)| (code.to_owned(), esc(&text))).collect()
     }
 
     fn step_rows(&self, clock: &Clock) -> Vec<Value> {

@@ -23,7 +23,7 @@ impl PlanPage<'_> {
             let _ = writeln!(out, "- **{}** {}: {}{}", figure.name, md(&figure.value), md(&figure.note), md(&worst));
         }
         let _ = writeln!(out, "- {}", md(&self.counts()));
-        out += &self.list("Does not fit", self.findings.iter().filter(|(code, _)| code.starts_with('E')).map(finding));
+        out += &self.list("Does not fit", self.told(|code| code.starts_with('E')).into_iter().map(finding));
         out += &self.step_table(&clock);
         out += &self.rollback_table(&clock);
         out += &self.drill_section();
@@ -32,7 +32,7 @@ impl PlanPage<'_> {
             format!("**{}**: {}{only}", md(&self.graph.step(ix).id), md(&why))
         };
         out += &self.list("No way back", self.ends().into_iter().map(end));
-        out += &self.list("Warnings", self.findings.iter().filter(|(code, _)| !code.starts_with('E')).map(finding));
+        out += &self.list("Warnings", self.told(|code| !code.starts_with('E')).into_iter().map(finding));
         out += &self.list("People", self.asked(&clock).into_iter().map(|text| md(&text)));
         out += &self.command_blocks();
         let _ = write!(out, "\nTo run exactly this:\n\n{}", block(self.exec));
@@ -122,8 +122,8 @@ impl PlanPage<'_> {
     }
 }
 
-fn finding((code, text): &(String, String)) -> String {
-    format!("**{code}** {}", md(text))
+fn finding((code, text): (&str, String)) -> String {
+    format!("**{code}** {}", md(&text))
 }
 
 /// A text as it is shown, fenced by more backticks than it has in a row.

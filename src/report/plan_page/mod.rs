@@ -3,6 +3,7 @@
 
 mod chart;
 mod commands;
+mod findings;
 mod html;
 mod markdown;
 
@@ -272,9 +273,12 @@ impl PlanPage<'_> {
         let (slack, what) = (self.width >= 60, self.width >= 80);
         let estimates = self.graph.plan().steps.values().filter_map(|s| s.estimate);
         let wide = estimates.map(|e| e.to_string().len()).max().unwrap_or(0).clamp(9, 14);
+        let longest = self.graph.step_ixs().map(|ix| self.slack_of(ix).len()).max().unwrap_or(0).max(6);
         let mut head = format!("{:<20} START  END    {:<wide$} ", "STEPS", "ESTIMATE");
-        head.push_str(if slack { " SLACK  " } else { "" });
-        head.push_str("WHERE      ");
+        head.push_str(&if slack { format!(" {:<longest$} ", "SLACK") } else { String::new() });
+        let most = self.graph.step_ixs().map(|ix| self.graph.actions_of(ix).len()).max().unwrap_or(0);
+        let places = format!("{most} hosts").len().max(10);
+        head.push_str(&format!("{:<places$} ", "WHERE"));
         head.push_str(if what { "WHAT" } else { "" });
         let mut out = vec![head];
         for (ix, step) in self.graph.step_ixs().zip(self.graph.plan().steps.values()) {
@@ -284,9 +288,9 @@ impl PlanPage<'_> {
             let mut line =
                 format!("{:>2} {:<17} {start:<6} {end:<6} {estimate:<wide$} ", ix.0 + 1, shorten(&step.id, 17));
             if slack {
-                line.push_str(&format!(" {:<6} ", self.slack_of(ix)));
+                line.push_str(&format!(" {:<longest$} ", self.slack_of(ix)));
             }
-            line.push_str(&column(&place(self.graph, ix), 10));
+            line.push_str(&column(&place(self.graph, ix), places));
             if what {
                 let mark = if self.graph.ends_the_way_back(ix) { " !" } else { "" };
                 let room = self.width.saturating_sub(line.len() + 1 + mark.len());
@@ -437,8 +441,8 @@ impl PlanPage<'_> {
 
     /// The findings of some codes, under a heading; nothing where there are none.
     fn found(&self, heading: &str, which: fn(&str) -> bool) -> Vec<String> {
-        let lines = self.findings.iter().filter(|(code, _)| which(code));
-        let lines = lines.flat_map(|(code, text)| wrap_after(&format!("   {code:<4}"), 8, &esc(text), self.width));
+        let lines = self.told(which).into_iter();
+        let lines = lines.flat_map(|(code, text)| wrap_after(&format!("   {code:<4}"), 8, &esc(&text), self.width));
         let mut lines: Vec<String> = lines.collect();
         if !lines.is_empty() {
             lines.splice(0..0, [String::new(), heading.to_owned()]);
