@@ -7,22 +7,21 @@
 //! - `allow_failed`: at most so many hosts of the step may fail, unreachable ones included. They drop out: what depends
 //!   on the step is left out there. One more stops the step: nothing new starts, what runs ends, then people are asked.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::decide::Decision;
 use super::fact::{Fact, FleetStop, HoldAnswer, HoldReason, RollbackCause, RunEnd, SkipReason};
 use super::state::{Doing, State};
 use crate::graph::ids::ActionId;
-use crate::graph::job::Site;
-use crate::graph::{ActionIx, Graph, Reach, StepIx};
+use crate::graph::{ActionIx, Graph, Groups, Reach, Spot, StepIx};
 use crate::plan::model::OnFailure;
 use crate::plan::units::Size;
 
 /// Which hosts are out of service because of this run, and which have dropped out of it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Service {
-    /// By action: its host and the group in which that host counts. Empty where the plan limits no fleet.
-    places: Vec<Option<Spot>>,
+    /// Empty where the plan limits no fleet.
+    places: Groups,
     groups: Vec<Group>,
     /// By host: how many of its actions keep it out of service.
     out: Vec<u32>,
@@ -42,12 +41,6 @@ pub(super) struct Standing {
     disregarded: bool,
     /// Skipped because its host had dropped out.
     pub left_out: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Spot {
-    host: u32,
-    group: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -74,34 +67,15 @@ impl Service {
         {
             return Self::default();
         }
-        let first_group = graph.plan().groups_by_host();
-        let (mut groups, mut by_name) = (Vec::<Group>::new(), HashMap::new());
-        let mut group_of = |host: &str| {
-            let name = first_group.get(host).copied().unwrap_or("no group");
-            *by_name.entry(name).or_insert_with(|| {
-                groups.push(Group { name: name.to_owned(), hosts: 0, out: 0 });
-                groups.len() as u32 - 1
-            })
-        };
-        let hosts = graph.plan().hosts.keys().enumerate();
-        let spots: HashMap<&str, Spot> =
-            hosts.map(|(i, host)| (host.as_str(), Spot { host: i as u32, group: group_of(host) })).collect();
-        // A group counts as a whole, also where a wave touches a part of it only.
-        let touched = &graph.plan().hosts;
-        let elsewhere = first_group.keys().copied().filter(|host| !touched.contains_key(*host));
-        let members: Vec<u32> = touched.keys().map(String::as_str).chain(elsewhere).map(group_of).collect();
-        members.into_iter().for_each(|group| groups[group as usize].hosts += 1);
-        let spot = |site: &Option<Site>| match site {
-            Some(Site::Host(host)) => spots.get(host.as_str()).copied(),
-            Some(Site::Controller) | None => None,
-        };
-        let places = graph.actions().iter().map(|a| spot(&a.site)).collect();
+        let places = Groups::of(graph);
+        let counted = places.names().iter().zip(places.sizes());
+        let groups = counted.map(|(name, hosts)| Group { name: name.clone(), hosts: *hosts, out: 0 }).collect();
         let out = vec![0; graph.plan().hosts.len()];
         Self { places, groups, out, dropped: BTreeMap::new(), reach: Some(Reach::new(graph)) }
     }
 
     fn spot(&self, ix: ActionIx) -> Option<Spot> {
-        self.places.get(ix.index()).copied().flatten()
+        self.places.spot(ix)
     }
 
     fn count(&mut self, ix: ActionIx, out: bool) {

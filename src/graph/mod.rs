@@ -5,6 +5,7 @@ mod build;
 pub mod danger;
 pub mod draw;
 pub mod fold;
+mod groups;
 pub mod horizon;
 pub mod ids;
 pub mod job;
@@ -20,4 +21,5 @@ mod soak;
 
 pub use action::{Action, ActionIx, StepIx};
 pub use build::Graph;
+pub use groups::{Groups, Spot};
 pub use reach::Reach;

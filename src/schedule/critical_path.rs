@@ -1,13 +1,14 @@
 //! When each step starts and ends when everything takes as long as estimated, and which chain of steps decides the end.
 //! Knows nothing of windows, resources or of what has run.
 //!
-//! Steps are the nodes; a step on many hosts takes `ceil(hosts / at_once)` rounds. A `same_host` need lets a step begin
+//! Steps are the nodes; a step on many hosts takes as many rounds as its limits make of them. A `same_host` need lets a step begin
 //! when the first round of the needed one is over, and it ends one round after it at the earliest.
 
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::batches::Batches;
 use super::search::Order;
 use crate::graph::render::never_wanted;
 use crate::graph::{Graph, StepIx};
@@ -72,7 +73,8 @@ impl Network {
     }
 
     fn of(graph: &Graph, takes: impl Fn(StepIx) -> SignedDuration) -> Self {
-        let rounds: Vec<Rounds> = graph.step_ixs().map(|s| Rounds::of(graph, s, takes(s))).collect();
+        let batches = Batches::of(graph);
+        let rounds: Vec<Rounds> = graph.step_ixs().map(|s| Rounds::of(graph, &batches, s, takes(s))).collect();
         let opens = match graph.plan().window.as_ref().map(|w| &w.opening) {
             Some(Opening::At { opens, .. }) => Some(*opens),
             Some(Opening::WhenStarted { .. }) | None => None,
@@ -208,15 +210,12 @@ struct Rounds {
 }
 
 impl Rounds {
-    fn of(graph: &Graph, step: StepIx, each: SignedDuration) -> Self {
+    fn of(graph: &Graph, batches: &Batches<'_>, step: StepIx, each: SignedDuration) -> Self {
         if never_wanted(graph, step) {
             return Self { count: 0, each: SignedDuration::ZERO };
         }
-        let hosts = graph.actions_of(step).len();
-        let own = graph.step(step).fleet.at_once.map_or(hosts, |s| s.at_least_one_of(hosts));
-        let plan = graph.plan().at_once.map_or(hosts, |s| s.at_least_one_of(graph.actions().len()));
-        let at_once = own.min(plan).max(1);
-        Self { count: i32::try_from(hosts.div_ceil(at_once)).unwrap_or(i32::MAX), each }
+        let places = graph.plan().at_once.map_or(usize::MAX, |s| s.at_least_one_of(graph.actions().len()));
+        Self { count: i32::try_from(batches.taken(step, places).rounds).unwrap_or(i32::MAX), each }
     }
 
     fn all(self) -> SignedDuration {

@@ -1,6 +1,7 @@
 //! Time and capacity of a graph: pure arithmetic without state of a run. Knows no clock.
 
 pub mod advise;
+mod batches;
 mod critical_path;
 mod dice;
 mod fit;

@@ -10,7 +10,7 @@ use super::play::Play;
 use super::spread::Spread;
 use super::{Odds, Situation, Standing};
 use crate::graph::render::never_wanted;
-use crate::graph::{ActionIx, Graph, StepIx};
+use crate::graph::{ActionIx, Graph, Groups, StepIx};
 use crate::plan::model::{OnDeadline, OnStop, Verb, Wait};
 use crate::schedule::critical_path::{Network, Pace, Times};
 use crate::schedule::fit::{forward_only, undoable};
@@ -32,6 +32,10 @@ pub struct Evening {
     /// Parts that wait for another one on their host, by the one they wait for; and where those of each part begin.
     followers: Vec<u32>,
     followers_from: Vec<u32>,
+    /// What of each step is limited together, in the order of the parts.
+    pub(super) lanes: Vec<Lane>,
+    /// By group of hosts: the lanes of steps that take its hosts out of service.
+    pub(super) lanes_of_group: Vec<Vec<u32>>,
     pub(super) capacity: Vec<u32>,
     pub(super) places: u32,
     /// By action: its part.
@@ -50,10 +54,24 @@ pub(super) struct Part {
     pub same_host_needs: u32,
 }
 
+/// Parts of one step, one after the other: those on hosts of one group, where hosts are taken out of service; else all.
+#[derive(Debug, Clone)]
+pub(super) struct Lane {
+    pub first: u32,
+    /// The group whose hosts are out of service while they are worked on.
+    pub group: Option<u32>,
+    /// How many of the group may be out of service at once.
+    pub room: u32,
+}
+
 #[derive(Debug, Clone, Default)]
 pub(super) struct Node {
     pub first: u32,
     pub count: u32,
+    pub first_lane: u32,
+    pub lanes: u32,
+    /// Nothing else of it begins before one of its parts is over.
+    pub canary: bool,
     /// What is added to whatever is drawn of a part: a wait.
     pub always: f64,
     /// Its parts end no earlier than this.
@@ -104,7 +122,9 @@ impl Evening {
         // One that is of another plan says nothing about this one.
         let order = order.filter(|order| order.fits(graph.step_count()));
         let names: Vec<&String> = plan.resources.keys().collect();
-        let groups = plan.groups_by_host();
+        let by_name = plan.groups_by_host();
+        let keeps_up = plan.steps.values().any(|s| s.fleet.keep_up.is_some());
+        let groups = keeps_up.then(|| Groups::of(graph));
         let ranks = order.map_or_else(|| by_remaining(graph), |order| order.rank.clone());
         let mut evening = Self {
             parts: Vec::new(),
@@ -112,9 +132,11 @@ impl Evening {
             spreads: Vec::new(),
             followers: Vec::new(),
             followers_from: Vec::new(),
+            lanes: Vec::new(),
+            lanes_of_group: groups.as_ref().map_or_else(Vec::new, |g| vec![Vec::new(); g.sizes().len()]),
             capacity: plan.resources.values().copied().collect(),
             places: plan.at_once.map_or(u32::MAX, |n| n.at_least_one_of(graph.actions().len()) as u32),
-            part_of: Vec::new(),
+            part_of: vec![0; graph.actions().len()],
             expected: Network::new(graph, Pace::Expected).earliest(),
             reserve: plan.window.as_ref().map_or(SignedDuration::ZERO, |w| w.reserve),
             on_deadline: plan.window.as_ref().map_or(OnDeadline::Warn, |w| w.on_deadline),
@@ -128,7 +150,8 @@ impl Evening {
                 Verb::Wait(Wait::At(at)) if !never => (SignedDuration::ZERO, Some(at)),
                 _ => (SignedDuration::ZERO, None),
             };
-            evening.add_parts(graph, ix, never, past, &groups);
+            let first_lane = evening.lanes.len() as u32;
+            evening.add_parts(graph, ix, never, past, (&by_name, groups.as_ref()));
             let hosts = graph.actions_of(ix).len();
             let uses = step.uses.iter().filter(|(_, units)| **units > 0);
             let index = |name: &String| names.iter().position(|n| *n == name).map(|r| r as u32);
@@ -136,6 +159,9 @@ impl Evening {
             evening.steps.push(Node {
                 first,
                 count: evening.parts.len() as u32 - first,
+                first_lane,
+                lanes: evening.lanes.len() as u32 - first_lane,
+                canary: step.fleet.canary,
                 always: always.as_secs_f64(),
                 until,
                 rank: ranks.get(ix.index()).copied().unwrap_or(0),
@@ -169,23 +195,52 @@ impl Evening {
         evening
     }
 
-    fn add_parts(&mut self, graph: &Graph, ix: StepIx, never: bool, past: &Past, groups: &BTreeMap<&str, &str>) {
+    fn add_parts(
+        &mut self,
+        graph: &Graph,
+        ix: StepIx,
+        never: bool,
+        past: &Past,
+        (by_name, groups): (&BTreeMap<&str, &str>, Option<&Groups>),
+    ) {
         let step = graph.step(ix);
         let mut known: BTreeMap<&str, u32> = BTreeMap::new();
         let timed = !never && !matches!(step.verb, Verb::Wait(Wait::For(_) | Wait::At(_)));
-        for action in graph.actions_of(ix) {
-            let first_of_step = self.parts.last().is_none_or(|p| p.step != ix.0);
-            if step.gate.is_none() || first_of_step {
+        let groups = groups.filter(|_| step.fleet.takes_hosts_out());
+        let group_of = |action: ActionIx| groups.and_then(|g| g.spot(action)).map(|spot| spot.group);
+        let mut actions: Vec<ActionIx> = graph.actions_of(ix).collect();
+        // Stable: within a group as in the plan.
+        actions.sort_by_key(|action| group_of(*action));
+        let mut lane = None;
+        for (place, action) in actions.into_iter().enumerate() {
+            if step.gate.is_none() || place == 0 {
+                let group = group_of(action);
+                if lane != Some(group) {
+                    lane = Some(group);
+                    self.begin_lane(graph, ix, groups.zip(group));
+                }
                 let host = graph.action(action).id.host().unwrap_or("");
-                let group = groups.get(host).copied().unwrap_or(host);
-                let spread = *known.entry(group).or_insert_with(|| {
-                    self.spreads.push(timed.then(|| Spread::of(step.estimate, past.of(&step.id, group))).flatten());
+                let alike = by_name.get(host).copied().unwrap_or(host);
+                let spread = *known.entry(alike).or_insert_with(|| {
+                    self.spreads.push(timed.then(|| Spread::of(step.estimate, past.of(&step.id, alike))).flatten());
                     self.spreads.len() as u32 - 1
                 });
                 self.parts.push(Part { step: ix.0, spread, same_host_needs: 0 });
             }
-            self.part_of.push(self.parts.len() as u32 - 1);
+            self.part_of[action.index()] = self.parts.len() as u32 - 1;
         }
+    }
+
+    fn begin_lane(&mut self, graph: &Graph, ix: StepIx, group: Option<(&Groups, u32)>) {
+        let room = group.and_then(|(groups, group)| groups.room(graph, ix, group));
+        if let Some((_, group)) = group {
+            self.lanes_of_group[group as usize].push(self.lanes.len() as u32);
+        }
+        self.lanes.push(Lane {
+            first: self.parts.len() as u32,
+            group: group.map(|(_, group)| group),
+            room: room.map_or(u32::MAX, |room| room.max(1) as u32),
+        });
     }
 
     /// Whoever gives what another takes over.
@@ -219,6 +274,13 @@ impl Evening {
     pub(super) fn followers(&self, part: u32) -> &[u32] {
         let [from, to] = [part, part + 1].map(|p| self.followers_from[p as usize] as usize);
         &self.followers[from..to]
+    }
+
+    /// What is limited together with this part.
+    pub(super) fn lane(&self, part: u32) -> u32 {
+        let step = &self.steps[self.parts[part as usize].step as usize];
+        let lanes = &self.lanes[step.first_lane as usize..(step.first_lane + step.lanes) as usize];
+        step.first_lane + lanes.partition_point(|lane| lane.first <= part) as u32 - 1
     }
 
     fn part(&self, action: ActionIx) -> u32 {

@@ -67,18 +67,21 @@ struct Luck {
 struct State {
     /// Parts that run, by their end.
     running: BinaryHeap<Reverse<(Moment, u32)>>,
-    /// By step: what it still waits for, its parts that are not over, those that run, those that could.
+    /// By step: what it still waits for, its parts that are not over, those that run.
     barriers: Vec<u32>,
     left: Vec<u32>,
     taken: Vec<u32>,
+    /// By lane: its parts that could start; no part before this one could.
     offered: Vec<u32>,
-    /// By step: no part before this one could start.
     next: Vec<u32>,
-    /// Parts that could start.
+    /// By group: its hosts that are out of service.
+    out: Vec<u32>,
+    /// Parts that could start; lanes with some of which one may be taken.
     could: Bits,
+    open_lanes: Bits,
     /// By part: parts of other steps on its host that it still waits for. One that has begun waits for what never comes.
     same_host: Vec<u32>,
-    /// Steps with parts that could start, by rank.
+    /// Steps with open lanes, by rank.
     ready: Vec<(u32, u32)>,
     used: Vec<u32>,
     places: u32,
@@ -96,7 +99,9 @@ impl State {
         self.taken.clone_from(&first.taken);
         self.offered.clone_from(&first.offered);
         self.next.clone_from(&first.next);
+        self.out.clone_from(&first.out);
         self.could.become_as(&first.could);
+        self.open_lanes.become_as(&first.open_lanes);
         self.same_host.clone_from(&first.same_host);
         self.ready.clone_from(&first.ready);
         self.used.clone_from(&first.used);
@@ -156,9 +161,11 @@ impl<'a> Play<'a> {
             barriers: steps.iter().map(|s| s.barriers).collect(),
             left: steps.iter().map(|s| s.count).collect(),
             taken: vec![0; steps.len()],
-            offered: vec![0; steps.len()],
-            next: steps.iter().map(|s| s.first).collect(),
+            offered: vec![0; self.evening.lanes.len()],
+            next: self.evening.lanes.iter().map(|lane| lane.first).collect(),
+            out: vec![0; self.evening.lanes_of_group.len()],
             could: Bits::below(parts.len()),
+            open_lanes: Bits::below(self.evening.lanes.len()),
             same_host: parts.iter().zip(&self.began).map(still_needs).collect(),
             used: vec![0; self.evening.capacity.len()],
             guards: steps.iter().filter(|s| s.guards && s.count > 0).count() as u32,
@@ -257,18 +264,24 @@ impl<'a> Play<'a> {
     fn start_ready(&mut self, at: f64, cause: u32, limits: &Limits, night: &mut Night) {
         let mut i = 0;
         while let Some((_, step)) = self.state.ready.get(i).copied() {
-            while self.state.offered[step as usize] > 0 && self.has_room(step) {
+            while self.has_room(step)
+                && let Some(lane) = self.open_lane(step)
+            {
+                if !self.lane_has_room(lane) {
+                    self.state.open_lanes.remove(lane);
+                    continue;
+                }
                 if night.decided.is_none() {
                     night.refused |= at > limits.starts[step as usize];
                     night.decided = self.evening.steps[step as usize].irreversible.then_some(at);
                 }
-                let part = self.first_that_could(step);
+                let part = self.first_that_could(lane);
                 self.take(part);
                 self.cause[part as usize] = cause;
                 let end = (at + self.draw(step, part)).max(self.until[step as usize]);
                 self.state.running.push(Reverse((Moment::of(end), part)));
             }
-            if self.state.offered[step as usize] == 0 {
+            if self.open_lane(step).is_none() {
                 self.state.ready.remove(i);
             } else {
                 i += 1;
@@ -284,15 +297,37 @@ impl<'a> Play<'a> {
         node.room == Room::Unneeded
             || self.state.places < self.evening.places
                 && self.state.taken[step as usize] < node.at_once
+                && self.canary_is_over(step)
                 && node.uses.iter().all(free)
     }
 
-    fn first_that_could(&mut self, step: u32) -> u32 {
-        let next = &mut self.state.next[step as usize];
+    /// Or none has begun, so that one may.
+    fn canary_is_over(&self, step: u32) -> bool {
+        let node = &self.evening.steps[step as usize];
+        !node.canary || self.state.left[step as usize] < node.count || self.state.taken[step as usize] == 0
+    }
+
+    fn open_lane(&self, step: u32) -> Option<u32> {
+        let node = &self.evening.steps[step as usize];
+        let lane = self.state.open_lanes.first_from(node.first_lane)?;
+        (lane < node.first_lane + node.lanes).then_some(lane)
+    }
+
+    /// Whether its group can spare one more host.
+    fn lane_has_room(&self, lane: u32) -> bool {
+        let lane = &self.evening.lanes[lane as usize];
+        lane.group.is_none_or(|group| self.state.out[group as usize] < lane.room)
+    }
+
+    fn first_that_could(&mut self, lane: u32) -> u32 {
+        let next = &mut self.state.next[lane as usize];
         // There is one, for one was offered.
         *next = self.state.could.first_from(*next).unwrap_or(*next);
         self.state.could.remove(*next);
-        self.state.offered[step as usize] -= 1;
+        self.state.offered[lane as usize] -= 1;
+        if self.state.offered[lane as usize] == 0 {
+            self.state.open_lanes.remove(lane);
+        }
         *next
     }
 
@@ -304,6 +339,17 @@ impl<'a> Play<'a> {
             self.state.taken[step] += 1;
             node.uses.iter().for_each(|(r, units)| self.state.used[*r as usize] += units);
         }
+        if let Some(group) = self.group(part) {
+            self.state.out[group as usize] += 1;
+        }
+    }
+
+    /// The group of which it takes a host out of service.
+    fn group(&self, part: u32) -> Option<u32> {
+        if self.evening.lanes_of_group.is_empty() {
+            return None;
+        }
+        self.evening.lanes[self.evening.lane(part) as usize].group
     }
 
     fn give_back(&mut self, part: u32) {
@@ -313,6 +359,27 @@ impl<'a> Play<'a> {
             self.state.places -= 1;
             self.state.taken[step] -= 1;
             node.uses.iter().for_each(|(r, units)| self.state.used[*r as usize] -= units);
+        }
+        if let Some(group) = self.group(part) {
+            self.state.out[group as usize] -= 1;
+            let evening = self.evening;
+            evening.lanes_of_group[group as usize].iter().for_each(|lane| self.open_again(*lane));
+        }
+    }
+
+    /// One host more of its group is in service.
+    fn open_again(&mut self, lane: u32) {
+        if self.state.offered[lane as usize] > 0 {
+            self.state.open_lanes.insert(lane);
+            let part = self.evening.lanes[lane as usize].first;
+            self.make_ready(self.evening.parts[part as usize].step);
+        }
+    }
+
+    fn make_ready(&mut self, step: u32) {
+        let key = (self.evening.steps[step as usize].rank, step);
+        if let Err(place) = self.state.ready.binary_search(&key) {
+            self.state.ready.insert(place, key);
         }
     }
 
@@ -360,17 +427,15 @@ impl<'a> Play<'a> {
     }
 
     fn offer(&mut self, part: u32) {
-        let (p, step) = (part as usize, self.evening.parts[part as usize].step as usize);
-        if self.state.same_host[p] > 0 {
+        if self.state.same_host[part as usize] > 0 {
             return;
         }
+        let lane = self.evening.lane(part);
         self.state.could.insert(part);
-        self.state.offered[step] += 1;
-        self.state.next[step] = self.state.next[step].min(part);
-        let key = (self.evening.steps[step].rank, step as u32);
-        if let Err(place) = self.state.ready.binary_search(&key) {
-            self.state.ready.insert(place, key);
-        }
+        self.state.offered[lane as usize] += 1;
+        self.state.next[lane as usize] = self.state.next[lane as usize].min(part);
+        self.state.open_lanes.insert(lane);
+        self.make_ready(self.evening.parts[part as usize].step);
     }
 }
 

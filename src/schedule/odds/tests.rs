@@ -6,6 +6,7 @@ use super::*;
 use crate::graph::sample::{december, gate, graph, plan, run};
 use crate::graph::{ActionIx, Graph};
 use crate::plan::model::{OnDeadline, Opening, Plan, Step, Window};
+use crate::plan::units::Size;
 
 fn at(minutes: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes)
@@ -65,6 +66,30 @@ fn what_shares_a_resource_goes_one_after_the_other() {
     let found = odds(&graph, None);
     assert_eq!((minute(found.early), minute(found.late)), (50, 50));
     assert_eq!(found.critical, [1.0, 1.0]);
+}
+
+/// As the engine takes them: one of each group at once, and the second step's first host alone.
+#[test]
+fn enough_hosts_stay_in_service_and_a_canary_goes_alone() {
+    let hosts = ["a1", "b1", "a2", "b2", "a3", "b3"];
+    let night = |change: &dyn Fn(&mut Step)| {
+        let mut work = run("work", &[], &hosts, "x").takes(10, 10);
+        change(&mut work);
+        let mut plan = plan(vec![work]);
+        for host in hosts {
+            plan.groups.entry(host[..1].to_owned()).or_default().push(host.to_owned());
+        }
+        minute(odds(&graph(plan), None).late)
+    };
+    assert_eq!(night(&|_| {}), 10);
+    assert_eq!(night(&|step| step.fleet.keep_up = Some(Size::Count(2))), 30);
+    assert_eq!(night(&|step| step.fleet.keep_up = Some(Size::Count(1))), 20);
+    assert_eq!(night(&|step| step.fleet.canary = true), 20);
+    let both = |step: &mut Step| {
+        step.fleet.canary = true;
+        step.fleet.keep_up = Some(Size::Count(2));
+    };
+    assert_eq!(night(&both), 40, "the first alone, then the first of the other group with the second of its own");
 }
 
 #[test]

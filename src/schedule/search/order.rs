@@ -10,6 +10,7 @@ use super::search;
 use crate::graph::render::never_wanted;
 use crate::graph::{Graph, StepIx};
 use crate::plan::model::{Opening, Verb, Wait};
+use crate::schedule::batches::{Batches, Taken};
 
 /// Longer projects, in units of time, are not searched: a schedule would need too much room.
 const LONGEST: u64 = 100_000;
@@ -78,8 +79,9 @@ fn project(graph: &Graph) -> Option<Project> {
     let capacity: Vec<u32> = plan.resources.values().copied().chain(places).collect();
     let mut project = Project { capacity, ..Project::default() };
     let mut spans = Vec::new();
+    let batches = Batches::of(graph);
     for step in graph.step_ixs() {
-        let (span, uses) = occupied(graph, step, &names, places);
+        let (span, uses) = occupied(&batches, graph, step, &names, places);
         spans.push(span);
         project.needs.push(graph.needs(step).iter().map(|n| n.0).collect());
         project.uses.push(uses);
@@ -98,7 +100,13 @@ fn opens_at_a_time(graph: &Graph) -> bool {
 }
 
 /// How long a step takes with as many hosts at once as it may have, and what it occupies meanwhile.
-fn occupied(graph: &Graph, ix: StepIx, names: &[&String], places: Option<u32>) -> (SignedDuration, Vec<(u32, u32)>) {
+fn occupied(
+    batches: &Batches<'_>,
+    graph: &Graph,
+    ix: StepIx,
+    names: &[&String],
+    places: Option<u32>,
+) -> (SignedDuration, Vec<(u32, u32)>) {
     let step = graph.step(ix);
     let hosts = graph.actions_of(ix).len();
     let takes = match (&step.verb, step.estimate) {
@@ -115,15 +123,14 @@ fn occupied(graph: &Graph, ix: StepIx, names: &[&String], places: Option<u32>) -
     let plan = graph.plan();
     let by_resource = step.uses.iter().filter(|(_, units)| **units > 0);
     let by_resource = by_resource.filter_map(|(name, units)| Some((plan.resources.get(name)? / units) as usize));
-    let own = step.fleet.at_once.map(|n| n.at_least_one_of(hosts));
-    let at_once = by_resource.chain(own).chain(places.map(|n| n as usize)).fold(hosts, usize::min).max(1);
-    let rounds = i32::try_from(hosts.div_ceil(at_once)).unwrap_or(i32::MAX);
+    let limit = by_resource.chain(places.map(|n| n as usize)).fold(hosts, usize::min);
+    let Taken { at_once, rounds } = batches.taken(ix, limit);
     let index = |name: &String| names.iter().position(|n| *n == name).map(|r| r as u32);
     let mut uses: Vec<(u32, u32)> =
         step.uses.iter().filter_map(|(name, units)| Some((index(name)?, units * at_once as u32))).collect();
     uses.extend(places.map(|_| (names.len() as u32, at_once as u32)));
     uses.retain(|(_, units)| *units > 0);
-    (takes.saturating_mul(rounds), uses)
+    (takes.saturating_mul(i32::try_from(rounds).unwrap_or(i32::MAX)), uses)
 }
 
 const fn gcd(a: u64, b: u64) -> u64 {
