@@ -372,6 +372,20 @@ fn an_irreversible_step_starts_only_when_the_rest_fits_the_window() {
     }
 }
 
+/// One of two hosts at a time: ten minutes after the five of the step itself, not five.
+#[test]
+fn the_rest_of_the_way_forward_counts_who_stays_in_service() {
+    for (lasts, starts) in [(15, true), (14, false)] {
+        let sent = step("sent", &[], on("h1"), Verb::Run("send".into()), Undo::Irreversible("sent".into()), five());
+        let hosts = Place::Hosts(["h1", "h2"].map(str::to_owned).into());
+        let mut then = step("then", &["sent"], hosts, Verb::Run("r".into()), undone_by(minutes(1)), five());
+        then.fleet.keep_up = Some(Size::Count(1));
+        let options = RunOptions { no_input: true, ..RunOptions::default() };
+        let night = Night::of(vec![sent, then], lasts, |_| {}, options);
+        assert_eq!(night.is_launched("sent/h1/do/1"), starts, "{lasts} minutes");
+    }
+}
+
 #[test]
 fn deadline_policies_differ() {
     let night = |policy: OnDeadline| {
