@@ -3,19 +3,18 @@
 //! Rounds are counted as the engine starts hosts: as many of each group as `keep_up` lets go, group after group, within
 //! `at_once`; a canary goes first and alone. What other steps have out of service at the same time is not counted.
 
-use crate::graph::{Graph, Groups, StepIx};
+use crate::graph::{ActionIx, Graph, Groups, StepIx};
 
-/// The limits on hosts of a plan.
-#[derive(Debug)]
-pub(super) struct Batches<'a> {
-    graph: &'a Graph,
+/// The limits on hosts of a plan. Built once for a graph.
+#[derive(Debug, Clone)]
+pub(crate) struct Batches {
     /// Where a step keeps some of a group up.
     groups: Option<Groups>,
 }
 
 /// How one step takes its hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Taken {
+pub(crate) struct Taken {
     /// The most at once, 1 at least.
     pub at_once: usize,
     pub rounds: usize,
@@ -28,22 +27,38 @@ struct Lane {
     at_once: usize,
 }
 
-impl<'a> Batches<'a> {
-    pub(super) fn of(graph: &'a Graph) -> Self {
+impl Batches {
+    pub(crate) fn of(graph: &Graph) -> Self {
         let keeps_up = graph.plan().steps.values().any(|s| s.fleet.keep_up.is_some());
-        Self { graph, groups: keeps_up.then(|| Groups::of(graph)) }
+        Self { groups: keeps_up.then(|| Groups::of(graph)) }
     }
 
-    /// With no more than `limit` at once for other reasons: resources, or the plan's `at_once`.
-    pub(super) fn taken(&self, step: StepIx, limit: usize) -> Taken {
-        let hosts = self.graph.actions_of(step).len();
-        let fleet = &self.graph.step(step).fleet;
-        let limit = fleet.at_once.map_or(limit, |n| limit.min(n.at_least_one_of(hosts))).max(1);
-        let mut lanes = self.lanes(step, hosts);
+    /// All hosts of a step, with no more than `limit` at once for other reasons: resources, or the plan's `at_once`.
+    pub(crate) fn taken(&self, graph: &Graph, step: StepIx, limit: usize) -> Taken {
+        let canary = graph.step(step).fleet.canary;
+        self.taken_of(graph, step, graph.actions_of(step), canary, limit)
+    }
+
+    /// Some hosts of a step, of which the first goes alone where a canary is still awaited.
+    pub(crate) fn taken_of(
+        &self,
+        graph: &Graph,
+        step: StepIx,
+        hosts: impl Iterator<Item = ActionIx>,
+        canary: bool,
+        limit: usize,
+    ) -> Taken {
+        let own = graph.step(step).fleet.at_once.map(|n| n.at_least_one_of(graph.actions_of(step).len()));
+        let limit = own.map_or(limit, |own| limit.min(own)).max(1);
+        let mut lanes = self.lanes(graph, step, hosts);
         let together = lanes.iter().map(|lane| lane.at_once.min(lane.left)).sum();
+        if graph.step(step).gate.is_some() {
+            // Asked once, wherever its test runs.
+            return Taken { at_once: 1, rounds: lanes.len().min(1) };
+        }
         let mut rounds = 0;
-        if fleet.canary && hosts > 1 {
-            lanes[0].left -= 1;
+        if canary && let Some(first) = lanes.first_mut() {
+            first.left -= 1;
             rounds += 1;
         }
         while lanes.iter().any(|lane| lane.left > 0) {
@@ -57,22 +72,23 @@ impl<'a> Batches<'a> {
         Taken { at_once: limit.min(together).max(1), rounds }
     }
 
-    fn lanes(&self, step: StepIx, hosts: usize) -> Vec<Lane> {
-        let all = vec![Lane { left: hosts, at_once: hosts }];
-        let Some(groups) = self.groups.as_ref().filter(|_| self.graph.step(step).fleet.keep_up.is_some()) else {
-            return all;
+    /// None is empty.
+    fn lanes(&self, graph: &Graph, step: StepIx, hosts: impl Iterator<Item = ActionIx>) -> Vec<Lane> {
+        let Some(groups) = self.groups.as_ref().filter(|_| graph.step(step).fleet.keep_up.is_some()) else {
+            let left = hosts.count();
+            return if left == 0 { Vec::new() } else { vec![Lane { left, at_once: left }] };
         };
-        let mut by_group: Vec<(u32, Lane)> = Vec::new();
+        let mut lanes: Vec<Lane> = Vec::new();
         let mut places = vec![None; groups.sizes().len()];
-        for spot in self.graph.actions_of(step).filter_map(|ix| groups.spot(ix)) {
+        for spot in hosts.filter_map(|ix| groups.spot(ix)) {
             let place = *places[spot.group as usize].get_or_insert_with(|| {
-                let at_once = groups.room(self.graph, step, spot.group).unwrap_or(hosts).max(1);
-                by_group.push((spot.group, Lane { left: 0, at_once }));
-                by_group.len() - 1
+                let room = groups.room(graph, step, spot.group);
+                lanes.push(Lane { left: 0, at_once: room.map_or(usize::MAX, |room| room.max(1)) });
+                lanes.len() - 1
             });
-            by_group[place].1.left += 1;
+            lanes[place].left += 1;
         }
-        if by_group.is_empty() { all } else { by_group.into_iter().map(|(_, lane)| lane).collect() }
+        lanes
     }
 }
 
@@ -92,7 +108,7 @@ mod tests {
             plan.groups.entry(host[..1].to_owned()).or_default().push((*host).to_owned());
         }
         let graph = graph(plan);
-        let taken = Batches::of(&graph).taken(StepIx(0), limit);
+        let taken = Batches::of(&graph).taken(&graph, StepIx(0), limit);
         (taken.at_once, taken.rounds)
     }
 

@@ -210,12 +210,12 @@ struct Rounds {
 }
 
 impl Rounds {
-    fn of(graph: &Graph, batches: &Batches<'_>, step: StepIx, each: SignedDuration) -> Self {
+    fn of(graph: &Graph, batches: &Batches, step: StepIx, each: SignedDuration) -> Self {
         if never_wanted(graph, step) {
             return Self { count: 0, each: SignedDuration::ZERO };
         }
         let places = graph.plan().at_once.map_or(usize::MAX, |s| s.at_least_one_of(graph.actions().len()));
-        Self { count: i32::try_from(batches.taken(step, places).rounds).unwrap_or(i32::MAX), each }
+        Self { count: i32::try_from(batches.taken(graph, step, places).rounds).unwrap_or(i32::MAX), each }
     }
 
     fn all(self) -> SignedDuration {

@@ -11,6 +11,7 @@ mod rollback_cost;
 mod rollback_plan;
 mod search;
 
+pub(crate) use batches::Batches;
 pub use critical_path::{Network, Pace, Times, longest_remaining};
 pub use dice::Dice;
 pub use fit::{Fit, Late, WindowFit, fit, forward_only, slack};

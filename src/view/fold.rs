@@ -12,6 +12,7 @@ use crate::graph::Graph;
 use crate::graph::ids::ActionId;
 use crate::graph::outcome::Outcome;
 use crate::plan::model::{Plan, Step};
+use crate::schedule::Batches;
 
 impl RunView {
     /// Folds one fact. Facts come in the order of their `seq`; one that was applied already is ignored.
@@ -123,6 +124,7 @@ impl RunView {
             Fact::PlanAmended { amendment, by } => {
                 self.forget_other_tests(&amendment.plan);
                 self.graph = Arc::new(Graph::build(Arc::new(amendment.plan.clone())));
+                self.batches = Batches::of(&self.graph);
                 let (changes, reason) = (amendment.changes.clone(), amendment.reason.clone());
                 self.tell(What::PlanAmended { by: by.clone(), changes, reason });
             }

@@ -1,11 +1,11 @@
-//! When what is left would end: a forward pass over the steps with expected estimates, from now. Unaware of capacity
-//! beyond a step's own `at_once`; the dry run's scheduler is the exact answer, this one is cheap enough for every redraw.
+//! When what is left would end: a forward pass over the steps with expected estimates, from now. Unaware of resources and
+//! of what else runs beside a step; the dry run's scheduler is the exact answer, this one is cheap enough for every redraw.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::action_view::ActionState;
 use super::run_view::RunView;
-use crate::graph::StepIx;
+use crate::graph::{ActionIx, StepIx};
 use crate::plan::model::{Place, Step, Verb, Wait};
 
 /// Start and end of one step, over all its hosts.
@@ -104,18 +104,27 @@ impl RunView {
             return StepTimes { start, end: span.ended.unwrap_or(now) };
         }
         let whole = self.end_of(ix, start);
-        let left = after(now, self.length(self.graph.step(ix), self.left(ix)));
+        let left = after(now, self.length(ix, self.rounds(ix, |i| self.is_left(i))));
         let again = self.members(ix.index()).any(|i| self.actions[i].state == ActionState::Failed);
         StepTimes { start, end: if again { left } else { whole.min(left).max(now) } }
     }
 
-    /// Actions of a step that have not ended, or whose failure nobody has answered yet: they would be tried again.
-    fn left(&self, ix: StepIx) -> usize {
-        let over = [ActionState::Done, ActionState::Skipped];
-        let over: u32 = over.iter().map(|s| self.count(ix.index(), *s)).sum();
-        let tolerated = self.actions[self.members(ix.index())].iter();
-        let tolerated = tolerated.filter(|a| a.state == ActionState::Failed && a.tolerated).count();
-        self.members(ix.index()).len() - over as usize - tolerated
+    /// Whether an action has not ended, or nobody has answered its failure yet: it would be tried again.
+    fn is_left(&self, ix: ActionIx) -> bool {
+        let action = &self.actions[ix.index()];
+        match action.state {
+            ActionState::Done | ActionState::Skipped => false,
+            ActionState::Failed => !action.tolerated,
+            _ => true,
+        }
+    }
+
+    /// In how many rounds these actions of a step are taken.
+    fn rounds(&self, ix: StepIx, which: impl Fn(ActionIx) -> bool) -> usize {
+        let (graph, plan) = (&self.graph, self.graph.plan());
+        let canary = graph.step(ix).fleet.canary && self.count(ix.index(), ActionState::Done) == 0;
+        let places = plan.at_once.map_or(usize::MAX, |n| n.at_least_one_of(graph.actions().len()));
+        self.batches.taken_of(graph, ix, graph.actions_of(ix).filter(|a| which(*a)), canary, places).rounds
     }
 
     fn end_of(&self, ix: StepIx, start: Timestamp) -> Timestamp {
@@ -123,16 +132,17 @@ impl RunView {
         if let Verb::Wait(Wait::At(at)) = step.verb {
             return at.max(start);
         }
-        after(start, self.length(step, self.members(ix.index()).len()))
+        after(start, self.length(ix, self.rounds(ix, |_| true)))
     }
 
-    /// Expected time for `hosts` hosts of a step, batch after batch.
-    fn length(&self, step: &Step, hosts: usize) -> SignedDuration {
+    /// Expected time for so many rounds of a step.
+    fn length(&self, ix: StepIx, rounds: usize) -> SignedDuration {
+        let step = self.graph.step(ix);
         let one = match step.verb {
             Verb::Wait(Wait::For(d)) => d,
             _ => step.estimate_or_zero().expected,
         };
-        one * batches(step, hosts)
+        one.saturating_mul(i32::try_from(rounds).unwrap_or(i32::MAX))
     }
 
     fn slack(&self, steps: &[StepTimes]) -> Option<SignedDuration> {
@@ -171,7 +181,7 @@ impl RunView {
         let one = step
             .rollback()
             .map_or(SignedDuration::ZERO, |r| if worst { r.estimate.worst } else { r.estimate.expected });
-        one * batches(step, hosts)
+        one * undo_batches(step, hosts)
     }
 
     fn undo_left(&self, row: usize, now: Timestamp) -> SignedDuration {
@@ -199,7 +209,8 @@ fn decides(step: &Step) -> bool {
     step.gate.is_some() || step.judges()
 }
 
-fn batches(step: &Step, hosts: usize) -> i32 {
+/// A rollback goes by `at_once` alone.
+fn undo_batches(step: &Step, hosts: usize) -> i32 {
     if matches!(step.place, Place::Nowhere | Place::Controller) {
         return 1;
     }

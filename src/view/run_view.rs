@@ -15,6 +15,7 @@ use crate::graph::outcome::Verdict;
 use crate::graph::render::Outputs;
 use crate::graph::{Graph, StepIx};
 use crate::plan::model::Step;
+use crate::schedule::Batches;
 
 /// Where the run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,7 @@ pub(super) type Counts = [u32; ActionState::COUNT];
 #[derive(Debug, Clone)]
 pub struct RunView {
     pub(super) graph: Arc<Graph>,
+    pub(super) batches: Batches,
     pub(super) header: Option<RunStarted>,
     pub(super) began: Option<Timestamp>,
     pub(super) seq: u64,
@@ -126,6 +128,7 @@ impl RunView {
             end: None,
             baseline: Vec::new(),
             outputs: Outputs::new(),
+            batches: Batches::of(&graph),
             graph,
         }
     }

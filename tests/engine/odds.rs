@@ -136,7 +136,8 @@ fn fleet(dice: &mut Dice) -> Plan {
     plan
 }
 
-/// Who stays in service, and the canary: to the odds, to the network of steps, and to the engine they are the same. (Hosts
+/// Who stays in service, and the canary: to the odds, to the network of steps, to the live view and to the engine they
+/// are the same. (Hosts
 /// of several steps that end at one instant are taken by the odds in the order of the plan, by the engine as they began.)
 #[test]
 fn fleets_are_taken_by_the_rules_of_the_engine() {
@@ -157,6 +158,8 @@ fn fleets_are_taken_by_the_rules_of_the_engine() {
             assert!(same_host || near(odds), "seed {seed}: odds {odds}, engine {engine}");
             same += u32::from(near(odds));
             assert!(same_host || near(network(&graph)), "seed {seed}: network {}, engine {engine}", network(&graph));
+            let live = RunView::new(graph.clone()).forecast(opens()).finish;
+            assert!(same_host || near(live), "seed {seed}: live {live}, engine {engine}");
         }
     }
     assert!(same >= 790, "{same} of 800 agree");

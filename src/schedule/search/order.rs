@@ -101,7 +101,7 @@ fn opens_at_a_time(graph: &Graph) -> bool {
 
 /// How long a step takes with as many hosts at once as it may have, and what it occupies meanwhile.
 fn occupied(
-    batches: &Batches<'_>,
+    batches: &Batches,
     graph: &Graph,
     ix: StepIx,
     names: &[&String],
@@ -124,7 +124,7 @@ fn occupied(
     let by_resource = step.uses.iter().filter(|(_, units)| **units > 0);
     let by_resource = by_resource.filter_map(|(name, units)| Some((plan.resources.get(name)? / units) as usize));
     let limit = by_resource.chain(places.map(|n| n as usize)).fold(hosts, usize::min);
-    let Taken { at_once, rounds } = batches.taken(ix, limit);
+    let Taken { at_once, rounds } = batches.taken(graph, ix, limit);
     let index = |name: &String| names.iter().position(|n| *n == name).map(|r| r as u32);
     let mut uses: Vec<(u32, u32)> =
         step.uses.iter().filter_map(|(name, units)| Some((index(name)?, units * at_once as u32))).collect();
