@@ -82,7 +82,9 @@ impl Decision<'_> {
     fn no_way_on_after(&self, ix: ActionIx) -> Option<Admission> {
         let graph = self.state.graph();
         let closes = self.state.window()?.closes;
-        let ends = self.now + Network::new(graph, Pace::Worst).remaining()[graph.action(ix).step.index()];
+        let order = self.state.run().and_then(|run| run.order.as_ref());
+        let remaining = Network::new(graph, Pace::Worst).keeping(order).remaining();
+        let ends = self.now + remaining[graph.action(ix).step.index()];
         let rollback = SignedDuration::ZERO;
         (ends > closes).then_some(Admission { ends, rollback, roll_back_by: closes })
     }

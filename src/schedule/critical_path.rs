@@ -100,12 +100,12 @@ impl Network {
         Self { nodes, order: graph.topological() }
     }
 
-    /// With the waits of this order for what is short. Steps that are not in the order wait for their needs alone.
+    /// With the waits of this order for what is short. One of another plan says nothing about this one.
     #[must_use]
-    pub fn keeping(mut self, order: &Order) -> Self {
-        let count = self.nodes.len();
-        for (step, before) in order.after.iter().enumerate().take(count) {
-            for other in before.iter().map(|s| StepIx(*s)).filter(|s| s.index() < count) {
+    pub fn keeping(mut self, order: Option<&Order>) -> Self {
+        let Some(order) = order.filter(|order| order.fits(self.nodes.len())) else { return self };
+        for (step, before) in order.after.iter().enumerate() {
+            for other in before.iter().map(|s| StepIx(*s)) {
                 self.nodes[step].after.push(Arc { other, lag: Lag::End });
                 self.nodes[other.index()].before.push(Arc { other: StepIx(step as u32), lag: Lag::End });
             }

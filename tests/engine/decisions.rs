@@ -15,6 +15,7 @@ use runbook::graph::ids::{ActionId, AttemptId, Direction};
 use runbook::graph::outcome::{Evidence, Outcome, Verdict};
 use runbook::plan::model::*;
 use runbook::plan::units::{Estimate, Size};
+use runbook::schedule::best_order;
 use runbook::sim::{started, window_instants};
 
 use super::plans::{minutes, opens, plan, step, undone_by};
@@ -42,12 +43,23 @@ impl Night {
         options: RunOptions,
         baseline: BTreeMap<ActionId, Verdict>,
     ) -> Self {
+        Self::armed(steps, lasts, change, options, |_, first| RunStarted { baseline, ..first })
+    }
+
+    /// As a person arms it.
+    pub fn armed(
+        steps: Vec<Step>,
+        lasts: u64,
+        change: impl FnOnce(&mut Plan),
+        options: RunOptions,
+        arm: impl FnOnce(&Graph, RunStarted) -> RunStarted,
+    ) -> Self {
         let hosts = ["h1".to_string(), "h2".to_string()];
         let mut plan = plan(steps, Some(minutes(lasts)), &hosts);
         change(&mut plan);
         let graph = Arc::new(Graph::build(Arc::new(plan)));
         let first = started(&graph, window_instants(graph.plan(), opens()), options);
-        let first = RunStarted { baseline, ..first };
+        let first = arm(&graph, first);
         let mut night = Self {
             engine: Engine::new(graph),
             now: opens(),
@@ -382,6 +394,24 @@ fn the_rest_of_the_way_forward_counts_who_stays_in_service() {
         then.fleet.keep_up = Some(Size::Count(1));
         let options = RunOptions { no_input: true, ..RunOptions::default() };
         let night = Night::of(vec![sent, then], lasts, |_| {}, options);
+        assert_eq!(night.is_launched("sent/h1/do/1"), starts, "{lasts} minutes");
+    }
+}
+
+/// The two that follow share what there is one of.
+#[test]
+fn the_rest_of_the_way_forward_counts_who_waits_for_what_is_short() {
+    for (lasts, starts) in [(15, true), (14, false)] {
+        let sent = step("sent", &[], on("h1"), Verb::Run("send".into()), Undo::Irreversible("sent".into()), five());
+        let then = |id, host| {
+            let mut step = step(id, &["sent"], on(host), Verb::Run("r".into()), undone_by(minutes(1)), five());
+            step.uses.insert("dba".into(), 1);
+            step
+        };
+        let options = RunOptions { no_input: true, ..RunOptions::default() };
+        let steps = vec![sent, then("one", "h1"), then("two", "h2")];
+        let ordered = |graph: &Graph, first| RunStarted { order: best_order(graph, 1_000, 1), ..first };
+        let night = Night::armed(steps, lasts, |_| {}, options, ordered);
         assert_eq!(night.is_launched("sent/h1/do/1"), starts, "{lasts} minutes");
     }
 }

@@ -136,14 +136,7 @@ fn chain(graph: &Graph, network: &Network, times: &[Times]) -> Vec<StepIx> {
 }
 
 fn network(graph: &Graph, order: Option<&Order>) -> Network {
-    keeping(Network::new(graph, Pace::Expected), order)
-}
-
-fn keeping(network: Network, order: Option<&Order>) -> Network {
-    match order {
-        Some(order) => network.keeping(order),
-        None => network,
-    }
+    Network::new(graph, Pace::Expected).keeping(order)
 }
 
 /// The plan with what is known in place of what was expected. Conditions are decided and files left out, so that it can
@@ -209,7 +202,7 @@ impl<'a> Base<'a> {
         let step = self.graph.find_step(change.step());
         match (change, step) {
             (Change::Faster { to, .. }, Some(step)) => {
-                let network = keeping(Network::with_one_taking(&self.graph, step, *to), self.order);
+                let network = Network::with_one_taking(&self.graph, step, *to).keeping(self.order);
                 length(&self.graph, &network.earliest(), None)
             }
             (Change::FasterUndo { to, .. }, Some(step)) => length(&self.graph, &self.times, Some((step, *to))),

@@ -41,6 +41,8 @@ pub struct Evening {
     /// By action: its part.
     part_of: Vec<u32>,
     expected: Vec<Times>,
+    /// By step: how long it takes at worst to the end of what waits for it.
+    remaining: Vec<SignedDuration>,
     reserve: SignedDuration,
     on_deadline: OnDeadline,
 }
@@ -138,6 +140,7 @@ impl Evening {
             places: plan.at_once.map_or(u32::MAX, |n| n.at_least_one_of(graph.actions().len()) as u32),
             part_of: vec![0; graph.actions().len()],
             expected: Network::new(graph, Pace::Expected).earliest(),
+            remaining: Network::new(graph, Pace::Worst).keeping(order).remaining(),
             reserve: plan.window.as_ref().map_or(SignedDuration::ZERO, |w| w.reserve),
             on_deadline: plan.window.as_ref().map_or(OnDeadline::Warn, |w| w.on_deadline),
         };
@@ -361,10 +364,9 @@ impl Evening {
         };
         let Some(closes) = situation.closes.filter(|_| situation.reversible) else { return limits };
         let by = seconds(closes) - self.reserve.as_secs_f64();
-        let remaining = Network::new(graph, Pace::Worst).remaining();
         for step in graph.step_ixs().filter(|s| self.steps[s.index()].irreversible) {
             // From there it is only forward: all that follows must fit, too.
-            limits.starts[step.index()] = seconds(closes) - remaining[step.index()].as_secs_f64();
+            limits.starts[step.index()] = seconds(closes) - self.remaining[step.index()].as_secs_f64();
         }
         let mut cost = RollbackCost::new(graph);
         for step in self.in_expected_order(graph, situation) {
