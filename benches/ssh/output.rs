@@ -3,8 +3,17 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use runbook::journal::Store;
+
 use super::kit;
 use super::{Farm, peers};
+
+/// One run: the most memory that its engine had in MiB, and the seconds from its first fact to its last.
+struct Seen {
+    means: &'static str,
+    peak: f64,
+    step: f64,
+}
 
 /// A command that prints so many megabytes of lines.
 fn flood(megabytes: usize) -> String {
@@ -14,7 +23,7 @@ fn flood(megabytes: usize) -> String {
 pub fn much() {
     for (hosts, megabytes) in [(1, 100), (20, 5)] {
         let farm = Farm::start(hosts, false);
-        let mut memory: Vec<(&str, f64)> = Vec::new();
+        let mut seen: Vec<Seen> = Vec::new();
         let plan = plan(&farm, megabytes);
         let mut exec = |means: &'static str| {
             let bed = farm.bed();
@@ -42,8 +51,11 @@ pub fn much() {
                     std::thread::sleep(Duration::from_millis(20));
                 }
             });
-            memory.push((means, most));
-            good.map(|()| seconds)
+            good?;
+            let facts = Store::open(&bed.path("store")).ok()?.facts("much-a", 0).ok()?;
+            let step = facts.last()?.at.duration_since(facts.first()?.at).as_secs_f64();
+            seen.push(Seen { means, peak: most, step });
+            Some(seconds)
         };
         let (mut plain, mut native, mut openssh) = (Vec::new(), Vec::new(), Vec::new());
         let load = kit::Load::now();
@@ -53,13 +65,23 @@ pub fn much() {
             openssh.extend(exec("openssh"));
         }
         println!("\nW4: {hosts} hosts x {megabytes} MB of text  ({})", load.since());
-        println!("{:<44} {:>9} {:>8} {:>20}", "", "median s", "ratio", "engine's memory MiB");
+        println!(
+            "{:<30} {:>9} {:>8} {:>14} {:>8} {:>12}",
+            "", "median s", "ratio", "the step s", "ratio", "engine MiB"
+        );
         let base = kit::median(&plain);
-        let most = |means: &str| memory.iter().filter(|(m, _)| *m == means).map(|(_, mib)| *mib).fold(0.0, f64::max);
-        println!("{:<44} {base:>9.3} {:>8.2}", "plain ssh, all at once", 1.0);
+        println!("{:<30} {base:>9.3} {:>8.2}", "plain ssh, all at once", 1.0);
         for (means, times) in [("native", &native), ("openssh", &openssh)] {
-            let s = kit::median(times);
-            println!("{:<44} {s:>9.3} {:>8.2} {:>20.0}", format!("runbook exec, {means}"), s / base, most(means));
+            let (whole, of) = (kit::median(times), seen.iter().filter(|s| s.means == means));
+            let (steps, peaks): (Vec<f64>, Vec<f64>) = of.map(|s| (s.step, s.peak)).unzip();
+            let step = kit::median(&steps);
+            println!(
+                "{:<30} {whole:>9.3} {:>8.2} {step:>14.3} {:>8.2} {:>12.0}",
+                format!("runbook exec, {means}"),
+                whole / base,
+                step / base,
+                kit::range(&peaks).1
+            );
         }
     }
 }
