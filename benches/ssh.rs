@@ -79,7 +79,7 @@ impl Farm {
         for n in 1..=steps {
             let _ = writeln!(
                 text,
-                "  step{n}:\n    hosts: all_of_them\n    run: \"true\"\n    rollback: \"true\"\n    estimate: 1s"
+                "  step{n}:\n    hosts: all_of_them\n    run: \"true\"\n    rollback: \"true\"\n    estimate: 5s"
             );
         }
         text
