@@ -104,7 +104,8 @@ impl RunView {
             return StepTimes { start, end: span.ended.unwrap_or(now) };
         }
         let whole = self.end_of(ix, start);
-        let left = after(now, self.length(ix, self.rounds(ix, |i| self.is_left(i))));
+        let awaits_canary = self.count(ix.index(), ActionState::Done) == 0;
+        let left = after(now, self.length(ix, self.rounds(ix, awaits_canary, |i| self.is_left(i))));
         let again = self.members(ix.index()).any(|i| self.actions[i].state == ActionState::Failed);
         StepTimes { start, end: if again { left } else { whole.min(left).max(now) } }
     }
@@ -119,10 +120,10 @@ impl RunView {
         }
     }
 
-    /// In how many rounds these actions of a step are taken.
-    fn rounds(&self, ix: StepIx, which: impl Fn(ActionIx) -> bool) -> usize {
+    /// In how many rounds these actions of a step are taken, before or after its canary, where it has one.
+    fn rounds(&self, ix: StepIx, awaits_canary: bool, which: impl Fn(ActionIx) -> bool) -> usize {
         let (graph, plan) = (&self.graph, self.graph.plan());
-        let canary = graph.step(ix).fleet.canary && self.count(ix.index(), ActionState::Done) == 0;
+        let canary = awaits_canary && graph.step(ix).fleet.canary;
         let places = plan.at_once.map_or(usize::MAX, |n| n.at_least_one_of(graph.actions().len()));
         self.batches.taken_of(graph, ix, graph.actions_of(ix).filter(|a| which(*a)), canary, places).rounds
     }
@@ -132,7 +133,7 @@ impl RunView {
         if let Verb::Wait(Wait::At(at)) = step.verb {
             return at.max(start);
         }
-        after(start, self.length(ix, self.rounds(ix, |_| true)))
+        after(start, self.length(ix, self.rounds(ix, true, |_| true)))
     }
 
     /// Expected time for so many rounds of a step.

@@ -2,9 +2,9 @@
 //! nothing of failures: what is said here is said *if nothing fails*.
 //!
 //! - How long each step takes is drawn from its distribution ([`spread`]).
-//! - The nights are played by the rules that the engine follows: needs, resources, `at_once`, `keep_up`,
-//!   canaries, the order of the search, and the deadline (*Monte Carlo simulation of a stochastic activity network*: R. M. Van Slyke, "Monte Carlo methods and the
-//!   PERT problem", 1963). An average of estimates would be too early wherever several chains meet.
+//! - The nights are played by the rules that the engine follows: needs, resources, `at_once`, `keep_up`, canaries, the order
+//!   of the search, and the deadline (*Monte Carlo simulation of a stochastic activity network*: R. M. Van Slyke, "Monte Carlo
+//!   methods and the PERT problem", 1963). An average of estimates would be too early wherever several chains meet.
 //! - How often a step is on the chain that decides the end is its *criticality index*.
 //! - In the middle of a run, what is done is as it was, and what runs takes longer than it has taken already.
 //! - Hosts of one step share half of their luck: a script that is slow on one is likely slow on all. So those that are done
