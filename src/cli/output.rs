@@ -1,4 +1,5 @@
-//! Results on stdout, and what is said beside them on stderr. A reader that went away (`| head`) is no error; a disk that is full is one.
+//! Results on stdout, and what is said beside them on stderr. A reader that went away (`| head`) is no error; a disk that
+//! is full is one.
 
 use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::AsFd;

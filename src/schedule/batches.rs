@@ -33,7 +33,7 @@ impl Batches {
         Self { groups: keeps_up.then(|| Groups::of(graph)) }
     }
 
-    /// All hosts of a step, with no more than `limit` at once for other reasons: resources, or the plan's `at_once`.
+    /// All hosts of a step, with no more than `limit` at once for lack of resources.
     pub(crate) fn taken(&self, graph: &Graph, step: StepIx, limit: usize) -> Taken {
         let canary = graph.step(step).fleet.canary;
         self.taken_of(graph, step, graph.actions_of(step), canary, limit)
@@ -48,14 +48,15 @@ impl Batches {
         canary: bool,
         limit: usize,
     ) -> Taken {
-        let own = graph.step(step).fleet.at_once.map(|n| n.at_least_one_of(graph.actions_of(step).len()));
-        let limit = own.map_or(limit, |own| limit.min(own)).max(1);
         let mut lanes = self.lanes(graph, step, hosts);
-        let together = lanes.iter().map(|lane| lane.at_once.min(lane.left)).sum();
         if graph.step(step).gate.is_some() {
             // Asked once, wherever its test runs.
             return Taken { at_once: 1, rounds: lanes.len().min(1) };
         }
+        let own = graph.step(step).fleet.at_once.map(|n| n.at_least_one_of(graph.actions_of(step).len()));
+        let places = graph.plan().at_once.map(|n| n.at_least_one_of(graph.actions().len()));
+        let limit = own.into_iter().chain(places).fold(limit, usize::min).max(1);
+        let together = lanes.iter().map(|lane| lane.at_once.min(lane.left)).sum();
         let mut rounds = 0;
         if canary && let Some(first) = lanes.first_mut() {
             first.left -= 1;
@@ -99,7 +100,7 @@ mod tests {
     use crate::plan::model::{Plan, Step};
     use crate::plan::units::Size;
 
-    /// How the one step of a plan on hosts `a1 a2 ..`, `b1 ..` takes them, with `limit` places; groups are named by letters.
+    /// How the one step of a plan on hosts `a1 a2 ..`, `b1 ..` takes them, at most `limit`; groups are named by letters.
     fn taken(hosts: &[&str], limit: usize, change: impl FnOnce(&mut Step)) -> (usize, usize) {
         let mut step = run("s", &[], hosts, "x");
         change(&mut step);

@@ -1,8 +1,8 @@
 //! When each step starts and ends when everything takes as long as estimated, and which chain of steps decides the end.
 //! Knows nothing of windows, resources or of what has run.
 //!
-//! Steps are the nodes; a step on many hosts takes as many rounds as its limits make of them. A `same_host` need lets a step begin
-//! when the first round of the needed one is over, and it ends one round after it at the earliest.
+//! Steps are the nodes; a step on many hosts takes as many rounds as its limits make of them. A `same_host` need lets a
+//! step begin when the first round of the needed one is over, and it ends one round after it at the earliest.
 
 use std::collections::BTreeSet;
 
@@ -214,8 +214,7 @@ impl Rounds {
         if never_wanted(graph, step) {
             return Self { count: 0, each: SignedDuration::ZERO };
         }
-        let places = graph.plan().at_once.map_or(usize::MAX, |s| s.at_least_one_of(graph.actions().len()));
-        Self { count: i32::try_from(batches.taken(graph, step, places).rounds).unwrap_or(i32::MAX), each }
+        Self { count: i32::try_from(batches.taken(graph, step, usize::MAX).rounds).unwrap_or(i32::MAX), each }
     }
 
     fn all(self) -> SignedDuration {

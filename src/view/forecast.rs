@@ -122,10 +122,9 @@ impl RunView {
 
     /// In how many rounds these actions of a step are taken, before or after its canary, where it has one.
     fn rounds(&self, ix: StepIx, awaits_canary: bool, which: impl Fn(ActionIx) -> bool) -> usize {
-        let (graph, plan) = (&self.graph, self.graph.plan());
+        let graph = &self.graph;
         let canary = awaits_canary && graph.step(ix).fleet.canary;
-        let places = plan.at_once.map_or(usize::MAX, |n| n.at_least_one_of(graph.actions().len()));
-        self.batches.taken_of(graph, ix, graph.actions_of(ix).filter(|a| which(*a)), canary, places).rounds
+        self.batches.taken_of(graph, ix, graph.actions_of(ix).filter(|a| which(*a)), canary, usize::MAX).rounds
     }
 
     fn end_of(&self, ix: StepIx, start: Timestamp) -> Timestamp {

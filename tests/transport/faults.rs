@@ -269,18 +269,25 @@ async fn who_has_answered_is_asked_again() {
     assert_eq!(log.matches("Starting session: command").count(), 1, "{log}");
 }
 
+/// A host that finds its programs in this folder first.
+fn with_programs(bin: &Path) -> Sshd {
+    let path = format!("SetEnv PATH={}:/usr/local/bin:/usr/bin:/bin\n", bin.display());
+    Sshd::start(&Options { sshd: path, ..Options::default() })
+}
+
+fn write_program(path: &Path, script: &str) {
+    std::fs::write(path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
 /// The host's `date` ends the runner between two lines of its answer, once.
 #[tokio::test]
 async fn an_answer_that_was_cut_is_no_answer() {
     let bin = tempfile::tempdir().unwrap();
-    let sshd = Sshd::start(&Options {
-        sshd: format!("SetEnv PATH={}:/usr/local/bin:/usr/bin:/bin\n", bin.path().display()),
-        ..Options::default()
-    });
-    let (date, once) = (bin.path().join("date"), bin.path().join("once"));
-    let text = format!("#!/bin/sh\nrm '{}' 2>/dev/null && kill -KILL $PPID\nexec /bin/date \"$@\"\n", once.display());
-    std::fs::write(&date, text).unwrap();
-    std::fs::set_permissions(&date, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let sshd = with_programs(bin.path());
+    let once = bin.path().join("once");
+    let script = format!("rm '{}' 2>/dev/null && kill -KILL $PPID\nexec /bin/date \"$@\"", once.display());
+    write_program(&bin.path().join("date"), &script);
     std::fs::write(&once, "").unwrap();
 
     let bed = Bed::new(Some(&sshd));
@@ -309,18 +316,13 @@ async fn records_are_forgotten_when_all_has_ended() {
 #[tokio::test]
 async fn a_lock_that_is_being_written_or_given_back_is_looked_at_again() {
     let bin = tempfile::tempdir().unwrap();
-    let sshd = Sshd::start(&Options {
-        sshd: format!("SetEnv PATH={}:/usr/local/bin:/usr/bin:/bin\n", bin.path().display()),
-        ..Options::default()
-    });
+    let sshd = with_programs(bin.path());
     let bed = Bed::new(Some(&sshd));
     let locks = bed.dir.path().join("host/locks");
     std::fs::create_dir_all(&locks).unwrap();
     let torn = locks.join("plan");
     let meanwhile = |what: &str| {
-        let text = format!("#!/bin/sh\n{what} '{}'\n", torn.display());
-        std::fs::write(bin.path().join("sleep"), text).unwrap();
-        std::fs::set_permissions(bin.path().join("sleep"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&bin.path().join("sleep"), &format!("{what} '{}'", torn.display()));
         std::fs::write(&torn, "other-run bob since 21:00").unwrap();
     };
     meanwhile("echo ' end' >>");

@@ -1,5 +1,8 @@
 //! What was found in a plan, for people: what is said of many in the same words is said once. Judges nothing.
 
+use indexmap::IndexMap;
+use indexmap::map::Entry;
+
 use super::PlanPage;
 
 /// Names that are written out where one sentence is about many.
@@ -12,32 +15,25 @@ impl PlanPage<'_> {
     }
 }
 
-/// One sentence said of several, in backquotes.
+/// One sentence, and of what else it was said.
 struct Said<'a> {
-    code: &'a str,
     text: &'a str,
     others: Vec<&'a str>,
 }
 
 fn alike<'a>(findings: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(&'a str, String)> {
-    let mut all: Vec<Said<'a>> = Vec::new();
+    let mut all: IndexMap<(&str, &str, &str), Said<'a>> = IndexMap::new();
     for (code, text) in findings {
-        let same = all.iter_mut().find_map(|said| said.is_also_of(code, text).map(|name| (said, name)));
-        match same {
-            Some((said, name)) => said.others.push(name),
-            None => all.push(Said { code, text, others: Vec::new() }),
+        let (before, name, after) = around_name(text).unwrap_or((text, "", ""));
+        match all.entry((code, before, after)) {
+            Entry::Vacant(place) => _ = place.insert(Said { text, others: Vec::new() }),
+            Entry::Occupied(mut said) => said.get_mut().others.extend((!name.is_empty()).then_some(name)),
         }
     }
-    all.into_iter().map(|said| (said.code, said.in_words())).collect()
+    all.into_iter().map(|((code, ..), said)| (code, said.in_words())).collect()
 }
 
-impl<'a> Said<'a> {
-    /// The name of which another sentence says the same.
-    fn is_also_of(&self, code: &str, text: &'a str) -> Option<&'a str> {
-        let (mine, theirs) = (around_name(self.text)?, around_name(text)?);
-        (self.code == code && (mine.0, mine.2) == (theirs.0, theirs.2)).then_some(theirs.1)
-    }
-
+impl Said<'_> {
     fn in_words(&self) -> String {
         let named: Vec<String> = self.others.iter().take(NAMES).map(|name| format!("`{name}`")).collect();
         match self.others.len() {
@@ -78,6 +74,6 @@ mod tests {
         let all = [("W1", "`a` is late"), ("W2", "`b` is late"), ("W1", "`c` is early"), ("W1", "no step tests")];
         assert_eq!(told(&all).len(), 4);
         let mixed = [("W1", "`a` is late"), ("W1", "no step tests"), ("W1", "`b` is late"), ("W1", "no step tests")];
-        assert_eq!(told(&mixed), ["W1 `a` is late (also `b`)", "W1 no step tests", "W1 no step tests"]);
+        assert_eq!(told(&mixed), ["W1 `a` is late (also `b`)", "W1 no step tests"]);
     }
 }

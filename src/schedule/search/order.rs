@@ -123,8 +123,7 @@ fn occupied(
     let plan = graph.plan();
     let by_resource = step.uses.iter().filter(|(_, units)| **units > 0);
     let by_resource = by_resource.filter_map(|(name, units)| Some((plan.resources.get(name)? / units) as usize));
-    let limit = by_resource.chain(places.map(|n| n as usize)).fold(hosts, usize::min);
-    let Taken { at_once, rounds } = batches.taken(graph, ix, limit);
+    let Taken { at_once, rounds } = batches.taken(graph, ix, by_resource.fold(hosts, usize::min));
     let index = |name: &String| names.iter().position(|n| *n == name).map(|r| r as u32);
     let mut uses: Vec<(u32, u32)> =
         step.uses.iter().filter_map(|(name, units)| Some((index(name)?, units * at_once as u32))).collect();
