@@ -45,8 +45,8 @@ pub(super) async fn survey(inner: &Arc<Inner>, requests: Vec<SurveyRequest>) -> 
             let answer = state_of(&inner, &places, &request).await;
             let took = begun.elapsed();
             let reached = match &request.site {
-                Site::Host(host) => inner.links.reached(host).await.ok(),
-                Site::Controller => None,
+                Site::Host(host) if answer.is_ok() => inner.links.reached(host).await.ok(),
+                Site::Host(_) | Site::Controller => None,
             };
             (at, Survey { site: request.site, reached, answer, took })
         });

@@ -129,10 +129,7 @@ impl Links {
                 Means::Native | Means::Auto => match self.native.route(host).await {
                     Ok(route) => Way::Native(Box::new(route)),
                     Err(_) if self.means == Means::Auto => Way::Openssh,
-                    Err(why) => Way::None(format!(
-                        "the native transport cannot reach it: {}; `--transport auto` would take ssh for it",
-                        why.join("; ")
-                    )),
+                    Err(why) => Way::None(not_natively(&why.join("; "))),
                 },
             }
         };
@@ -262,7 +259,10 @@ impl Links {
                 },
             };
             drop(permit);
-            if failed.kind == Kind::Foreign && self.means == Means::Auto {
+            if failed.kind == Kind::Foreign {
+                if self.means != Means::Auto {
+                    return Err(Failed { why: not_natively(&failed.why), ..failed });
+                }
                 links.left_native.get_or_init(|| failed.why);
                 continue;
             }
@@ -338,6 +338,10 @@ fn room(settings: &Config) -> usize {
     }
     let files = limit.current.unwrap_or(needed).saturating_sub(OTHER_FILES);
     usize::try_from(files / FILES_PER_CONNECTION).unwrap_or(MOST_CONNECTIONS).clamp(1, MOST_CONNECTIONS)
+}
+
+fn not_natively(why: &str) -> String {
+    format!("the native transport cannot reach it: {why}; `--transport auto` would take ssh for it")
 }
 
 fn jitter_index(length: usize) -> usize {

@@ -163,7 +163,7 @@ pub struct Reached {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Survey {
     pub site: Site,
-    /// `None` of this machine, and of a host that nothing reaches.
+    /// `None` of this machine, and of a host that did not answer.
     pub reached: Option<Reached>,
     pub answer: Result<SiteState, NoAnswer>,
     /// How long the answer took.

@@ -271,7 +271,10 @@ fn words(error: &russh::Error) -> String {
         russh::Error::ChannelOpenFailure(why) => format!("it opens no more sessions ({why:?})"),
         russh::Error::KeepaliveTimeout => "it does not answer any more".into(),
         russh::Error::NoCommonAlgo { kind, theirs, .. } => {
-            format!("no {kind:?} algorithm in common; it offers {}", theirs.join(","))
+            // Some of what is listed are no algorithms.
+            let real = |name: &&String| !name.starts_with("kex-strict-") && !name.starts_with("ext-info-");
+            let theirs: Vec<&str> = theirs.iter().filter(real).map(String::as_str).collect();
+            format!("no {kind:?} algorithm in common; it offers {}", theirs.join(", "))
         }
         error => {
             let mut text = error.to_string();
